@@ -1,0 +1,34 @@
+# make demo: set up and run the whole story on the synthetic hospital.   make test: set up and run every test.
+PY      ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test install export clean-notebooks readme lab
+
+demo: install
+	$(BIN)/lp-nb demo
+
+test: install
+	$(BIN)/python -m pytest -q tests
+	timeout 1500 $(BIN)/nbdev_test --n_workers 2 --do_print --timing
+
+install: $(STAMP)
+	@$(BIN)/lp-nb doctor --fix --quiet
+
+$(STAMP): settings.ini setup.py constraints.txt
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'lp_nb needs Python 3.11 or newer: make PY=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	$(PY) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev]'
+	@touch $@
+
+export: install
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+
+readme: export
+	$(BIN)/python tests/readme.py --write
+
+lab: install
+	$(BIN)/lp-nb lab
