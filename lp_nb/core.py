@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KERNELSPEC', 'UserError', 'canonical', 'fingerprint', 'file_fingerprint', 'rng', 'fsync_tree', 'replace_folder',
-           'new_folder', 'write_json', 'read_json', 'Progress', 'track', 'mask_count', 'strip_notebook',
+           'new_folder', 'new_file', 'write_json', 'read_json', 'Progress', 'track', 'mask_count', 'strip_notebook',
            'notebook_text', 'filter_stdin', 'git', 'install_filter', 'filter_installed', 'open_data',
            'refuse_unfiltered', 'device', 'set_threads', 'asset']
 
@@ -120,17 +120,28 @@ def new_folder(
         shutil.rmtree(tmp, ignore_errors=True)
         raise
 
+# %% ../nbs/00_core.ipynb #new-file
+@contextmanager
+def new_file(
+    path,  # where the finished file will lie
+):
+    "Yield a temporary path beside `path` to write to; on success it becomes `path` in one rename, on error it vanishes."
+    path = Path(path).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        yield tmp
+        with open(tmp, 'rb') as f:
+            os.fsync(f.fileno())
+        os.replace(tmp, path)
+    finally:
+        tmp.unlink(missing_ok=True)
+
 # %% ../nbs/00_core.ipynb #json
 def write_json(path, obj):
     "Write `obj` as sorted, readable JSON, atomically."
-    path = Path(path)
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}')
-    with open(tmp, 'w', encoding='utf-8') as f:
-        json.dump(obj, f, indent=1, sort_keys=True, ensure_ascii=False)
-        f.write('\n')
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(tmp, path)
+    with new_file(path) as tmp:
+        tmp.write_text(json.dumps(obj, indent=1, sort_keys=True, ensure_ascii=False) + '\n', encoding='utf-8')
 
 
 def read_json(path):

@@ -1,0 +1,215 @@
+// Curves of a measure across the stages of a plan: one panel per measure, one SVG, no library.
+// Traits in: series, spans, ticks, points, log, height. Traits out: at (the number of the probe under the cursor), log.
+
+const NS = 'http://www.w3.org/2000/svg'
+const MARGIN = { left: 58, right: 16, top: 26, bottom: 36 }
+const GAP = 18 // between panels
+
+const svgElement = (parent, tag, attributes = {}, text) => {
+  const element = document.createElementNS(NS, tag)
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
+  if (text !== undefined) element.textContent = text
+  parent.append(element)
+  return element
+}
+
+const htmlElement = (parent, tag, className, text) => {
+  const element = document.createElement(tag)
+  element.className = className
+  if (text !== undefined) element.textContent = text
+  parent.append(element)
+  return element
+}
+
+const number = v => v === null || v === undefined || Number.isNaN(v) ? 'none'
+  : Math.abs(v) >= 1000 || (v && Math.abs(v) < 0.01) ? v.toExponential(1) : String(+v.toPrecision(3))
+
+// Ticks at 1, 2, 5 times powers of ten: evenly spaced, or for a logarithmic axis all that fall inside.
+function niceTicks(low, high, log) {
+  if (log) {
+    const mantissas = high / low > 5 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]
+    const ticks = []
+    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
+      for (const m of mantissas) if (m * 10 ** e >= low && m * 10 ** e <= high) ticks.push(m * 10 ** e)
+    return ticks
+  }
+  const raw = (high - low) / 4
+  const power = 10 ** Math.floor(Math.log10(raw))
+  const step = power * (raw / power > 5 ? 10 : raw / power > 2 ? 5 : raw / power > 1 ? 2 : 1)
+  const ticks = []
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) ticks.push(+v.toPrecision(10))
+  return ticks
+}
+
+// From data to pixels; the range of heights is padded, and on a linear axis includes zero if that is near.
+function heightScale(values, top, bottom, log) {
+  let low = Math.min(...values), high = Math.max(...values)
+  if (!(high > low)) { high = low + Math.abs(low || 1) * 0.5; low -= Math.abs(low || 1) * 0.5 }
+  if (log) {
+    const pad = Math.exp(0.06 * Math.log(high / low))
+    low /= pad; high *= pad
+    const scale = v => bottom - (Math.log(v / low) / Math.log(high / low)) * (bottom - top)
+    return { scale, ticks: niceTicks(low, high, true) }
+  }
+  const pad = 0.06 * (high - low)
+  low = low >= 0 && low < 0.5 * high ? 0 : low - pad
+  high += pad
+  return { scale: v => bottom - ((v - low) / (high - low)) * (bottom - top), ticks: niceTicks(low, high, false) }
+}
+
+// A path through the finite points; a missing value breaks the line.
+const path = (xs, ys) => {
+  let drawing = false
+  return xs.map((x, i) => {
+    if (!Number.isFinite(ys[i])) { drawing = false; return '' }
+    const command = `${drawing ? 'L' : 'M'}${x.toFixed(1)},${ys[i].toFixed(1)}`
+    drawing = true
+    return command
+  }).join('')
+}
+
+function render({ model, el }) {
+  const hidden = new Set()
+  const root = htmlElement(el, 'div', 'lp-curves')
+  const bar = htmlElement(root, 'div', 'lp-curves-bar')
+  const svg = svgElement(root, 'svg', { tabindex: 0, role: 'slider', 'aria-label': 'Step of the run' })
+  const said = htmlElement(root, 'div', 'lp-curves-said')
+  said.setAttribute('aria-live', 'polite')
+  let toX = v => v // data to pixels, set by draw
+  let width = 760
+
+  const setCursor = at => {
+    const last = model.get('points').length - 1
+    if (last < 0) return
+    model.set('at', Math.max(0, Math.min(last, at)))
+    model.save_changes()
+  }
+
+  function drawLegend() {
+    bar.replaceChildren()
+    const seen = new Map()
+    for (const s of model.get('series')) if (!seen.has(s.name)) seen.set(s.name, s)
+    for (const [name, s] of seen) {
+      const button = htmlElement(bar, 'button', 'lp-curves-key', name)
+      button.style.setProperty('--key', s.color)
+      button.setAttribute('aria-pressed', String(!hidden.has(name)))
+      button.onclick = () => {
+        hidden.has(name) ? hidden.delete(name) : hidden.add(name)
+        draw()
+      }
+    }
+    const toggle = htmlElement(bar, 'button', 'lp-curves-log', 'log scale')
+    toggle.setAttribute('aria-pressed', String(model.get('log')))
+    toggle.onclick = () => { model.set('log', !model.get('log')); model.save_changes() }
+  }
+
+  function drawFrame(top, bottom, first, last) {
+    const spans = model.get('spans')
+    const steps = model.get('ticks').length ? model.get('ticks') : niceTicks(spans[0][0], spans.at(-1)[1], false).map(v => [v, String(v)])
+    spans.forEach(([start, end, name], i) => {
+      if (i % 2) svgElement(svg, 'rect', { class: 'shade', x: toX(start), y: top, width: toX(end) - toX(start), height: bottom - top })
+      if (i) svgElement(svg, 'line', { class: 'border', x1: toX(start), x2: toX(start), y1: top, y2: bottom })
+      if (first) svgElement(svg, 'text', { class: 'stage', x: (toX(start) + toX(end)) / 2, y: MARGIN.top - 9 }, name)
+    })
+    for (const [x, text] of steps) {
+      svgElement(svg, 'line', { class: 'grid', x1: toX(x), x2: toX(x), y1: top, y2: bottom })
+      if (last) svgElement(svg, 'text', { class: 'tick', x: toX(x), y: bottom + 15 }, text)
+    }
+    svgElement(svg, 'line', { class: 'axis', x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom })
+  }
+
+  function drawPanel(panel, series, top, bottom, first, last) {
+    const all = series.flatMap(s => [...s.y, ...(s.low || []), ...(s.high || []), ...s.seeds.flat()])
+    const log = model.get('log') && all.some(v => v > 0)
+    const keep = v => v !== null && (!log || v > 0)
+    const values = all.filter(keep)
+    drawFrame(top, bottom, first, last)
+    svgElement(svg, 'text', { class: 'measure', x: -(top + bottom) / 2, y: 13, transform: 'rotate(-90)' }, panel)
+    if (!values.length) {
+      const middle = { x: (MARGIN.left + width - MARGIN.right) / 2, y: (top + bottom) / 2 }
+      svgElement(svg, 'text', { class: 'tick', ...middle }, 'no estimate: the debiased value is not positive, more stays are needed')
+      return
+    }
+    const { scale, ticks } = heightScale(values, top, bottom, log)
+    for (const v of ticks) {
+      svgElement(svg, 'line', { class: 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: scale(v), y2: scale(v) })
+      svgElement(svg, 'text', { class: 'height', x: MARGIN.left - 7, y: scale(v) + 4 }, number(v))
+    }
+    const y = vs => vs.map(v => keep(v) ? scale(v) : NaN)
+    for (const s of series) {
+      const xs = s.x.map(toX)
+      if (s.low) {
+        const outline = path([...xs, ...xs.toReversed()], [...y(s.high), ...y(s.low).toReversed()])
+        svgElement(svg, 'path', { class: 'band', d: `${outline}Z`, fill: s.color })
+      }
+      for (const seed of s.seeds) svgElement(svg, 'path', { class: 'seed', d: path(xs, y(seed)), stroke: s.color })
+      svgElement(svg, 'path', { class: 'line', d: path(xs, y(s.y)), stroke: s.color, 'data-name': s.name })
+      const here = model.get('at')
+      const point = model.get('points')[here]
+      const i = point ? s.x.findIndex(x => Math.abs(x - point.x) < 1e-9) : -1
+      if (i >= 0 && keep(s.y[i])) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 4.5, fill: s.color })
+    }
+  }
+
+  function describe(visible) {
+    const point = model.get('points')[model.get('at')]
+    if (!point) return 'Click a curve, or focus it and use the arrow keys, to move to a step.'
+    const values = visible.map(s => {
+      const i = s.x.findIndex(x => Math.abs(x - point.x) < 1e-9)
+      return i < 0 ? '' : `${s.label} ${number(s.y[i])}`
+    }).filter(Boolean)
+    return `${point.stage}, step ${point.step} (global step ${point.global_step}): ${values.join(', ')}`
+  }
+
+  function draw() {
+    drawLegend()
+    svg.replaceChildren()
+    const visible = model.get('series').filter(s => !hidden.has(s.name))
+    const panels = [...new Set(visible.map(s => s.panel))]
+    const spans = model.get('spans')
+    if (!spans.length) return
+    width = Math.max(360, root.clientWidth || 760)
+    const inner = model.get('height')
+    const total = MARGIN.top + MARGIN.bottom + Math.max(panels.length, 1) * inner + Math.max(panels.length - 1, 0) * GAP
+    svg.setAttribute('viewBox', `0 0 ${width} ${total}`)
+    svg.style.height = `${total}px`
+    const [x0, x1] = [spans[0][0], spans.at(-1)[1]]
+    toX = v => MARGIN.left + ((v - x0) / (x1 - x0 || 1)) * (width - MARGIN.left - MARGIN.right)
+    panels.forEach((panel, i) => {
+      const top = MARGIN.top + i * (inner + GAP)
+      drawPanel(panel, visible.filter(s => s.panel === panel), top, top + inner, i === 0, i === panels.length - 1)
+    })
+    svgElement(svg, 'text', { class: 'tick', x: (MARGIN.left + width - MARGIN.right) / 2, y: total - 4 }, model.get('xlabel'))
+    const point = model.get('points')[model.get('at')]
+    if (point) svgElement(svg, 'line', { class: 'cursor', x1: toX(point.x), x2: toX(point.x), y1: MARGIN.top, y2: total - MARGIN.bottom })
+    said.textContent = describe(visible)
+    svg.setAttribute('aria-valuemin', 0)
+    svg.setAttribute('aria-valuemax', Math.max(model.get('points').length - 1, 0))
+    svg.setAttribute('aria-valuenow', Math.max(model.get('at'), 0))
+    svg.setAttribute('aria-valuetext', said.textContent)
+  }
+
+  svg.addEventListener('click', event => {
+    const box = svg.getBoundingClientRect()
+    const x = (event.clientX - box.left) * (width / box.width)
+    let best = -1, gap = Infinity
+    model.get('points').forEach((p, i) => {
+      if (Math.abs(toX(p.x) - x) < gap) { gap = Math.abs(toX(p.x) - x); best = i }
+    })
+    setCursor(best)
+  })
+  svg.addEventListener('keydown', event => {
+    const moves = { ArrowRight: model.get('at') + 1, ArrowLeft: model.get('at') - 1, Home: 0, End: model.get('points').length - 1 }
+    if (!(event.key in moves)) return
+    event.preventDefault()
+    event.stopPropagation()
+    setCursor(moves[event.key])
+  })
+  for (const name of ['series', 'spans', 'ticks', 'points', 'log', 'at', 'height']) model.on(`change:${name}`, draw)
+  const watch = new ResizeObserver(() => { if (Math.abs((root.clientWidth || width) - width) > 2) draw() })
+  watch.observe(root)
+  draw()
+  return () => watch.disconnect()
+}
+
+export default { render }

@@ -1,0 +1,129 @@
+"The command line as a user meets it: exit statuses, one clear paragraph for each mistake, and results where it says."
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / 'data' / 'sample'
+DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', ROOT.parent / 'shared' / 'data' / 'mimic-iv-demo'))
+needs_demo = pytest.mark.skipif(not DEMO.exists(), reason=f'no MIMIC-IV demo at {DEMO} (set LPNB_MIMIC_DEMO)')
+
+
+def lp_nb(*args, cwd=None):
+    "Run `lp-nb` and return the finished process."
+    env = dict(os.environ, OMP_NUM_THREADS='1', LPNB_QUIET='1', HF_HUB_OFFLINE='1')
+    return subprocess.run([Path(sys.executable).parent / 'lp-nb', *map(str, args)], cwd=cwd, env=env, capture_output=True,
+                          text=True, check=False, timeout=300)
+
+
+def wrong(done, *words):
+    "Assert that a command was refused in one paragraph that holds `words`, without a traceback."
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert 'Traceback' not in done.stderr
+    paragraph = done.stderr.strip()
+    assert paragraph.startswith('lp-nb: Expected'), paragraph
+    for word in words:
+        assert word in paragraph, f'{word!r} not in: {paragraph}'
+
+
+@pytest.fixture
+def broken(tmp_path):
+    "A copy of the sample hospital that a test may damage."
+    shutil.copytree(SAMPLE, tmp_path / 'hospital')
+    return tmp_path / 'hospital'
+
+
+@pytest.fixture(scope='module')
+def cohort(tmp_path_factory):
+    "A cohort of the sample hospital, built by the command."
+    out = tmp_path_factory.mktemp('cohort') / 'mortality'
+    done = lp_nb('cohort', '--mimic', SAMPLE, '--task', 'mortality', '--out', out, '--json')
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_help_is_quick_and_has_examples():
+    "Each command explains itself with an example."
+    listed = lp_nb('--help')
+    assert listed.returncode == 0
+    for command in ('demo', 'hospital', 'cohort', 'run', 'table1', 'doctor', 'lab'):
+        assert command in listed.stdout
+        assert 'Example: lp-nb' in lp_nb(command, '--help').stdout
+
+
+def test_wrong_folder(tmp_path):
+    wrong(lp_nb('cohort', '--mimic', tmp_path / 'nowhere', '--out', tmp_path / 'c'), 'nowhere')
+
+
+def test_missing_table(broken, tmp_path):
+    (broken / 'icu' / 'icustays.csv.gz').unlink()
+    wrong(lp_nb('cohort', '--mimic', broken, '--out', tmp_path / 'c'), 'icustays')
+    assert not (tmp_path / 'c').exists()
+
+
+def test_missing_column(broken, tmp_path):
+    path = broken / 'hosp' / 'patients.csv.gz'
+    text = gzip.decompress(path.read_bytes()).decode().replace('anchor_age', 'age', 1)
+    path.write_bytes(gzip.compress(text.encode()))
+    wrong(lp_nb('cohort', '--mimic', broken, '--out', tmp_path / 'c'), 'anchor_age', 'patients')
+
+
+def test_unparsable_value(broken, tmp_path):
+    path = broken / 'icu' / 'icustays.csv.gz'
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    cells = lines[2].split(',')
+    cells[-1] = 'three days'
+    lines[2] = ','.join(cells)
+    path.write_bytes(gzip.compress('\n'.join(lines).encode()))
+    wrong(lp_nb('cohort', '--mimic', broken, '--out', tmp_path / 'c'), 'icustays', 'los', 'three days')
+
+
+def test_unknown_plan_word(cohort, tmp_path):
+    wrong(lp_nb('run', 'mlm > contrastiv > supervised', '--cohort', cohort, '--lab', tmp_path / 'lab'), 'contrastiv', '^')
+
+
+def test_unknown_model(cohort, tmp_path):
+    wrong(lp_nb('run', 'supervised', '--cohort', cohort, '--lab', tmp_path / 'lab', '--model', 'no/such-bert'), 'no/such-bert')
+
+
+def test_no_such_option():
+    done = lp_nb('cohort', '--nonsense')
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+
+
+def test_run_prints_where_results_lie(cohort, tmp_path):
+    plan = 'supervised(epochs=1)'
+    done = lp_nb('run', plan, '--cohort', cohort, '--lab', tmp_path / 'lab', '--json')
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert Path(said['stages'][0], 'result.json').exists()
+    assert 'test AUROC' in said
+
+
+def test_doctor_knows_this_machine():
+    said = json.loads(lp_nb('doctor', '--json', cwd=ROOT).stdout)
+    assert said['cores'] >= 1 and said['device']
+
+
+@needs_demo
+@pytest.mark.parametrize('task, kept', [('mortality', None), ('phenotyping', None)])
+def test_the_open_demo(tmp_path, task, kept):
+    "140 stays enter, and every one of them is accounted for."
+    done = lp_nb('cohort', '--mimic', DEMO, '--task', task, '--out', tmp_path / task, '--json')
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    ledger = said['ledger']
+    assert ledger[0]['rows_in'] == 140 and not said['reports']
+    for step in {row['step'] for row in ledger}:
+        rows = [row for row in ledger if row['step'] == step]
+        assert sum(row['rows'] for row in rows) == rows[0]['rows_in'], step
+    plan = lp_nb('run', 'mlm > supervised', '--cohort', tmp_path / task, '--lab', tmp_path / 'lab')
+    wrong(plan, 'corpus')
+    series = lp_nb('run', 'supervised(reads=series, epochs=1)', '--cohort', tmp_path / task, '--lab', tmp_path / 'lab')
+    assert series.returncode == 0, series.stderr

@@ -1,0 +1,126 @@
+"What must hold of the repository as a whole; everything else is tested in the notebook that explains it."
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lp_nb.core import KERNELSPEC, filter_installed
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / 'nbs').rglob('*.ipynb'))
+NUMBERED = [f for f in NOTEBOOKS if re.match(r'\d\d_', f.name)]
+IDENTIFIER = re.compile(r'\b[123]\d{7}\b')  # subject_id, hadm_id and stay_id of MIMIC-IV have eight digits
+each_notebook = pytest.mark.parametrize('f', NOTEBOOKS, ids=lambda f: str(f.relative_to(ROOT / 'nbs')))
+
+
+def cells(f, kind='code'):
+    "(id, source) of the cells of one kind."
+    nb = json.loads(f.read_text(encoding='utf-8'))
+    return [(c['id'], ''.join(c['source'])) for c in nb['cells'] if c['cell_type'] == kind]
+
+
+def statements(source):
+    "Parsed top-level statements of a cell; magics are dropped."
+    return ast.parse(re.sub(r'^\s*[%!].*$', '', source, flags=re.M)).body
+
+
+@each_notebook
+def test_nothing_but_source_in_the_index(f):
+    "What git would commit has no output, count, attachment, cell metadata, widget state or foreign kernel."
+    blob = subprocess.run(['git', 'show', f':{f.relative_to(ROOT)}'], cwd=ROOT, capture_output=True, check=False)
+    assert blob.returncode == 0, f'{f.name} is not in the index: git add it'
+    nb = json.loads(blob.stdout)
+    kept = [c['id'] for c in nb['cells'] if c.get('outputs') or c.get('execution_count') or c.get('attachments') or c['metadata']]
+    assert not kept, f'{f.name}: cells {kept} carry output, counts, attachments or metadata'
+    assert nb['metadata'] == {'kernelspec': KERNELSPEC}, f'{f.name}: {nb["metadata"]}'
+    named = [(c['id'], m) for c in nb['cells'] for m in IDENTIFIER.findall(''.join(c['source']))]
+    assert not named, f'{f.name}: numbers shaped like patient identifiers: {named}'
+
+
+@each_notebook
+def test_cells_fit_in_the_eye(f):
+    "No code cell is longer than 25 lines."
+    long = {i: n for i, s in cells(f) if (n := len([x for x in s.splitlines() if x.strip()])) > 25}
+    assert not long, f'{f.name}: {long}'
+
+
+@each_notebook
+def test_imports_stand_alone(f):
+    "A cell imports or computes, not both: documentation tools run import cells by themselves."
+    for i, source in cells(f):
+        if re.search(r'#\|\s*hide\b', source):
+            continue
+        kinds = {isinstance(n, (ast.Import, ast.ImportFrom)) for n in statements(source)}
+        assert len(kinds) < 2, f'{f.name}, cell {i}: move the imports to a cell of their own'
+
+
+@each_notebook
+def test_notebook_is_a_page(f):
+    "A title, and enough prose for its code."
+    prose = [s for _, s in cells(f, 'markdown')]
+    assert prose and prose[0].startswith('# '), f'{f.name} has no title'
+    words, code = sum(len(s.split()) for s in prose), len(cells(f))
+    assert words >= 8 * code, f'{f.name}: {words} words for {code} code cells'
+
+
+def test_modules_match_notebooks(tmp_path):
+    "Exporting again changes nothing, and no module lacks its notebook."
+    for p in ('nbs', 'lp_nb', 'settings.ini', 'README.md'):
+        (shutil.copytree if (ROOT / p).is_dir() else shutil.copy)(ROOT / p, tmp_path / p)
+    for p in (tmp_path / 'lp_nb').glob('*.py'):
+        p.unlink()
+    subprocess.run([Path(sys.executable).parent / 'nbdev_export'], cwd=tmp_path, check=True)
+    here, fresh = ({p.name: p.read_text(encoding='utf-8') for p in (r / 'lp_nb').glob('*.py')} for r in (ROOT, tmp_path))
+    assert here.keys() == fresh.keys()
+    assert [name for name in here if here[name] != fresh[name]] == []
+
+
+def test_the_file_list_is_the_architecture():
+    "NN_name.ipynb writes lp_nb/name.py and imports only modules of lower numbers."
+    before = {'core'} if not NUMBERED else set()
+    for f in NUMBERED:
+        source = '\n'.join(s for _, s in cells(f))
+        exported = re.search(r'^#\|\s*default_exp\s+(\S+)', source, flags=re.M)
+        name = f.stem[3:]
+        assert exported and exported[1] == name, f'{f.name} must export the module {name}'
+        used = set(re.findall(r'^\s*(?:from|import)\s+lp_nb\.(\w+)', source, flags=re.M)) - {name}
+        assert used <= before, f'{f.name} imports {used - before}, which come later or not at all'
+        before.add(name)
+
+
+def test_no_swallowed_exceptions_and_no_pickle():
+    "Library code neither hides errors nor opens files that can run code."
+    for f in (ROOT / 'lp_nb').glob('*.py'):
+        tree = ast.parse(f.read_text(encoding='utf-8'))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler):
+                silent = all(isinstance(n, ast.Pass) for n in node.body)
+                assert not silent, f'{f.name}, line {node.lineno}: an exception is swallowed'
+        assert not re.search(r'\bpickle\b|weights_only=False|allow_pickle=True', f.read_text(encoding='utf-8')), f.name
+
+
+def test_readme_is_the_index_page():
+    "README.md is what nbs/index.ipynb renders to."
+    done = subprocess.run([sys.executable, ROOT / 'tests' / 'readme.py'], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_filter_guards_this_checkout():
+    "`make` has installed the git clean filter."
+    assert filter_installed(ROOT), 'run `lp-nb doctor --fix`'
+
+
+def test_a_missing_filter_stops_git_add(tmp_path):
+    "Where the filter cannot run, `git add` fails instead of letting outputs through."
+    git = lambda *a: subprocess.run(['git', *a], cwd=tmp_path, capture_output=True, text=True, check=False)
+    git('init', '-q')
+    git('config', 'filter.lp-nb.clean', 'no-such-program')
+    git('config', 'filter.lp-nb.required', 'true')
+    (tmp_path / '.gitattributes').write_text('*.ipynb filter=lp-nb\n')
+    (tmp_path / 'a.ipynb').write_text('{"cells": []}')
+    assert git('add', 'a.ipynb').returncode != 0
