@@ -35,7 +35,8 @@ def checked(
                             'Apply the sigmoid to logits; drop stays without a label.')
     codes = np.arange(len(y)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     if len(codes) != len(y):
-        raise UserError(f'{len(y)} patient ids, one per row', f'{len(codes)}', 'Pass the subject_id of the same stays in the same order.')
+        raise UserError(f'{len(y)} patient ids, one per row', f'{len(codes)}',
+                        'Pass the subject_id of the same stays in the same order.')
     return y, p, codes
 
 # %% ../nbs/12_evaluation.ipynb #passed
@@ -400,7 +401,8 @@ def seed_difference(a, b, level: float = 0.95) -> dict:
     "Paired over seeds, first minus second: `over_seeds` of the differences, sign-flip p, positive seeds."
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape or a.ndim != 1:
-        raise UserError('one value per seed for each arm, same seeds', f'shapes {a.shape} and {b.shape}', 'Run the missing seeds.')
+        raise UserError('one value per seed for each arm, same seeds', f'shapes {a.shape} and {b.shape}',
+                        'Run the missing seeds.')
     return over_seeds(a - b, level) | dict(p=sign_flip(a - b), positive=int((a > b).sum()), least_p=2 / 2 ** len(a))
 
 # %% ../nbs/12_evaluation.ipynb #family

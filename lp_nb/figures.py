@@ -6,11 +6,12 @@
 __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'MEASURES', 'NO_ESTIMATE', 'COUNTS', 'SECRET', 'REPORT_CSS', 'REPORT_PAGE', 'Theme',
            'font', 'style', 'canvas', 'keep', 'Step', 'chain', 'guessable', 'join', 'guarded', 'written', 'flow_box',
            'flow_arrow', 'flow_text', 'cohort_flow', 'segments', 'curve_axis', 'check_columns', 'stage_spans',
-           'panel_curves', 'log_axis', 'short_plans', 'deviation_curves', 'interval_marks', 'forest_panel', 'forest',
-           'label_heatmap', 'wilson', 'reliability', 'loss_panel', 'score_panel', 'training_curves', 'align_stages',
-           'neighbours', 'turnover', 'Layout', 'movement', 'honesty', 'coordinates', 'joint_layout', 'steady',
-           'trust_of', 'save_layout', 'load_layout', 'cached_layout', 'point_colors', 'map_panel', 'stage_maps',
-           'Section', 'cell_text', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
+           'panel_curves', 'log_axis', 'short_plans', 'measure_panel', 'deviation_curves', 'interval_marks',
+           'forest_panel', 'forest', 'label_heatmap', 'wilson', 'reliability', 'loss_panel', 'score_panel',
+           'training_curves', 'align_stages', 'neighbours', 'turnover', 'Layout', 'movement', 'honesty', 'coordinates',
+           'joint_layout', 'steady', 'trust_of', 'save_layout', 'load_layout', 'cached_layout', 'point_colors',
+           'map_panel', 'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg', 'refuse_identifiers',
+           'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -318,6 +319,18 @@ def short_plans(plans: list[str]) -> list[str]:
     short = [re.sub(r'\(.*?\)', '', p) for p in plans]
     return short if len(set(short)) == len(plans) else plans
 
+# %% ../nbs/16_figures.ipynb #measure-panel
+def measure_panel(ax, theme: Theme, part: pd.DataFrame, measure: str, number: int, log: bool, axis: str, band: bool, first: bool):
+    "One measure (row `number`) of one plan, with its stages; says so where there is no estimate."
+    color = OKABE_ITO[number % len(OKABE_ITO)]
+    stage_spans(ax, theme, *panel_curves(ax, part, measure, axis, color, band), first=number == 0)
+    if part[measure].isna().all():
+        ax.text(0.5, 0.5, NO_ESTIMATE, transform=ax.transAxes, ha='center', color=theme.soft)
+    elif log and (part[measure] > 0).any():
+        log_axis(ax)
+    ax.set(ylabel=MEASURES.get(measure, measure) if first else '')
+    ax.label_outer()
+
 # %% ../nbs/16_figures.ipynb #deviation-curves
 def deviation_curves(
     trajectory: pd.DataFrame,  # stage, step, global_step, the measures; optionally seed and plan
@@ -331,20 +344,12 @@ def deviation_curves(
     check_columns(trajectory, ('stage', 'step', 'global_step', *measures), 'a trajectory')
     df = trajectory.assign(**{c: trajectory.get(c, '') for c in ('seed', 'plan')})
     rows, plans = len(measures), list(dict.fromkeys(df.plan))
-    short = short_plans(plans)
     with style(dark) as theme:
         fig, axes = canvas(max(6.4, 4.4 * len(plans)), 2.3 * rows + 0.4, rows, len(plans), sharex='col', sharey='row')
-        for i, measure in enumerate(measures):
-            for j, plan in enumerate(plans):
-                ax, color = axes[i, j], OKABE_ITO[i % len(OKABE_ITO)]
-                stage_spans(ax, theme, *panel_curves(ax, df[df.plan == plan], measure, axis, color, band), first=i == 0)
-                if df.loc[df.plan == plan, measure].isna().all():
-                    ax.text(0.5, 0.5, NO_ESTIMATE, transform=ax.transAxes, ha='center', color=theme.soft)
-                elif log and (df[measure] > 0).any():
-                    log_axis(ax)
-                ax.set(ylabel='' if j else MEASURES.get(measure, measure))
-                ax.label_outer()
-            axes[0, j].set_title(short[j], pad=20)
+        for j, (plan, title) in enumerate(zip(plans, short_plans(plans))):
+            for i, measure in enumerate(measures):
+                measure_panel(axes[i, j], theme, df[df.plan == plan], measure, i, log, axis, band, first=j == 0)
+            axes[0, j].set_title(title, pad=20)
         return keep(fig)
 
 # %% ../nbs/16_figures.ipynb #forest-marks

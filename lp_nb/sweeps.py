@@ -149,7 +149,7 @@ def show_progress(study: 'Study', bar: Progress, finished: list[Node], running: 
     "Move the bar to the work that is done, the nodes in training included."
     done = sum(cost(study.labs[n.task], n) for n in finished)
     part = sum(cost(study.labs[n.task], n) * share_done(study.labs[n.task], n.address) for n in running)
-    note = '; '.join(f'{n.task[:5]} {" > ".join(s.name for s in n.plan.stages)}' for n in running)
+    note = '; '.join(f'{n.task}: {" > ".join(s.name for s in n.plan.stages)}' for n in running)
     bar.step(max(int(done + part) - bar.bar.n, 0), note=note)
 
 # %% ../nbs/13_sweeps.ipynb #in-pool

@@ -21,8 +21,8 @@ import pandas as pd
 import traitlets as T
 
 from .core import asset, rng
-from .figures import (MEASURES, OKABE_ITO, Layout, cached_layout, check_columns, curve_axis, deviation_curves, honesty, movement,
-                           stage_maps)
+from .figures import (
+    MEASURES, OKABE_ITO, Layout, cached_layout, check_columns, curve_axis, deviation_curves, honesty, movement, short_plans, stage_maps)
 
 # %% ../nbs/17_widgets.ipynb #curve-series
 def plain(values) -> list:
@@ -52,14 +52,15 @@ PLAIN_NAMES = {'ratio': 'within / between', 's_over_trace': 's / trace', 'manova
 def curve_lists(trajectory: pd.DataFrame, measures, axis: str, band: bool) -> list[dict]:
     "All curves of a trajectory: by measure, then by plan; colours tell plans apart, or measures if there is one plan."
     out, plans = [], list(dict.fromkeys(trajectory.plan))
+    short = short_plans(plans)
     for i, measure in enumerate(measures):
         title = PLAIN_NAMES.get(measure, MEASURES.get(measure, measure))
         for j, plan in enumerate(plans):
             alone = len(plans) == 1
             color = OKABE_ITO[(i if alone else j) % len(OKABE_ITO)]
             curve = one_curve(trajectory[trajectory.plan == plan], measure, axis, band)
-            label = title if alone else f'{plan}: {title}'
-            out.append(dict(panel=title, name=title if alone else plan, label=label, color=color, **curve))
+            label = title if alone else f'{short[j]}: {title}'
+            out.append(dict(panel=title, name=title if alone else short[j], label=label, color=color, **curve))
     return out
 
 

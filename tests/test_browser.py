@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jupyterlab import JupyterLab, Notebook, browser_page, wait_for, why_not
+from harness import JupyterLab, Notebook, browser_page, wait_for, why_not
 
 ROOT = Path(__file__).parent.parent
 LAST = 'explorer-example-code'  # the cell of 17_widgets that shows the explorer linked to its curves
@@ -93,7 +93,7 @@ def test_a_click_on_the_curve_moves_cursor_and_map(opened):
     curve.scroll_into_view_if_needed()
     box = curve.bounding_box()
     page.mouse.click(box['x'] + 0.985 * box['width'], box['y'] + 0.4 * box['height'])
-    assert opened.until('curves.step') == 900
-    assert opened.until('explorer.stage') == 3
+    opened.until('curves.step == 900')
+    opened.until('explorer.stage == 3')
     page.keyboard.press('Home')
     opened.until('explorer.stage == 0')
