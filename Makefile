@@ -5,7 +5,7 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test install export clean-notebooks readme lab
+.PHONY: demo test install export readme lab
 
 demo: install
 	$(BIN)/lp-nb demo
@@ -19,6 +19,7 @@ install: $(STAMP)
 
 $(STAMP): settings.ini setup.py constraints.txt
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'lp_nb needs Python 3.11 or newer: make PY=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	@echo 'Setting up $(VENV): about 1.7 GB of packages, a few minutes, once.'
 	$(PY) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev]'
 	@touch $@

@@ -761,7 +761,7 @@ def example_folder() -> Path:
 
 def example_cohort(
     task: str = 'mortality',
-    patients: int = 300,  # of the synthetic hospital
+    patients: int = 500,  # of the synthetic hospital
 ) -> Cohort:
     "A cohort of a synthetic hospital, made at the first call and opened at the next."
     from filelock import FileLock

@@ -249,10 +249,12 @@ def open_mimic(
 ) -> Tables:
     "The tables below `root`, found and checked for completeness; raises `UserError` on a folder that cannot be used."
     root = Path(root).expanduser()
-    if find_table(root, 'icustays') is None or find_table(root, 'patients') is None:
+    here = [bool(find_table(root, name)) for name in ('icustays', 'patients')]
+    if not all(here):
         inside = [p for p in (root.parent, *sorted(root.glob('*'))) if find_table(p, 'icustays') and find_table(p, 'patients')]
-        hint = f'Did you mean {inside[0]}?' if inside else 'Give the folder that contains hosp/ and icu/.'
-        raise UserError(f'MIMIC-IV tables below {root}', found_below(root) if root.is_dir() else 'no such folder', hint)
+        if inside or not any(here):  # one of the two missing on its own is reported below, by name
+            hint = f'Did you mean {inside[0]}?' if inside else 'Give the folder that contains hosp/ and icu/.'
+            raise UserError(f'MIMIC-IV tables below {root}', found_below(root) if root.is_dir() else 'no such folder', hint)
     refuse_unfiltered(root)
     tables = Tables(root, notes_folder(root, Path(notes).expanduser() if notes else None))
     for name in SCHEMA:

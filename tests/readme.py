@@ -4,6 +4,7 @@
     python tests/readme.py --write   write it
 """
 import difflib
+import os
 import re
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ def tidy(nb):
 
 def render() -> str:
     "The page as markdown."
+    os.environ |= dict(LPNB_QUIET='1', OMP_NUM_THREADS='1')
     nb = nbformat.read(ROOT / 'nbs' / 'index.ipynb', as_version=4)
     NotebookClient(nb, timeout=300, kernel_name='python3', resources={'metadata': {'path': str(ROOT / 'nbs')}}).execute()
     nb = tidy(nb)

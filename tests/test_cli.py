@@ -78,10 +78,10 @@ def test_unparsable_value(broken, tmp_path):
     path = broken / 'icu' / 'icustays.csv.gz'
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     cells = lines[2].split(',')
-    cells[-1] = 'three days'
+    cells[lines[0].split(',').index('intime')] = 'three days'
     lines[2] = ','.join(cells)
     path.write_bytes(gzip.compress('\n'.join(lines).encode()))
-    wrong(lp_nb('cohort', '--mimic', broken, '--out', tmp_path / 'c'), 'icustays', 'los', 'three days')
+    wrong(lp_nb('cohort', '--mimic', broken, '--out', tmp_path / 'c'), 'icustays', 'intime', 'three days')
 
 
 def test_unknown_plan_word(cohort, tmp_path):
