@@ -347,7 +347,7 @@ def lab(folder: Annotated[Path, typer.Argument(help='Where JupyterLab opens.')] 
 # %% ../nbs/18_cli.ipynb #demo-settings
 MLM_STAGE = 'mlm(epochs=5, batch=16, lr=0.002)'
 ALIGN = 'contrastive(epochs=4, patience=1)'
-HEAD = 'supervised(train=projection, epochs=30, patience=5)'
+HEAD = 'supervised(train=projection, batch=64, epochs=40, patience=6)'
 DEMO_ARMS = {
     'neither': HEAD,
     'MLM': f'{MLM_STAGE} > {HEAD}',
@@ -364,9 +364,9 @@ def demo_settings() -> dict:
     from lp_nb.sweeps import Search
 
     return dict(
-        hospital=HospitalConfig(patients=1200, general=1200, seed=1, bind=0.2, style=0.5, ward=0.5),
+        hospital=HospitalConfig(patients=1100, general=1100, seed=1, bind=0.2, style=0.5, ward=0.5),
         encoder=EncoderConfig(width=64, layers=2, heads=4, vocab_size=2000, dim=128, series_hidden=64),
-        search=Search(runs=3, low=3e-4, high=1e-2),
+        search=Search(runs=3, low=1e-3, high=3e-2),
         probe_stays=192,
         points=4,
     )
