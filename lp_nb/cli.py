@@ -9,7 +9,7 @@ __all__ = ['app', 'Folder', 'AsJson', 'Seed', 'LabFolder', 'Model', 'Workers', '
            'machine', 'releases', 'local_models', 'doctor', 'lab', 'demo_settings', 'demo_cohorts', 'demo_study',
            'layered_run', 'curves', 'demo_oracle', 'demo_tables', 'demo_verdicts', 'cohort_section',
            'against_baselines', 'table_section', 'geometry_section', 'theory_section', 'layered_layout', 'map_section',
-           'demo_report', 'demo_geometry', 'demo_part', 'demo_aftermath', 'demo']
+           'demo_report', 'report_key', 'report_is_fresh', 'demo_geometry', 'demo_part', 'demo_aftermath', 'demo']
 
 # %% ../nbs/18_cli.ipynb #imports
 import json
@@ -24,7 +24,7 @@ from typing import Annotated, Optional
 import typer
 
 from . import __version__
-from .core import UserError, filter_installed, git, install_filter, read_json
+from .core import UserError, filter_installed, git, install_filter, read_json, write_json
 
 # %% ../nbs/18_cli.ipynb #app
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich',
@@ -534,7 +534,7 @@ def map_section(study, task: str):
                    tables=((honesty(layout), 'Trust in the map, and neighbours kept, by stage.'),))
 
 # %% ../nbs/18_cli.ipynb #report
-def demo_report(out: Path, study, table, compared) -> Path:
+def demo_report(out: Path, study, table, compared):
     "Write report.html."
     import torch
 
@@ -548,7 +548,22 @@ def demo_report(out: Path, study, table, compared) -> Path:
     provenance = {f'cohort {task}': c.hash for task, c in cohorts.items()} | {
         'seeds': len(study.seeds), 'runs': len(study.jobs), 'lp_nb': __version__, 'torch': torch.__version__, 'data': 'synthetic hospital'}
     lede = 'Layered pretraining on a synthetic hospital, from raw tables to Table 1. Everything on this page was computed in this run.'
-    return write_report(out / 'report.html', 'Layered pretraining: the whole story', sections, lede, provenance)
+    write_report(out / 'report.html', 'Layered pretraining: the whole story', sections, lede, provenance)
+    write_json(out / 'report.json', dict(of=report_key(study)))
+
+# %% ../nbs/18_cli.ipynb #report-fresh
+def report_key(study) -> str:
+    "What the report depends on: the chosen runs and this version of the kit."
+    from lp_nb.core import fingerprint
+    from lp_nb.sweeps import chosen
+
+    return fingerprint([__version__, chosen(study)['address'].tolist()])
+
+
+def report_is_fresh(out: Path, study) -> bool:
+    "Whether report.html already tells of these results."
+    made = out / 'report.json'
+    return made.exists() and (out / 'report.html').exists() and read_json(made)['of'] == report_key(study)
 
 # %% ../nbs/18_cli.ipynb #demo-parts
 MAPPED = 'phenotyping'  # the task whose map is shown
@@ -602,10 +617,10 @@ def demo(
     study = demo_study(out, demo_cohorts(out, settings['hospital']), settings, seeds)
     say(f'2/4  training: {len(study.jobs)} runs that share their beginnings')
     study.run(workers)
-    say('3/4  Table 1 with baselines and oracle, geometry, map')
-    demo_aftermath(out, seeds, workers)
-    say('4/4  the report')
-    table, compared = demo_tables(out, study)
-    page = demo_report(out, study, table, compared)
-    show_table1(table, compared)
-    typer.echo(f'Done in {(time.monotonic() - began) / 60:.1f} min. The report: {page.absolute()}')
+    if not report_is_fresh(out, study):
+        say('3/4  Table 1 with baselines and oracle, geometry, map')
+        demo_aftermath(out, seeds, workers)
+        say('4/4  the report')
+        demo_report(out, study, *demo_tables(out, study))
+    show_table1(*demo_tables(out, study))
+    typer.echo(f'Done in {(time.monotonic() - began) / 60:.1f} min. The report: {(out / "report.html").absolute()}')
