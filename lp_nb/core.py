@@ -32,7 +32,7 @@ class UserError(Exception):
         todo: str,  # the next thing to try
     ):
         self.expected, self.got, self.todo = expected, got, todo
-        super().__init__(f'Expected {expected}, got {got}. {todo}')
+        super().__init__(f'Expected {expected}, got {got}' + ('' if got.endswith('\n') else '. ') + todo)
 
     def __reduce__(self):  # so that it crosses process borders whole
         return type(self), (self.expected, self.got, self.todo)

@@ -94,8 +94,10 @@ def corpus_chunks(data: LearningData, corpus: str) -> tuple[list, list]:
     train, val = [], []
     if corpus in ('general', 'both'):
         if not len(data.corpus):
+            way = 'Use mlm(corpus=reports), or build the cohort with `--corpus FILE`.'
+            none = 'This cohort has no reports either: only plans such as `supervised(reads=series)` can run on it.'
             raise UserError('a general-domain corpus for mlm(corpus=general)', 'a cohort without one',
-                            'Use mlm(corpus=reports), or build the cohort with corpus=FILE.')
+                            way if data.cohort.has_reports else none)
         held_out = rng(0, 'mlm validation').random(len(data.corpus)) < 0.1
         for i, out in enumerate(held_out):
             (val if out else train).extend(data.corpus[i])

@@ -9,9 +9,12 @@ __all__ = ['ARMS', 'LAYERED', 'FAMILY', 'Search', 'Job', 'with_rate', 'Node', 'n
            'arm_predictions', 'seed_draws', 'task_rows', 'compare', 'tables', 'table1']
 
 # %% ../nbs/13_sweeps.ipynb #imports
+import ctypes
 import dataclasses
 import multiprocessing
 import os
+import signal
+import sys
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -44,6 +47,11 @@ class Search:
     low: float = 1e-5  # lowest rate
     high: float = 1e-3  # highest rate
     seed: int = 0  # of the draw
+
+    def __post_init__(self):
+        if self.runs < 1 or not 0 < self.low <= self.high:
+            raise UserError('at least one run, and learning rates with 0 < low <= high',
+                            f'runs={self.runs}, low={self.low:g}, high={self.high:g}', 'Change the search.')
 
     def rates(self) -> list[float]:
         "The rates, log-uniform, three significant digits."
@@ -114,7 +122,9 @@ def open_lab(folder: str, cohort: str, encoder: EncoderConfig, probe_stays: int,
 
 
 def start_worker():
-    "What a worker process does first: one thread, no progress bars of its own."
+    "What a worker process does first: one thread, no progress bars of its own, and an end when its parent ends."
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a killed parent leaves no workers behind
     os.environ['LPNB_QUIET'] = '1'
     set_threads(1)
 
@@ -145,9 +155,9 @@ def share_done(lab: Lab, address: str) -> float:
     return int(step) / max(int(total), 1)
 
 
-def show_progress(study: 'Study', bar: Progress, finished: list[Node], running: list[Node]):
-    "Move the bar to the work that is done, the nodes in training included."
-    done = sum(cost(study.labs[n.task], n) for n in finished)
+def show_progress(study: 'Study', bar: Progress, before: int, finished: list[Node], running: list[Node]):
+    "Move the bar to the work that is done: `before` this call, since then, and the share of the nodes in training."
+    done = before + sum(cost(study.labs[n.task], n) for n in finished)
     part = sum(cost(study.labs[n.task], n) * share_done(study.labs[n.task], n.address) for n in running)
     note = '; '.join(f'{n.task}: {" > ".join(s.name for s in n.plan.stages)}' for n in running)
     bar.step(max(int(done + part) - bar.bar.n, 0), note=note)
@@ -156,7 +166,7 @@ def show_progress(study: 'Study', bar: Progress, finished: list[Node], running: 
 def run_pool(study: 'Study', todo: list[Node], bar: Progress, workers: int):
     "All nodes in `workers` processes; a node starts when its parent is finished, the most urgent first."
     first = urgency(study, todo)
-    waiting, finished, running = sorted(todo, key=lambda n: -first[n.address]), [], {}
+    waiting, finished, running, before = sorted(todo, key=lambda n: -first[n.address]), [], {}, bar.bar.n
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context('spawn'), initializer=start_worker) as pool:
         try:
             while waiting or running:
@@ -167,7 +177,7 @@ def run_pool(study: 'Study', todo: list[Node], bar: Progress, workers: int):
                 for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
                     future.result()  # an error in a worker is an error here
                     finished.append(running.pop(future))
-                show_progress(study, bar, finished, list(running.values()))
+                show_progress(study, bar, before, finished, list(running.values()))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -214,10 +224,14 @@ def needs_reports(whole: Plan) -> bool:
 
 def run_study(study: Study, workers: int) -> Study:
     "Compute what is missing."
-    todo = [n for n in nodes(study) if not is_done(study.labs[n.task], n.address)]
+    everything = nodes(study)
+    todo = [n for n in everything if not is_done(study.labs[n.task], n.address)]
     if not todo:
         return study
-    with Progress('training', sum(cost(study.labs[n.task], n) for n in todo)) as bar:
+    work_of = {n.address: cost(study.labs[n.task], n) for n in everything}
+    kept = f', {len(everything) - len(todo)} of {len(everything)} stages were there' if len(todo) < len(everything) else ''
+    with Progress(f'training (documents read{kept})', sum(work_of.values())) as bar:
+        bar.step(sum(work_of.values()) - sum(work_of[n.address] for n in todo))
         if workers == 1 or len(todo) == 1:
             run_here(study, todo, bar)
         else:
