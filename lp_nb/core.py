@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KERNELSPEC', 'UserError', 'canonical', 'fingerprint', 'file_fingerprint', 'rng', 'fsync_tree', 'replace_folder',
-           'new_folder', 'new_file', 'write_json', 'read_json', 'Progress', 'track', 'mask_count', 'strip_notebook',
-           'notebook_text', 'filter_stdin', 'git', 'install_filter', 'filter_installed', 'open_data',
+           'new_folder', 'new_file', 'write_json', 'read_json', 'Progress', 'track', 'mask_count', 'mask_counts',
+           'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'install_filter', 'filter_installed', 'open_data',
            'refuse_unfiltered', 'device', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
@@ -160,12 +160,13 @@ class Progress:
         self,
         what: str,  # what is being done, a few words
         total: int | None = None,  # how many steps there will be
+        start: int = 0,  # steps that an earlier run has done
     ):
         from tqdm.auto import tqdm
 
         quiet = bool(os.environ.get('LPNB_QUIET') or os.environ.get('IN_TEST'))
         wait = 0.2 if sys.stderr.isatty() or 'ipykernel' in sys.modules else 10
-        self.bar = tqdm(desc=what, total=total, disable=quiet, mininterval=wait, maxinterval=wait, dynamic_ncols=True,
+        self.bar = tqdm(desc=what, total=total, initial=start, disable=quiet, mininterval=wait, maxinterval=wait, dynamic_ncols=True,
                         bar_format='{desc}: {n_fmt}/{total_fmt} {bar} {elapsed} gone, {remaining} left {postfix}')
 
     def step(self, n: int = 1, note: str = ''):
@@ -196,6 +197,17 @@ def mask_count(
 ) -> str:
     "`n` for print, small counts hidden: `0`, `<10`, `1,234`."
     return f'<{least}' if 0 < n < least else f'{n:,}'
+
+# %% ../nbs/00_core.ipynb #masks
+def mask_counts(
+    counts: dict,  # name -> count, of things that add up to a number that is shown
+    least: int = 10,  # smallest count that is shown
+) -> dict:
+    "The counts as text, small ones hidden, and a second one where the sum would give a single one away."
+    small = [k for k, n in counts.items() if 0 < n < least]
+    rest = sorted((n, k) for k, n in counts.items() if n >= least)
+    second = rest[0][1] if len(small) == 1 and rest else None
+    return {k: 'hidden' if k == second else mask_count(n, least) for k, n in counts.items()}
 
 # %% ../nbs/00_core.ipynb #strip
 KERNELSPEC = dict(display_name='python3', language='python', name='python3')

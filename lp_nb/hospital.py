@@ -7,20 +7,22 @@ __all__ = ['ACUTE', 'CHRONIC', 'DEATH_SEVERITY', 'DEATH_AGE', 'DEATH_SHARE', 'BL
            'LOS_HOURS', 'LOS_SEVERITY', 'LOS_SPREAD', 'STYLE_SHARE', 'TEMPLATE_SHARE', 'RACES', 'RACE_SHARE', 'RANGE',
            'HOUR', 'VITALS', 'EFFECTS', 'CHEST', 'ELSEWHERE', 'LEAK', 'EXAMS', 'POLARITIES', 'READING', 'GRADES',
            'GRADE_CUTS', 'GRADE_SLOPE', 'GRADE_SAID', 'FRAMES', 'BOILERPLATE', 'DEVICES', 'SYMPTOMS', 'MENTION',
-           'KINDS', 'COLUMNS', 'GROUPS', 'DAY', 'USUAL', 'OTHER', 'LIMITS', 'EYE', 'MOTOR', 'VERBAL', 'ABSURD', 'LABS',
-           'FASTING', 'OUTPUTS', 'GRID', 'HospitalConfig', 'intercept', 'age_score', 'read_table', 'Disease',
-           'phenotype_codes', 'disease', 'draw_age', 'identifiers', 'draw_patients', 'draw_visits', 'set_clock',
-           'new_year', 'draw_block', 'draw_nuisance', 'effects', 'unit_offsets', 'autoregression', 'drift_time',
-           'simulate', 'charted', 'sufficient', 'Findings', 'findings', 'reading', 'grading', 'pick', 'mention_rate',
-           'draw_mentions', 'draw_statements', 'noun_phrase', 'sentences', 'framed', 'body', 'stop', 'report_text',
-           'draw_reports', 'exam_shares', 'draw_notes', 'by_report', 'write_texts', 'tilt', 'general_reports', 'stamp',
-           'as_text', 'in_order', 'death_dates', 'patients_table', 'admissions_table', 'icustays_table', 'code_book',
-           'diagnoses_table', 'dictionary_table', 'ChartPen', 'chart_pressures', 'chart_breathing', 'chart_specimens',
-           'chart_coma', 'add_flaws', 'to_rows', 'chart_table', 'body_size', 'lab_rows', 'lab_table', 'output_table',
-           'items_table', 'radiology_table', 'lab_items_table', 'Sheets', 'write_block', 'keep_truth', 'blocks',
-           'dictionaries', 'make_hospital', 'open_truth', 'nuisance', 'truth_labels', 'Evidence', 'text_evidence',
-           'series_evidence', 'gather', 'grid_scores', 'sweep_hidden', 'finding_score', 'sweep_phenotypes', 'sample',
-           'Effort', 'chosen', 'posterior', 'oracle']
+           'KINDS', 'COLUMNS', 'GROUPS', 'DAY', 'USUAL', 'OTHER', 'LIMITS', 'EYE', 'MOTOR', 'VERBAL', 'FLAWS', 'ABSURD',
+           'OTHERS', 'LABS', 'FASTING', 'OUTPUTS', 'SLICE', 'RENAMED', 'UNREAL', 'GRID', 'HospitalConfig', 'intercept',
+           'age_score', 'read_table', 'Disease', 'phenotype_codes', 'disease', 'draw_age', 'identifiers',
+           'draw_patients', 'draw_visits', 'set_clock', 'new_year', 'draw_block', 'draw_nuisance', 'effects',
+           'unit_offsets', 'autoregression', 'drift_time', 'simulate', 'charted', 'sufficient', 'Findings', 'findings',
+           'reading', 'grading', 'pick', 'mention_rate', 'draw_mentions', 'draw_statements', 'noun_phrase', 'sentences',
+           'framed', 'body', 'stop', 'report_text', 'draw_reports', 'exam_shares', 'draw_notes', 'by_report',
+           'write_texts', 'tilt', 'general_reports', 'stamp', 'as_text', 'in_order', 'death_dates', 'patients_table',
+           'admissions_table', 'icustays_table', 'code_book', 'diagnoses_table', 'dictionary_table', 'ChartPen',
+           'chart_pressures', 'chart_breathing', 'chart_specimens', 'chart_coma', 'bit', 'add_flaws', 'to_rows',
+           'chart_rows', 'chart_table', 'body_size', 'other_values', 'others_for', 'other_rows', 'lab_rows',
+           'lab_events', 'lab_table', 'output_table', 'items_table', 'radiology_table', 'lab_items_table', 'Sheets',
+           'draw_hours', 'write_block', 'keep_truth', 'blocks', 'dictionaries', 'make_hospital', 'open_truth',
+           'nuisance', 'truth_labels', 'chosen', 'item_variables', 'evident', 'in_unit', 'told', 'retell', 'key_cells',
+           'coma_total', 'emitted', 'planted', 'Evidence', 'text_evidence', 'series_evidence', 'gather', 'grid_scores',
+           'sweep_hidden', 'finding_score', 'sweep_phenotypes', 'sample', 'Effort', 'posterior', 'oracle']
 
 # %% ../nbs/01_hospital.ipynb #imports
 import gzip
@@ -55,11 +57,12 @@ class HospitalConfig:
     domain_shift: float = 1.0  # distance of the general corpus from the hospital's patients
     report_share: float = 0.93  # share of stays with any report
     chart_every: int = 1  # hours between routine vital signs
+    other_items: float = 0.0  # chart rows of other items for each row of the variables; 5 in the real tables
 
     def __post_init__(self):
         for name, low, high in [('patients', 1, 5e6), ('general', 0, 5e7), ('chart_every', 1, 24), ('style', 0, 10),
                                 ('ward', 0, 10), ('series_label', 0, 10), ('noise', 0.05, 10), ('domain_shift', 0, 3),
-                                ('bind', 0, 1), ('report_share', 0, 1)]:
+                                ('bind', 0, 1), ('report_share', 0, 1), ('other_items', 0, 100)]:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UserError(f'{name} between {low:g} and {high:g}', f'{value}', f'Change {name} in HospitalConfig.')
@@ -940,26 +943,37 @@ def chart_coma(pen: ChartPen):
     pen.write(seen & ~tube, 223900, 1 + np.searchsorted([7.0, 8.5, 10.2, 12.8], a), text=VERBAL)
     pen.write(seen & tube, 223900, np.ones(len(a)), text=('No Response-ETT',))
 
+# %% ../nbs/01_hospital.ipynb #flaw-names
+FLAWS = ('absurd number', 'second reading', 'repeated row', 'impossible number', 'no breath', 'fraction', 'Celsius',
+         'pounds', 'inches', 'masked text', 'lost admission', 'other specimen')
+
+
+def bit(flaw: str) -> int:
+    "The bit of `flaw` in the column of that name."
+    return 1 << FLAWS.index(flaw)
+
 # %% ../nbs/01_hospital.ipynb #flaws
 ABSURD = ('0', '-16', '801', '999999', '1')
 
 
 def add_flaws(r, rows: pl.DataFrame) -> pl.DataFrame:
-    "Second readings within the hour, absurd numbers, repeated rows."
+    "Second readings within the hour, absurd numbers, repeated rows; `flaw` says what was done to a row."
     n = len(rows)
     words = rows['value'] != rows['valuenum']
     strange = pl.Series((r.random(n) < .0008)) & ~words
     number = pl.Series(np.array(ABSURD)[r.integers(0, 5, n)])
     rows = rows.with_columns(minute=pl.Series(np.where(r.random(n) < .7, 0, r.integers(0, 30, n))), delay=r.integers(0, 2400, n),
                              value=pl.when(strange).then(number).otherwise('value'),
-                             valuenum=pl.when(strange).then(number).otherwise('valuenum'))
+                             valuenum=pl.when(strange).then(number).otherwise('valuenum'),
+                             flaw=strange.cast(pl.Int16) * bit('absurd number'))
     again = rows.filter(pl.Series(r.random(n) < .04) & (pl.col('value') == pl.col('valuenum')))
     shift = pl.Series(r.integers(-2, 3, len(again)))
     whole = again['valuenum'].cast(pl.Int64, strict=False)
     later = (whole + shift).cast(pl.String).fill_null(again['valuenum'])
-    again = again.with_columns(minute=pl.Series(r.integers(31, 59, len(again))), value=later, valuenum=later)
+    again = again.with_columns(minute=pl.Series(r.integers(31, 59, len(again))), value=later, valuenum=later,
+                               flaw=pl.col('flaw') + bit('second reading'))
     twice = rows.filter(pl.Series(r.random(n) < .002))
-    return pl.concat([rows, again, twice])
+    return pl.concat([rows, again, twice.with_columns(pl.col('flaw') + bit('repeated row'))])
 
 # %% ../nbs/01_hospital.ipynb #chart-table
 def to_rows(frame: pl.DataFrame, stays: pl.DataFrame, s: dict) -> pl.DataFrame:
@@ -972,8 +986,8 @@ def to_rows(frame: pl.DataFrame, stays: pl.DataFrame, s: dict) -> pl.DataFrame:
     return pl.concat([keys, frame.with_columns(when=pl.Series(when))], how='horizontal')
 
 # %% ../nbs/01_hospital.ipynb #chart-table-2
-def chart_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, draws) -> pl.DataFrame:
-    "icu/chartevents"
+def chart_rows(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, draws) -> pl.DataFrame:
+    "The rows of the variables in icu/chartevents with `when`, `delay` and `flaw`, in no order."
     r = rng(config.seed, 'chart', block)
     pen = ChartPen(config, r, stays, s)
     chart_pressures(pen)
@@ -981,9 +995,17 @@ def chart_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict
     chart_coma(pen)
     chart_specimens(pen, *draws)
     rows = to_rows(add_flaws(r, pl.concat(pen.frames)), stays, s)
-    rows = pl.concat([rows.drop('at', 'minute'), body_size(r, stays)]).sort('stay_id', 'when', 'itemid', maintain_order=True)
+    return pl.concat([rows.drop('at', 'minute'), body_size(r, stays)])
+
+
+def chart_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, draws) -> pl.DataFrame:
+    "icu/chartevents"
+    rows = chart_rows(config, block, stays, s, draws)
+    if n := others_for(config, len(rows)):
+        rows = pl.concat([rows, other_rows(config, block, stays, s, n).select(rows.columns)])
+    rows = rows.sort('stay_id', 'when', 'itemid', maintain_order=True)
     nurse = pl.Series(30_000 + (rows['stay_id'].to_numpy() + (rows['when'].to_numpy() - HOUR) // (12 * HOUR)) % 9973)
-    return in_order('icu/chartevents', rows.drop('when', 'delay').with_columns(
+    return in_order('icu/chartevents', rows.drop('when', 'delay', 'flaw').with_columns(
         nurse.alias('caregiver_id'), charttime=stamp(rows['when']), storetime=stamp(rows['when'] + rows['delay']),
         warning=pl.lit(0)))
 
@@ -1008,8 +1030,73 @@ def body_size(r, stays: pl.DataFrame) -> pl.DataFrame:
     frames.append((stays[day[daily]], 224639, as_text(drift[daily], 1), 'kg', six[daily]))
     return pl.concat([who.select('subject_id', 'hadm_id', 'stay_id').with_columns(
         itemid=pl.lit(item, dtype=pl.Int32), value=text, valuenum=text, valueuom=pl.lit(unit),
-        delay=pl.lit(600, dtype=pl.Int64), when=pl.Series(when))
+        delay=pl.lit(600, dtype=pl.Int64), flaw=pl.lit(0, dtype=pl.Int16), when=pl.Series(when))
         for who, item, text, unit, when in frames])
+
+# %% ../nbs/01_hospital.ipynb #others-text
+OTHERS = '''
+227969 130 | Safety Measures | Restraint/Support Systems | Bed locked in low position; Call light within reach; ID band on
+220048 100 | Heart Rhythm | Routine Vital Signs | SR (Sinus Rhythm); ST (Sinus Tachycardia); AF (Atrial Fibrillation)
+224650 90 | Ectopy Type 1 | Routine Vital Signs | None; PVCs; PACs
+223792 50 | Pain Management | Pain/Sedation | Repositioned; Medication; Reassurance
+224080 48 | Head of Bed | Treatments | 30 Degrees; 45 Degrees; Flat
+224082 48 | Turn | Treatments | Side to side; Self; Refused
+224093 46 | Position | Treatments | Supine; Left Side; Right Side; Chair
+224642 38 | Temperature Site | Routine Vital Signs | Oral; Axillary; Rectal
+223781 34 | Pain Present | Pain/Sedation | No; Yes; Unable to assess
+226732 32 | O2 Delivery Device(s) | Respiratory | Nasal cannula; Endotracheal tube; None; Face tent
+223987 30 | RLL Lung Sounds | Pulmonary | Clear; Diminished; Crackles; Rhonchi
+227944 30 | Side Rails | Restraint/Support Systems | 2 Rails; 3 Rails; 4 Rails
+224015 25 | Urine Source | GI/GU | Foley; Voiding; Anuric
+227121 25 | Pupil Response Right | Neurological | Brisk; Sluggish; Non-reactive
+226104 20 | Level of Consciousness | Neurological | Alert; Lethargic; Arouse to Voice
+'''
+
+# %% ../nbs/01_hospital.ipynb #others-numbers
+OTHERS += '''
+224641 50 | Alarms On | Alarms | 1; 1; 0
+224168 50 | Parameters Checked | Alarms | 1; 1; 0
+228096 40 | Richmond-RAS Scale | Pain/Sedation | 0; -1; -2; 1; -4
+223791 30 | Pain Level | Pain/Sedation | 0; 2; 5; 8
+220046 20 bpm | Heart rate Alarm - High | Alarms | 120; 130; 140
+220047 20 bpm | Heart Rate Alarm - Low | Alarms | 50; 60; 40
+223770 20 % | O2 Saturation Pulseoxymetry Alarm - Low | Alarms | 92; 90; 88
+220339 20 cmH2O | PEEP set | Respiratory | 5; 8; 10
+223834 20 L/min | O2 Flow | Respiratory | 2; 3; 4; 15
+224161 12 insp/min | Resp Alarm - High | Alarms | 35; 30; 40
+224684 12 mL | Tidal Volume (set) | Respiratory | 450; 400; 500; 380
+'''
+
+# %% ../nbs/01_hospital.ipynb #others
+@lru_cache
+def other_values() -> pl.DataFrame:
+    "The table above, one row per value: itemid, label, category, unit, value, number, share; shares add up to 1."
+    rows = []
+    for line in filter(None, OTHERS.splitlines()):
+        head, label, category, values = (part.strip() for part in line.split('|'))
+        (item, weight, *unit), (usual, *seldom) = head.split(), values.split('; ')
+        rows += [(int(item), label, category, ' '.join(unit), value, float(weight) * share)
+                 for value, share in [(usual, .5), *((v, .5 / len(seldom)) for v in seldom)]]
+    out = pl.DataFrame(rows, schema=['itemid', 'label', 'category', 'unit', 'value', 'share'], orient='row')
+    number = pl.when(pl.col('value').cast(pl.Float64, strict=False).is_not_null()).then('value')
+    return out.with_columns(pl.col('itemid').cast(pl.Int32), pl.col('share') / pl.col('share').sum(), number=number)
+
+# %% ../nbs/01_hospital.ipynb #others-2
+def others_for(config: HospitalConfig, rows: int) -> int:
+    "How many rows of other items go with `rows` rows of the variables."
+    return round(config.other_items * rows)
+
+# %% ../nbs/01_hospital.ipynb #others-3
+def other_rows(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, n: int) -> pl.DataFrame:
+    "`n` chart rows of other items with `when`, `delay` and `flaw`."
+    r, known = rng(config.seed, 'others', block), other_values()
+    bounds = np.cumsum(known['share'].to_numpy())[:-1]
+    which = known.select('itemid', 'value', valuenum='number', valueuom='unit')[np.searchsorted(bounds, r.random(n))]
+    at = r.integers(0, len(s['hour']), n)
+    frame = which.with_columns(
+        at=pl.Series(at), minute=pl.Series(np.where(r.random(n) < .7, 0, r.integers(0, 59, n))),
+        delay=pl.Series(r.integers(0, 2400, n)), flaw=pl.lit(0, dtype=pl.Int16))
+    return to_rows(frame, stays, s).drop('at', 'minute')
 
 # %% ../nbs/01_hospital.ipynb #lab-items
 LABS = {  # itemid: label, fluid, category, unit, reference range
@@ -1045,25 +1132,32 @@ def lab_rows(pen: ChartPen, gas, sugar, y) -> pl.DataFrame:
     return pl.concat(pen.frames)
 
 # %% ../nbs/01_hospital.ipynb #lab-table
-def lab_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, draws, y, first: int) -> pl.DataFrame:
-    "hosp/labevents; `first` numbers the rows."
-    r = rng(config.seed, 'labs', block)
+def lab_events(config: HospitalConfig, r, stays: pl.DataFrame, s: dict, draws, y) -> pl.DataFrame:
+    "The rows of hosp/labevents in their order, `masked` where the text is hidden and `lost` where the admission is."
     rows = to_rows(lab_rows(ChartPen(config, r, stays, s), *draws, y).with_columns(minute=pl.lit(5)), stays, s)
     rows = rows.sort('stay_id', 'when', 'itemid', maintain_order=True)
     n = len(rows)
     number, item = rows['valuenum'].cast(pl.Float64).to_numpy(), rows['itemid'].to_numpy()
     critical = (item == 50820) & ((number < 7.22) | (number > 7.54))
     masked = (item == 50931) | critical | (r.random(n) < .02)
+    return rows.with_columns(masked=pl.Series(masked), lost=pl.Series(r.random(n) < .05))
+
+# %% ../nbs/01_hospital.ipynb #lab-table-2
+def lab_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, draws, y, first: int) -> pl.DataFrame:
+    "hosp/labevents; `first` numbers the rows."
+    r = rng(config.seed, 'labs', block)
+    rows = lab_events(config, r, stays, s, draws, y)
+    n, item, masked = len(rows), rows['itemid'].to_numpy(), rows['masked'].to_numpy()
+    number = rows['valuenum'].cast(pl.Float64)
     fact = {k: pl.Series([LABS[i][j] for i in item.tolist()], dtype=pl.String) for j, k in ((3, 'unit'), (4, 'low'), (5, 'high'))}
     low, high = (fact[k].cast(pl.Float64, strict=False) for k in ('low', 'high'))
-    odd = ((pl.Series(number) < low) | (pl.Series(number) > high)).fill_null(False)
+    odd = ((number < low) | (number > high)).fill_null(False)
     note = np.where(item == 50931, FASTING, np.where(masked, 'VERIFIED.', ''))
-    hadm = rows['hadm_id'].to_numpy().astype(float)
-    hadm[r.random(n) < .05] = np.nan
     specimen = (rows['when'].to_numpy() // 60 + rows['subject_id'].to_numpy() * 7919) % 89_999_999 + 10_000_000
     return in_order('hosp/labevents', pl.DataFrame(dict(
         labevent_id=np.arange(first + 1, first + n + 1), subject_id=rows['subject_id'], specimen_id=specimen, itemid=item,
-        hadm_id=pl.Series(hadm).fill_nan(None).cast(pl.Int64), order_provider_id=pl.Series([None] * n, dtype=pl.String),
+        hadm_id=rows.select(pl.when(~pl.col('lost')).then('hadm_id')).to_series(),
+        order_provider_id=pl.Series([None] * n, dtype=pl.String),
         charttime=stamp(rows['when']), storetime=stamp(rows['when'].to_numpy() + 60 * r.integers(2, 120, n)),
         value=np.where(masked, '___', rows['value'].to_numpy()), valuenum=rows['valuenum'], valueuom=fact['unit'],
         ref_range_lower=fact['low'], ref_range_upper=fact['high'], flag=np.where(odd, 'abnormal', ''),
@@ -1086,15 +1180,21 @@ def output_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dic
                        storetime=stamp(rows['when'].to_numpy() + 600), itemid='itemid', value='value', valueuom=pl.lit('ml'))
 
 # %% ../nbs/01_hospital.ipynb #output-table-2
-def items_table() -> pl.DataFrame:
+def items_table(config: HospitalConfig) -> pl.DataFrame:
     "icu/d_items, for every item that is written."
     known = pl.read_csv(asset('variable_map.csv')).filter(table='chartevents').select(
         'itemid', label='mimic_label', linksto='table')
     extra = pl.DataFrame([(i, label, 'outputevents') for i, label in OUTPUTS.items()], schema=known.schema, orient='row')
     words = pl.col('itemid').is_in([220739, 223900, 223901])
-    return in_order('icu/d_items', known.vstack(extra).sort('itemid').with_columns(
+    written = known.vstack(extra).sort('itemid').with_columns(
         abbreviation='label', category=pl.lit('Routine Vital Signs'), unitname=pl.lit(''), lownormalvalue=pl.lit(''),
-        param_type=pl.when(words).then(pl.lit('Text')).otherwise(pl.lit('Numeric')), highnormalvalue=pl.lit('')))
+        param_type=pl.when(words).then(pl.lit('Text')).otherwise(pl.lit('Numeric')), highnormalvalue=pl.lit(''))
+    others = other_values() if config.other_items else other_values().clear()
+    kind = pl.when(pl.col('number').is_null()).then(pl.lit('Text')).otherwise(pl.lit('Numeric'))
+    others = others.unique('itemid', keep='first').select(
+        pl.col('itemid').cast(pl.Int64), 'label', 'category', abbreviation='label', unitname='unit', param_type=kind,
+        linksto=pl.lit('chartevents'), lownormalvalue=pl.lit(''), highnormalvalue=pl.lit(''))
+    return in_order('icu/d_items', pl.concat([written, others.select(written.columns)]).sort('itemid'))
 
 # %% ../nbs/01_hospital.ipynb #note-table
 def radiology_table(notes: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
@@ -1115,6 +1215,9 @@ def lab_items_table() -> pl.DataFrame:
     return pl.DataFrame([(i, *v[:3]) for i, v in LABS.items()], schema=['itemid', 'label', 'fluid', 'category'], orient='row')
 
 # %% ../nbs/01_hospital.ipynb #sheets
+SLICE = 500_000  # rows turned into text at once
+
+
 class Sheets:
     "Compressed csv tables below a folder, appended to frame by frame."
 
@@ -1129,19 +1232,25 @@ class Sheets:
             path.parent.mkdir(exist_ok=True)
             raw = self.stack.enter_context(open(path, 'wb'))
             self.files[name] = self.stack.enter_context(gzip.GzipFile('', 'wb', 4, raw, mtime=0))
-        text = BytesIO()
         frame = frame.with_columns(pl.when(pl.col(pl.String) != '').then(pl.col(pl.String)).name.keep())  # nothing is nothing
-        frame.write_csv(text, include_header=new, datetime_format='%Y-%m-%d %H:%M:%S')
-        self.files[name].write(text.getbuffer())
+        for start in range(0, max(len(frame), 1), SLICE):
+            text = BytesIO()
+            frame[start:start + SLICE].write_csv(text, include_header=new and not start, datetime_format='%Y-%m-%d %H:%M:%S')
+            self.files[name].write(text.getbuffer())
         self.rows[name] += len(frame)
 
 # %% ../nbs/01_hospital.ipynb #write-block
+def draw_hours(config: HospitalConfig, block: int, stays: pl.DataFrame, y):
+    "Phenotypes (stays, 25) and vital signs of the stays of a block, and the draws that share specimens out (2, hours)."
+    mine = y[stays['visit'].to_numpy()]
+    s = simulate(config, block, stays, mine)
+    return mine, s, rng(config.seed, 'draws', block).random((2, len(s['hour'])))
+
+
 def write_block(config: HospitalConfig, block: int, n: int, sheets: Sheets, first: tuple, truth: dict) -> tuple:
     "Draw one block of `n` patients, append its rows, keep its truth; returns the counters after it."
     people, visits, stays, y = draw_block(config, block, first, n)
-    mine = y[stays['visit'].to_numpy()]  # (stays, 25)
-    s = simulate(config, block, stays, mine)
-    draws = rng(config.seed, 'draws', block).random((2, len(s['hour'])))
+    mine, s, draws = draw_hours(config, block, stays, y)
     notes, said = draw_notes(config, block, stays, mine)
     radiology = radiology_table(notes, stays)
     labs = lab_table(config, block, stays, s, draws, mine, sheets.rows['hosp/labevents'])
@@ -1180,9 +1289,9 @@ def blocks(total: int, size: int):
     return [(i, min(size, total - start)) for i, start in enumerate(range(0, total, size))]
 
 # %% ../nbs/01_hospital.ipynb #blocks-2
-def dictionaries() -> dict:
+def dictionaries(config: HospitalConfig) -> dict:
     "The tables that explain codes and items."
-    return {'hosp/d_icd_diagnoses': dictionary_table(), 'hosp/d_labitems': lab_items_table(), 'icu/d_items': items_table()}
+    return {'hosp/d_icd_diagnoses': dictionary_table(), 'hosp/d_labitems': lab_items_table(), 'icu/d_items': items_table(config)}
 
 # %% ../nbs/01_hospital.ipynb #make-hospital
 def make_hospital(
@@ -1199,7 +1308,7 @@ def make_hospital(
         for block, n in blocks(config.general, 10 * BLOCK):
             sheets.append('general/reports', general_reports(config, block, n))
             bar.step(n)
-        for name, frame in dictionaries().items():
+        for name, frame in dictionaries(config).items():
             sheets.append(name, frame)
         (folder / 'truth').mkdir()
         for name, parts in truth.items():
@@ -1231,6 +1340,134 @@ def truth_labels(root) -> pd.DataFrame:
     "The drawn mortality and 25 phenotypes (0/1) of each stay, by stay_id; for evaluation only."
     _, truth = open_truth(root)
     return truth['stays'].select('stay_id', 'mortality', *disease().labels).to_pandas().set_index('stay_id')
+
+# %% ../nbs/01_hospital.ipynb #oracle-2
+def chosen(truth: dict, stays) -> list:
+    "The stay ids to ask about: `stays`, or all."
+    known = truth['stays']['stay_id'].to_list()
+    strange = set(stays if stays is not None else []) - set(known)
+    if strange:
+        raise UserError('stay ids of this hospital', f'{len(strange)} unknown ones',
+                        'Pass the hospital that the cohort was built from.')
+    return known if stays is None else [int(s) for s in stays]
+
+# %% ../nbs/01_hospital.ipynb #key-names
+RENAMED = {'Heart Rate': 'Heart rate', 'Glascow coma scale eye opening': 'GCS eye',
+           'Glascow coma scale motor response': 'GCS motor', 'Glascow coma scale verbal response': 'GCS verbal'}
+UNREAL = ('absurd number', 'impossible number', 'no breath', 'other specimen')  # their rows give no value
+
+
+@lru_cache
+def item_variables() -> pl.DataFrame:
+    "itemid and variable, for every item of the variables."
+    known = pl.read_csv(asset('variable_map.csv'), schema_overrides=dict(itemid=pl.Int32))
+    return known.select('itemid', pl.col('variable').replace(RENAMED))
+
+# %% ../nbs/01_hospital.ipynb #key-evident
+def evident(rows: pl.DataFrame) -> pl.DataFrame:
+    "The rows (itemid, variable, x, flaw) with the bits of those flaws that item and number show."
+    item, x, real = pl.col('itemid'), pl.col('x'), pl.col('flaw') & bit('absurd number') == 0
+    oxygen, share = item.is_in([220277, 220227]), item == 223835
+    silent = (item == 224689) & (x == 0)
+    possible = (pl.when(share).then(x.is_between(.2, 1) | x.is_between(20, 100))
+                .when(oxygen).then(x.is_between(1, 100)).otherwise(silent | (x >= 1)))
+    shown = {
+        'impossible number': real & ~possible & pl.col('variable').is_not_null(),
+        'no breath': real & silent, 'fraction': real & share & x.is_between(.2, 1), 'Celsius': item == 223762, 'pounds': item == 226531,
+        'inches': item == 226707, 'other specimen': item.is_in([51478, 51094, 51491, 50831])}
+    return rows.with_columns(sum((hit.cast(pl.Int16) * bit(flaw) for flaw, hit in shown.items()), pl.col('flaw')))
+
+
+def in_unit() -> pl.Expr:
+    "The number `x` of a row in the unit of its variable."
+    item, x = pl.col('itemid'), pl.col('x')
+    return (pl.when(item == 223761).then((x - 32) * 5 / 9).when(item == 226707).then(x * 2.54)
+            .when(item == 226531).then(x * .45359237).when((item == 223835) & (x > 1)).then(x / 100).otherwise(x))
+
+# %% ../nbs/01_hospital.ipynb #key-rows
+def told(config: HospitalConfig, block: int, stays: pl.DataFrame, y) -> pl.DataFrame:
+    "What a block writes about the variables: table, hadm_id, stay_id, itemid, when, valuenum, flaw, variable, x."
+    mine, s, draws = draw_hours(config, block, stays, y)
+    labs = lab_events(config, rng(config.seed, 'labs', block), stays, s, draws, mine)
+    hidden = pl.col('masked').cast(pl.Int16) * bit('masked text') + pl.col('lost').cast(pl.Int16) * bit('lost admission')
+    tables = {'icu/chartevents': chart_rows(config, block, stays, s, draws),
+              'hosp/labevents': labs.with_columns(flaw=hidden)}
+    rows = pl.concat([frame.select(pl.lit(name).alias('table'), 'hadm_id', 'stay_id', 'itemid', 'when', 'valuenum', 'flaw')
+                      for name, frame in tables.items()])
+    rows = rows.join(item_variables(), on='itemid', how='left').with_columns(x=pl.col('valuenum').cast(pl.Float64))
+    return evident(rows)
+
+# %% ../nbs/01_hospital.ipynb #key-retell
+def retell(root, ids=None):
+    "Draw a hospital again: config, block, stays, phenotypes and rows of each block, or of those with stays `ids`."
+    marker = read_json(Path(root) / 'hospital.json')
+    config, counters, rows = HospitalConfig(**marker['config']), (0, 0, 0), Counter()
+    for block, n in blocks(config.patients, BLOCK):
+        _, visits, stays, y = draw_block(config, block, counters, n)
+        counters = (counters[0] + n, counters[1] + len(visits), counters[2] + len(stays))
+        if ids is not None and not stays['stay_id'].is_in(ids).any():
+            continue
+        mine = told(config, block, stays, y)
+        rows.update(dict(mine['table'].value_counts().iter_rows()))
+        rows['icu/chartevents'] += others_for(config, (mine['table'] == 'icu/chartevents').sum())
+        yield config, block, stays, y, mine
+    if ids is None and any(n != marker['rows'][name] for name, n in rows.items()):
+        raise UserError(f'{dict(rows)} rows in {root}', f'{marker["rows"]}', 'Write the hospital again with this version.')
+
+# %% ../nbs/01_hospital.ipynb #key-cells
+def key_cells(rows: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
+    "One row per stay, variable and hour that a row touches: value (null: none) and the flaws of its rows."
+    known = rows.filter(pl.col('variable').is_not_null()).with_columns(x=in_unit())
+    stays = stays.select('stay_id', 'hadm_id', 'admit', 'intime')
+    hour = ((pl.col('when') - pl.col('intime')) // HOUR).cast(pl.Int32).alias('hour')
+    inside = known.join(stays.drop('hadm_id'), on='stay_id').with_columns(hour).filter(pl.col('hour') >= 0)
+    early = pl.col('when').is_between('admit', 'intime', closed='left')
+    before = known.filter(pl.col('variable').is_in(['Height', 'Weight'])).drop('stay_id').join(stays, on='hadm_id')
+    before = before.filter(early).with_columns(hour=pl.lit(-1, pl.Int32))
+    real = pl.col('flaw') & sum(map(bit, UNREAL)) == 0
+    last = pl.col('when') == pl.col('when').filter(real).max()
+    columns = ('stay_id', 'variable', 'hour', 'when', 'x', 'flaw')
+    return pl.concat([inside.select(columns), before.select(columns)]).group_by('stay_id', 'variable', 'hour').agg(
+        value=pl.col('x').filter(real & last).mean(), flaw=pl.col('flaw').bitwise_or())
+
+# %% ../nbs/01_hospital.ipynb #key-coma
+def coma_total(cells: pl.DataFrame) -> pl.DataFrame:
+    "The cells of the sum of the three scores, where all three are known."
+    three = cells.filter(pl.col('variable').str.starts_with('GCS') & pl.col('value').is_not_null())
+    total = three.group_by('stay_id', 'hour').agg(pl.col('value').sum(), pl.col('flaw').bitwise_or(), scores=pl.len())
+    return total.filter(scores=3).select('stay_id', pl.lit('GCS total').alias('variable'), 'hour', 'value', 'flaw')
+
+# %% ../nbs/01_hospital.ipynb #key-emitted
+def emitted(
+    root,  # a hospital written by make_hospital
+    stays=None,  # stay ids to ask about; all if None
+) -> pl.DataFrame:
+    "The answer key of the series: stay_id, variable, hour, value, and `flaw`, the planted flaws that touch the cell."
+    ids, parts = None if stays is None else chosen(open_truth(root)[1], stays), []
+    for _, _, drawn, _, rows in retell(root, ids):
+        cells = key_cells(rows, drawn if ids is None else drawn.filter(pl.col('stay_id').is_in(ids)))
+        parts.append(pl.concat([cells, coma_total(cells)]).sort('stay_id', 'variable', 'hour'))
+    out = pl.concat(parts)
+    names = {m: ' + '.join(flaw for flaw in FLAWS if m & bit(flaw)) or None for m in out['flaw'].unique()}
+    return out.with_columns(pl.col('flaw').replace_strict(names, return_dtype=pl.String))
+
+# %% ../nbs/01_hospital.ipynb #planted
+def planted(root) -> pl.DataFrame:
+    "Rows that carry each planted flaw: table, flaw, variable, number (of absurd numbers), rows."
+    parts = []
+    for config, block, stays, y, rows in retell(root):
+        for flaw in FLAWS:
+            number = pl.col('valuenum') if flaw == 'absurd number' else pl.lit(None, pl.String)
+            hit = rows.filter(pl.col('flaw') & bit(flaw) != 0).with_columns(flaw=pl.lit(flaw), number=number)
+            parts.append(hit.group_by('table', 'flaw', 'variable', 'number').agg(rows=pl.len()))
+        notes, _ = draw_notes(config, block, stays, y[stays['visit'].to_numpy()])
+        counts = {'lost admission': notes['lost_hadm'].sum(), 'no storetime': notes['lost_store'].sum(),
+                  **{kind: (notes['kind'] == i).sum() for i, kind in enumerate(KINDS) if i}}
+        kinds = pl.DataFrame(dict(table='note/radiology', flaw=list(counts), variable=None, number=None,
+                                  rows=list(counts.values())), schema=parts[0].schema)
+        parts.append(kinds)
+    keys = ('table', 'flaw', 'variable', 'number')
+    return pl.concat(parts).group_by(keys).agg(pl.col('rows').sum()).sort(keys)
 
 # %% ../nbs/01_hospital.ipynb #evidence
 @dataclass(frozen=True)
@@ -1370,16 +1607,6 @@ class Effort:
     chains: int = 4
     sweeps: int = 60  # counted
     burn: int = 20  # not counted
-
-# %% ../nbs/01_hospital.ipynb #oracle-2
-def chosen(truth: dict, stays) -> list:
-    "The stay ids to ask about: `stays`, or all."
-    known = truth['stays']['stay_id'].to_list()
-    strange = set(stays if stays is not None else []) - set(known)
-    if strange:
-        raise UserError('stay ids of this hospital', f'{len(strange)} unknown ones',
-                        'Pass the hospital that the cohort was built from.')
-    return known if stays is None else [int(s) for s in stays]
 
 # %% ../nbs/01_hospital.ipynb #oracle-3
 def posterior(root, evidence: str = 'both', seed: int = 0, effort: Effort = Effort(), stays=None) -> pd.DataFrame:

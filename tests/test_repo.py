@@ -13,7 +13,7 @@ from lp_nb.core import KERNELSPEC, filter_installed
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / 'nbs').rglob('*.ipynb'))
-NUMBERED = [f for f in NOTEBOOKS if re.match(r'\d\d_', f.name)]
+NUMBERED = [f for f in NOTEBOOKS if re.match(r'\d\d[a-z]?_', f.name)]
 IDENTIFIER = re.compile(r'\b[123]\d{7}\b')  # subject_id, hadm_id and stay_id of MIMIC-IV have eight digits
 each_notebook = pytest.mark.parametrize('f', NOTEBOOKS, ids=lambda f: str(f.relative_to(ROOT / 'nbs')))
 
@@ -81,12 +81,12 @@ def test_modules_match_notebooks(tmp_path):
 
 
 def test_the_file_list_is_the_architecture():
-    "NN_name.ipynb writes lp_nb/name.py and imports only modules of lower numbers."
+    "NN_name.ipynb (or NNa_name.ipynb) writes lp_nb/name.py and imports only modules of lower numbers."
     before = {'core'} if not NUMBERED else set()
     for f in NUMBERED:
         source = '\n'.join(s for _, s in cells(f))
         exported = re.search(r'^#\|\s*default_exp\s+(\S+)', source, flags=re.M)
-        name = f.stem[3:]
+        name = f.stem.split('_', 1)[1]
         assert exported and exported[1] == name, f'{f.name} must export the module {name}'
         used = set(re.findall(r'^\s*(?:from|import)\s+lp_nb\.(\w+)', source, flags=re.M)) - {name}
         assert used <= before, f'{f.name} imports {used - before}, which come later or not at all'
