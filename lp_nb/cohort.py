@@ -542,7 +542,7 @@ def audit_times(cohort) -> dict:
     checks = {
         'no event after the end of its window': not late(times['last_event'], times['window_end'], rules).any(),
         'no report after the end of its window': not late(times['last_report'], times['window_end'], rules).any(),
-        'hours are those of the window': bool((hours == np.ceil(length - 1e-6)).all() and (np.diff(cohort.arrays[1]) == hours).all()),
+        'hours are those of the window': bool((hours == np.where(length > 0, np.ceil(length - 1e-6), 48)).all() and (np.diff(cohort.arrays[1]) == hours).all()),
         'canaries were planted and none arrived': cohort.manifest['audit']['canaries'] > 0,
         'the discharge summary was not read': 'discharge' not in cohort.manifest['audit']['opened'],
     }

@@ -1373,8 +1373,8 @@ def evident(rows: pl.DataFrame) -> pl.DataFrame:
                 .when(oxygen).then(x.is_between(1, 100)).otherwise(silent | (x >= 1)))
     shown = {
         'impossible number': real & ~possible & pl.col('variable').is_not_null(),
-        'no breath': real & silent, 'fraction': real & share & x.is_between(.2, 1), 'Celsius': item == 223762, 'pounds': item == 226531,
-        'inches': item == 226707, 'other specimen': item.is_in([51478, 51094, 51491, 50831])}
+        'no breath': real & silent, 'fraction': real & share & x.is_between(.2, 1), 'Celsius': item == 223762,
+        'pounds': item == 226531, 'inches': item == 226707, 'other specimen': item.is_in([51478, 51094, 51491, 50831])}
     return rows.with_columns(sum((hit.cast(pl.Int16) * bit(flaw) for flaw, hit in shown.items()), pl.col('flaw')))
 
 
@@ -1411,8 +1411,9 @@ def retell(root, ids=None):
         rows.update(dict(mine['table'].value_counts().iter_rows()))
         rows['icu/chartevents'] += others_for(config, (mine['table'] == 'icu/chartevents').sum())
         yield config, block, stays, y, mine
-    if ids is None and any(n != marker['rows'][name] for name, n in rows.items()):
-        raise UserError(f'{dict(rows)} rows in {root}', f'{marker["rows"]}', 'Write the hospital again with this version.')
+    written = {name: marker['rows'][name] for name in rows}
+    if ids is None and written != dict(rows):
+        raise UserError(f'{dict(rows)} rows in {root}', f'{written}', 'Write the hospital again with this version.')
 
 # %% ../nbs/01_hospital.ipynb #key-cells
 def key_cells(rows: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:

@@ -138,14 +138,15 @@ def set_windows(stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> pl.DataFra
     "The stays that have a window, with window_end, end_hours, period (hours), and hours (whole, the last one may be partial)."
     stays = tally(ledger, 'timed', 'stays', stays, {
         'no time of ICU admission or no length of stay': pl.col('intime').is_null() | pl.col('los').is_null() | pl.col('los').is_nan(),
-        'discharged before admission': pl.col('los') <= EPSILON})
+        'discharged before admission': pl.col('los') < 0 if rules.hour_edge == 'right' else pl.col('los') <= EPSILON})
     hours = pl.lit(48.0) if rules.task == 'mortality' else pl.col('los')
     hours = pl.min_horizontal(hours, 48.0) if rules.window == '48h' else hours
     length = pl.duration(microseconds=(pl.col('end_hours') * 3.6e9).round().cast(pl.Int64))
     stays = stays.with_columns(hours.cast(pl.Float64).alias('end_hours')).with_columns((pl.col('intime') + length).alias('window_end'))
     period = [float(f'{h:.6f}') for h in stays['end_hours']]
     stays = stays.with_columns(pl.Series('period', period, dtype=pl.Float64))
-    whole = (pl.col('period') + 1 - EPSILON).floor() if rules.hour_edge == 'right' else (pl.col('end_hours') - EPSILON).ceil()
+    by_period = pl.when(pl.col('period') > 0).then((pl.col('period') + 1 - EPSILON).floor()).otherwise(48)
+    whole = by_period if rules.hour_edge == 'right' else (pl.col('end_hours') - EPSILON).ceil()
     stays = stays.with_columns(whole.cast(pl.Int32).alias('hours'))
     if rules.task != 'mortality':
         return stays

@@ -151,8 +151,8 @@ def hospital(
     out = dict(folder=str(folder), stays=counts['icu/icustays'], rows=charted, patients=config['patients'],
                chart_every=config['chart_every'], other_items=config['other_items'],
                useful=1 / (1 + config['other_items']), mb=(folder / 'icu/chartevents.csv.gz').stat().st_size / 1e6)
-    print(f'{folder.name}: {out["stays"]:,} stays, {charted:,} chart rows ({out["mb"]:,.0f} MB), {out["useful"]:.0%} of the '
-          f'variables (chart_every={out["chart_every"]}, other_items={out["other_items"]:g}); {said}', flush=True)
+    print(f'{folder.name}: {out["stays"]:,} stays, {charted:,} chart rows ({out["mb"]:,.0f} MB), {out["useful"]:.0%} of them belong '
+          f'to variables (chart_every={out["chart_every"]}, other_items={out["other_items"]:g}); {said}', flush=True)
     return out
 
 

@@ -532,7 +532,8 @@ def random_patient(rng, n, tables):
                                             'icd_code': code, 'icd_version': version})
         now = moved(end, rng.choice([0, 12, 240]))
     tables['patients'].append({'subject_id': 100 + n, 'gender': rng.choice('FM'), 'anchor_year': rng.choice([2148, 2150]),
-                               'anchor_age': rng.choice([17, 18, 18, 40, 50, 60, 65, 75, 80, 91]), 'dod': random_death(rng, admission)})
+                               'anchor_age': rng.choice([17, 18, 18, 40, 50, 60, 65, 75, 80, 91]),
+                               'dod': random_death(rng, admission)})
 
 
 def random_death(rng, admission):
@@ -606,7 +607,7 @@ def random_root(folder, seed, layout='v2', lean=False):
     for n in range(1, rng.randint(5, 15)):
         random_patient(rng, n, tables)
     subjects = list(dict.fromkeys(s['subject_id'] for s in tables['icustays'][1:]))
-    count = rng.randint(50, 110) // max(len(subjects), 1)
+    count = rng.randint(50, 105) // max(len(subjects), 1)
     for subject in subjects:
         random_events(rng, [s for s in tables['icustays'] if s['subject_id'] == subject], count, tables)
     for name in ('icustays', 'chartevents', 'labevents'):

@@ -51,3 +51,20 @@ def same(root, task, folder):
 @pytest.mark.parametrize('task, stays', [('mortality', 54), ('phenotyping', 112)])
 def test_the_open_demo(task, stays, tmp_path):
     assert same(DEMO, task, tmp_path / task)[0] == stays
+
+
+@pytest.mark.parametrize('name', edge_tables.QUIRKS)
+def test_one_rule_at_a_time(name, tmp_path):
+    "A hand-made root for each rule, in one of the layouts, for both tasks."
+    layout = ('v1', 'v2', 'v3')[list(edge_tables.QUIRKS).index(name) % 3]
+    root = edge_tables.QUIRKS[name](tmp_path / 'root', layout=layout, lean=layout == 'v1')
+    for task in TASKS:
+        same(root, task, tmp_path / task)
+
+
+@pytest.mark.parametrize('seed', range(12))
+def test_all_rules_at_once(seed, tmp_path):
+    "Random roots in which ties, words, odd identifiers and edges meet."
+    root = edge_tables.random_root(tmp_path / 'root', seed, layout=('v1', 'v2', 'v3')[seed % 3])
+    assert sum(same(root, task, tmp_path / task)[0] for task in TASKS) > 0
+
