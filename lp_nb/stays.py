@@ -42,7 +42,7 @@ class Rules(SeriesRules, FeatureRules, ReportRules):
     no_diagnosis: str = 'drop'  # admissions without any code: 'drop' from phenotyping, 'always' drop, or 'negative'
     empty_series: str = 'drop'  # stays without a value in the window: 'drop' or 'keep'
     split: str = 'hash'  # by a seeded 'hash' of the patient, prior work's 'files', or 'temporal' by year group
-    split_seed: int = 0
+    split_seed: int = 0  # another seed, another split
     test_share: float = 0.2  # of patients
     val_share: float = 0.1  # of patients
 
