@@ -195,6 +195,7 @@ def show_ledger(stays):
 def show_frame(frame, title: str, as_json: bool = False):
     "A data frame for a terminal, or as JSON records."
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     if as_json:
@@ -202,7 +203,7 @@ def show_frame(frame, title: str, as_json: bool = False):
         return
     printed = Table(*map(str, frame.columns), title=title)
     for row in frame.itertuples(index=False):
-        printed.add_row(*('' if v is None or v != v else f'{v:.3f}' if isinstance(v, float) else str(v) for v in row))
+        printed.add_row(*('' if v is None or v != v else f'{v:.3f}' if isinstance(v, float) else escape(str(v)) for v in row))
     Console(width=max(100, shutil.get_terminal_size().columns)).print(printed)
 
 # %% ../nbs/18_cli.ipynb #cohort-diff
@@ -245,7 +246,7 @@ def verify(folder: Annotated[Path, typer.Argument(help='Folder of a cohort.')]):
 @cohorts.command()
 def describe(
     folder: Annotated[Path, typer.Argument(help='Folder of a cohort.')],
-    by: Annotated[str, typer.Option(help="'split', or the name of a label.")] = 'split',
+    by: Annotated[str, typer.Option(help="'split', 'all', or the name of a label.")] = 'split',
     out: Annotated[Optional[Path], typer.Option(help='File to write: .csv, .html or .tex.')] = None,
     as_json: AsJson = False,
 ):

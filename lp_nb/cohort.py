@@ -9,8 +9,7 @@ __all__ = ['FORMAT', 'BLOCK', 'ARRAYS', 'WORD', 'ORACLES', 'PAPER', 'Chosen', 'c
            'plant_reports', 'plant_outcome', 'LeakError', 'compare', 'draw_stays', 'canaries', 'oracles', 'read_corpus',
            'CohortStays', 'CohortNames', 'CohortSeries', 'CohortReports', 'late', 'audit_times', 'audit_split',
            'Cohort', 'stays_table', 'audit_table', 'append_series', 'append_frames', 'write_cohort', 'counts_of',
-           'shown_ledger', 'look_ahead', 'inputs_of', 'check_out', 'build_cohort', 'compute', 'example_folder',
-           'example_cohort']
+           'look_ahead', 'inputs_of', 'check_out', 'build_cohort', 'compute', 'example_folder', 'example_cohort']
 
 # %% ../nbs/05_cohort.ipynb #imports
 import hashlib
@@ -33,7 +32,7 @@ from .reports import NO_REPORT, documents, pair
 from .series import (VARIABLES, Hourly, block_events, by_month, count_tables, extract_events, hourly, items, needs_words,
                           quality)
 from .stays import Rules, label_stays, make_rules, phenotype_codes, select_stays, set_split, set_windows
-from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, in_steps, open_mimic, read, summed, table_fingerprint, tally
+from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, open_mimic, read, shareable, summed, table_fingerprint, tally
 
 # %% ../nbs/05_cohort.ipynb #chosen
 FORMAT = 2  # raised when the same inputs would give another cohort
@@ -657,13 +656,6 @@ def counts_of(stays: pl.DataFrame, labels: tuple) -> dict:
     return {split: dict(stays=sizes[split], patients=patients[split], positive={n: positive[n][split] for n in labels}) for split in parts}
 
 
-def shown_ledger(ledger: pd.DataFrame, unit: str | None = None) -> list:
-    "The ledger as it may be shown: per step rows in, and reason -> rows, small counts hidden."
-    rows = ledger if unit is None else ledger[ledger['unit'] == unit]
-    return [dict(step=step, unit=of, rows_in=mask_count(rows_in), rows=mask_counts(reasons))
-            for (step, of, rows_in), reasons in in_steps(rows[['step', 'unit', 'rows_in', 'reason', 'rows']].itertuples(index=False)).items()]
-
-
 def look_ahead(rules: Rules) -> list:
     "What the rules are known to let in that was not readable yet; stated in the manifest."
     known = {
@@ -735,7 +727,7 @@ def compute(tables: Tables, rules: Rules, split_files, texts: list, inputs: dict
         manifest = dict(
             inputs, hash=fingerprint(inputs), labels=list(chosen.labels), features=feature_names(rules.words), scale=made['scale'],
             counts=made['counts'], found={k: mask_count(v) if isinstance(v, int) else v for k, v in made['found'].items()},
-            attrition=shown_ledger(frame), oracles=oracles(tables.release, frame, rules), known_look_ahead=look_ahead(rules),
+            attrition=shareable(ledger.rows), oracles=oracles(tables.release, frame, rules), known_look_ahead=look_ahead(rules),
             audit=dict(canaries=tried, opened=sorted(tables.opened)), versions={n: version(n) for n in ('numpy', 'pandas', 'polars')})
         write_json(folder / 'manifest.json', manifest)
         passed = Cohort(folder).audit()

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NUMBERS', 'GROUPS', 'SPLITS', 'WORDS', 'SPOKEN', 'CHANNEL_OF', 'FORMATS', 'verify', 'meanings', 'switches', 'collect',
-           'cells_changed', 'effects', 'manifest_of', 'side_by_side', 'different', 'fate_of', 'parted', 'diff',
-           'race_group', 'spread', 'quartiles', 'characteristics', 'hidden_cells', 'save_table', 'as_latex',
-           'hourly_frame', 'export_csv', 'meds_events', 'export_meds', 'write_arrow', 'benchmark_moments',
+           'cells_changed', 'effects', 'manifest_of', 'steps_of', 'side_by_side', 'different', 'fate_of', 'parted',
+           'diff', 'race_group', 'spread', 'quartiles', 'groups_of', 'characteristics', 'hidden_cells', 'save_table',
+           'as_latex', 'hourly_frame', 'export_csv', 'meds_events', 'export_meds', 'write_arrow', 'benchmark_moments',
            'benchmark_table', 'list_rows', 'export_benchmark', 'export']
 
 # %% ../nbs/05a_sharing.ipynb #imports
@@ -136,13 +136,18 @@ def manifest_of(path) -> dict:
     return found
 
 
+def steps_of(path, manifest: dict) -> dict:
+    "(unit, step, reason) -> rows: exact for a folder, with small counts hidden for a manifest."
+    if path and Path(path).is_dir():
+        ledger = Cohort.load(path).ledger
+        return {(r.unit, r.step, r.reason): r.rows for r in ledger.itertuples()}
+    return {(row['unit'], row['step'], reason): n for row in manifest['attrition'] for reason, n in dict(kept=row['kept'], **row['dropped']).items()}
+
+
 def side_by_side(a: dict, b: dict) -> pd.DataFrame:
-    "The attrition of two manifests: step, reason, and the rows of each."
-    both = []
-    for manifest in (a, b):
-        both.append({(row['unit'], row['step'], reason): n for row in manifest['attrition'] for reason, n in row['rows'].items()})
-    keys = list(dict.fromkeys([*both[0], *both[1]]))
-    frame = pd.DataFrame([(*key, both[0].get(key, ''), both[1].get(key, '')) for key in keys], columns=['unit', 'step', 'reason', 'A', 'B'])
+    "The attrition of two cohorts (of `steps_of`): step, reason, and the rows of each where they are not the same."
+    keys = list(dict.fromkeys([*a, *b]))
+    frame = pd.DataFrame([(*key, str(a.get(key, '')), str(b.get(key, ''))) for key in keys], columns=['unit', 'step', 'reason', 'A', 'B'])
     return frame[frame['A'] != frame['B']].reset_index(drop=True)
 
 
@@ -175,8 +180,10 @@ def diff(
 ) -> dict:
     "'inputs': switches, releases, files that differ; 'attrition': steps with other counts; 'stays': where stays parted, if both are folders."
     one, two = manifest_of(a), manifest_of(b)
-    out = dict(inputs=different(one, two), attrition=side_by_side(one, two))
-    if Path(a).is_dir() and Path(b).is_dir():
+    folders = Path(a).is_dir() and Path(b).is_dir()
+    paths = (a, b) if folders else ('', '')  # exact numbers only where both sides have them
+    out = dict(inputs=different(one, two), attrition=side_by_side(*(steps_of(p, m) for p, m in zip(paths, (one, two)))))
+    if folders:
         out['stays'] = parted(Cohort.load(a), Cohort.load(b))
     return out
 
@@ -206,15 +213,28 @@ def quartiles(x: pd.Series) -> str:
     "Median and quartiles as text; nothing for fewer than ten values."
     return '' if len(x) < 10 else '{:.0f} [{:.0f}, {:.0f}]'.format(*x.quantile([0.5, 0.25, 0.75]))
 
+# %% ../nbs/05a_sharing.ipynb #groups
+def groups_of(stays: pd.DataFrame, by: str) -> dict:
+    "Name of the group -> its stays; a group under ten stays is refused, since sums of the table would tell its size."
+    if by == 'all':
+        return dict(all=stays)
+    if by not in stays.columns:
+        raise UserError("'split', 'all' or the name of a label", repr(by), 'See cohort.labels.')
+    order = ['train', 'val', 'test'] if by == 'split' else sorted(stays[by].unique())
+    parts = {str(k): stays[stays[by] == k] for k in order}
+    small = [k for k, part in parts.items() if len(part) < 10]
+    if small:
+        raise UserError('at least 10 stays in every group of a table that may be shared', f'fewer in {by} {", ".join(small)}', "Use by='all'.")
+    return parts
+
 # %% ../nbs/05a_sharing.ipynb #characteristics
 def characteristics(
     cohort: Cohort,
-    by: str = 'split',  # 'split', or the name of a label
+    by: str = 'split',  # 'split', 'all', or the name of a label
 ) -> pd.DataFrame:
     "Patient characteristics by group, with small cells hidden: it may be shared."
     stays = cohort.stays.assign(race_group=race_group(cohort.stays['race']))
-    order = ['train', 'val', 'test'] if by == 'split' else sorted(stays[by].unique())
-    parts = {str(k): stays[stays[by] == k] for k in order}
+    parts = groups_of(stays, by)
     rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}), None),
             ('patients', '', mask_counts({k: p['subject_id'].nunique() for k, p in parts.items()}), None)]
     for name, column in NUMBERS.items():

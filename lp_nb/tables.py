@@ -6,8 +6,8 @@
 __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'RELEASES', 'WHOLE', 'SAMPLE', 'PART', 'find_table',
            'as_kind', 'scan_text', 'header', 'typed', 'first_misfit', 'explain', 'read_or_explain', 'release_of',
            'table_fingerprint', 'Tables', 'found_below', 'no_table', 'read', 'count_rows', 'notes_folder', 'open_mimic',
-           'Unbalanced', 'Ledger', 'in_steps', 'summed', 'tally', 'guess_rows', 'stream', 'Parts', 'write_part',
-           'extract', 'stream_schema', 'stream_parts']
+           'Unbalanced', 'Ledger', 'in_steps', 'summed', 'tally', 'joined', 'alone', 'shareable', 'guess_rows',
+           'stream', 'Parts', 'write_part', 'extract', 'stream_schema', 'stream_parts']
 
 # %% ../nbs/02_tables.ipynb #imports
 import hashlib
@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from .core import Progress, UserError, file_fingerprint, new_file, read_json, refuse_unfiltered, write_json
+from .core import Progress, UserError, file_fingerprint, mask_counts, new_file, read_json, refuse_unfiltered, write_json
 
 # %% ../nbs/02_tables.ipynb #schema
 SCHEMA = dict(
@@ -362,13 +362,45 @@ def tally(
         ledger.gone += [(stay, name, names[i]) for stay, i in gone.select('stay_id', '_why').iter_rows()]
     return kept
 
+# %% ../nbs/02_tables.ipynb #shareable
+def joined(steps: list, least: int) -> list:
+    "Steps (name, rows in, kept, reasons) of one unit, joined until no step has a single reason with a small count."
+    out = []
+    for name, rows_in, kept, reasons in steps:
+        lost = {r: n for r, n in reasons.items() if n}
+        if out and alone(out[-1][3], least):  # the step before cannot stand by itself
+            before = out.pop()
+            name, rows_in, lost = f'{before[0]} + {name}', before[1], {**before[3], **lost}
+        out.append((name, rows_in, kept, lost))
+    if len(out) > 1 and alone(out[-1][3], least):  # nothing after it: join backwards
+        (name_a, rows_in, _, a), (name_b, _, kept, b) = out[-2:]
+        out[-2:] = [(f'{name_a} + {name_b}', rows_in, kept, {**a, **b})]
+    return out
+
+
+def alone(reasons: dict, least: int) -> bool:
+    "Whether a small count is the only one that was lost."
+    return len(reasons) == 1 and 0 < next(iter(reasons.values())) < least
+
+
+def shareable(
+    rows: list,  # of a ledger: (step, unit, rows in, reason, rows)
+    least: int = 10,  # smallest count that is shown
+) -> list:
+    "Per step: dict of step, unit, rows_in, kept, and dropped (reason -> text, small counts hidden)."
+    units = {}
+    for (name, unit, rows_in), reasons in in_steps(rows).items():
+        units.setdefault(unit, []).append((name, rows_in, reasons['kept'], {r: n for r, n in reasons.items() if r != 'kept'}))
+    return [dict(step=name, unit=unit, rows_in=rows_in, kept=kept, dropped=mask_counts(lost, least))
+            for unit, steps in units.items() for name, rows_in, kept, lost in joined(steps, least)]
+
 # %% ../nbs/02_tables.ipynb #guess-rows
 def guess_rows(path: Path) -> int:
     "About how many rows the file has, from its size and its first megabytes; for a progress bar."
     if path.suffix == '.parquet':
         return pl.scan_parquet(path).select(pl.len()).collect().item()
     with open(path, 'rb') as f:
-        start = f.read(4 << 20)
+        start = f.read(1 << 20)
     text = zlib.decompressobj(31).decompress(start) if path.suffix == '.gz' else start
     return max(1, round(text.count(b'\n') * path.stat().st_size / max(1, len(start))))
 
