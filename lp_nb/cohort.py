@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['FORMAT', 'BLOCK', 'ARRAYS', 'WORD', 'ORACLES', 'PAPER', 'Chosen', 'choose', 'nothing_left', 'pick_reports',
            'work_key', 'sources', 'Gathered', 'with_reports', 'keep_charted', 'gather_block', 'save_block',
-           'load_block', 'gather', 'blocks_key', 'views', 'copy_events', 'copy_tables', 'write_tables', 'plant_events',
-           'plant_reports', 'plant_outcome', 'LeakError', 'compare', 'draw_stays', 'canaries', 'oracles', 'read_corpus',
-           'CohortStays', 'CohortNames', 'CohortSeries', 'CohortReports', 'late', 'audit_times', 'audit_split',
-           'Cohort', 'stays_table', 'audit_table', 'append_series', 'append_frames', 'write_cohort', 'counts_of',
-           'look_ahead', 'inputs_of', 'check_out', 'build_cohort', 'compute', 'example_folder', 'example_cohort']
+           'load_series', 'load_block', 'load_ledger', 'gather', 'blocks_key', 'views', 'copy_events', 'copy_tables',
+           'write_tables', 'plant_events', 'plant_reports', 'plant_outcome', 'LeakError', 'compare', 'draw_stays',
+           'canaries', 'oracles', 'read_corpus', 'CohortStays', 'CohortNames', 'CohortSeries', 'CohortReports', 'late',
+           'audit_times', 'audit_split', 'Cohort', 'stays_table', 'audit_table', 'append_series', 'append_frames',
+           'write_cohort', 'counts_of', 'look_ahead', 'inputs_of', 'check_out', 'build_cohort', 'compute',
+           'example_folder', 'example_cohort']
 
 # %% ../nbs/05_cohort.ipynb #imports
 import hashlib
@@ -36,7 +37,7 @@ from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, open_m
 
 # %% ../nbs/05_cohort.ipynb #chosen
 FORMAT = 2  # raised when the same inputs would give another cohort
-BLOCK = 2_000  # patients of a block
+BLOCK = 4_000  # patients of a block
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def sources(tables: Tables, chosen: Chosen, rules: Rules, work: Path) -> dict:
     parts = extract_events(tables, chosen.patients, words, Path(work) / f'events-{key}')
     if tables.notes is not None:
         folder = Path(work) / f'reports-{work_key(tables, "radiology")}'
-        parts['radiology'] = extract(tables, 'radiology', pick_reports(chosen.patients), folder, rows=200_000)
+        parts['radiology'] = extract(tables, 'radiology', pick_reports(chosen.patients), folder, size=100_000)
     return parts
 
 # %% ../nbs/05_cohort.ipynb #gathered
@@ -164,13 +165,21 @@ def save_block(folder: Path, gathered: Gathered, ledger: Ledger):
         write_json(tmp / 'ledger.json', dict(rows=ledger.rows, gone=ledger.gone))
 
 
-def load_block(folder: Path) -> tuple[Gathered, Ledger]:
-    "The block in `folder`, its arrays mapped from disk."
-    series = Hourly(*(np.load(folder / f'{name}.npy', mmap_mode='r') for name in ARRAYS))
+def load_series(folder: Path) -> Hourly:
+    "The series of the block in `folder`, mapped from disk."
+    return Hourly(*(np.load(folder / f'{name}.npy', mmap_mode='r') for name in ARRAYS))
+
+
+def load_block(folder: Path) -> Gathered:
+    "The block in `folder`."
     reports = folder / 'reports.parquet'
+    return Gathered(pl.read_parquet(folder / 'stays.parquet'), pl.read_parquet(reports) if reports.exists() else None, load_series(folder))
+
+
+def load_ledger(folder: Path) -> Ledger:
+    "The ledger of the block in `folder`."
     kept = read_json(folder / 'ledger.json')
-    gathered = Gathered(pl.read_parquet(folder / 'stays.parquet'), pl.read_parquet(reports) if reports.exists() else None, series)
-    return gathered, Ledger(rows=[tuple(r) for r in kept['rows']], gone=[tuple(g) for g in kept['gone']])
+    return Ledger(rows=[tuple(r) for r in kept['rows']], gone=[tuple(g) for g in kept['gone']])
 
 # %% ../nbs/05_cohort.ipynb #gather
 def gather(tables: Tables, rules: Rules, work, ledger: Ledger) -> tuple[Chosen, list]:
@@ -182,16 +191,17 @@ def gather(tables: Tables, rules: Rules, work, ledger: Ledger) -> tuple[Chosen, 
         counts = parts['radiology'].counts()
         never = counts.get('patient never in an ICU', 0)
         ledger.step('ICU patients', 'reports', counts['rows'], counts['rows'] - never, {'patient never in an ICU': never})
-    folders = [Path(work) / f'blocks-{blocks_key(tables, rules)}' / f'{number:05d}' for number in blocks]
+    home = Path(work) / f'blocks-{blocks_key(tables, rules)}'
+    folders = [home / f'{number:05d}' for number in blocks]
     with Progress('blocks of patients', len(blocks)) as bar:
         for number, folder in zip(blocks, folders):
             if not folder.exists():
                 save_block(folder, *gather_block(number, chosen, parts, rules))
             bar.step()
-    ledgers = [load_block(folder)[1] for folder in folders]
+    ledgers = [load_ledger(folder) for folder in folders]
     ledger.add(summed([one.rows for one in ledgers]))
     ledger.gone += [gone for one in ledgers for gone in one.gone]
-    if not any(len(load_block(folder)[0].stays) for folder in folders):
+    if ledger.last['stays'] == 0:
         nothing_left(ledger)
     return chosen, folders
 
@@ -206,7 +216,10 @@ def views(folders: list, stay_ids: list, rules: Rules) -> dict:
     "stay_id -> what a model could see of it: (hourly values, history, document)."
     out = {}
     for folder in folders:
-        gathered, _ = load_block(folder)
+        here = pl.scan_parquet(folder / 'stays.parquet').filter(pl.col('stay_id').is_in(stay_ids)).select(pl.len()).collect().item()
+        if not here:
+            continue
+        gathered = load_block(folder)
         if gathered.reports is not None:
             mine = gathered.reports.filter(pl.col('stay_id').is_in(stay_ids))
             texts = dict(documents(mine, rules).select('stay_id', 'document').iter_rows())
@@ -602,7 +615,7 @@ def audit_table(stays: pl.DataFrame, last: np.ndarray, reports: pl.LazyFrame | N
 # %% ../nbs/05_cohort.ipynb #append
 def append_series(folders: list, out: Path) -> tuple:
     "(values, offsets, before, last, fates) of all blocks one after the other, the large ones mapped from `out`."
-    blocks = [load_block(folder)[0].series for folder in folders]
+    blocks = [load_series(folder) for folder in folders]
     hours = np.concatenate([np.diff(b.offsets) for b in blocks])
     offsets = np.concatenate([[0], np.cumsum(hours)]).astype(np.int64)
     shape = (int(offsets[-1]), len(VARIABLES))

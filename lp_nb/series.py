@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['VARIABLES', 'CHARTED', 'OTHER_FLUIDS', 'HISTORY', 'SCORES', 'CATEGORIES', 'EVENT_TABLES', 'MIMIC3', 'NOT_A_VALUE',
            'OUTSIDE', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
-           'Variable', 'items', 'SeriesRules', 'by_word', 'number', 'needs_words', 'as_number', 'pick_events',
-           'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window',
-           'is_history', 'hour_of', 'windows_of', 'place', 'count_outside', 'admit', 'place_owned', 'from_text',
-           'read_values', 'conversions', 'convert', 'plausible', 'one_per_moment', 'Hourly', 'per_hour', 'latest',
-           'charted', 'hourly', 'moments', 'quantiles', 'quality', 'by_month']
+           'Variable', 'items', 'SeriesRules', 'by_word', 'number', 'needs_words', 'as_number', 'of_variables',
+           'pick_events', 'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients',
+           'elapsed', 'in_window', 'is_history', 'hour_of', 'windows_of', 'place', 'count_outside', 'admit',
+           'place_owned', 'from_text', 'read_values', 'conversions', 'convert', 'plausible', 'one_per_moment', 'Hourly',
+           'per_hour', 'latest', 'charted', 'hourly', 'moments', 'quantiles', 'quality', 'by_month']
 
 # %% ../nbs/03_series.ipynb #imports
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from .core import UserError, asset
-from .tables import DTYPES, Ledger, Parts, Tables, as_kind, extract, tally
+from .core import asset
+from .tables import PART, Ledger, Tables, as_kind, extract, tally
 
 # %% ../nbs/03_series.ipynb #variable
 @dataclass(frozen=True)
@@ -141,25 +141,29 @@ def as_number(column: str = 'value') -> pl.Expr:
     return pl.col(column).str.strip_chars().cast(pl.Float64, strict=False)
 
 # %% ../nbs/03_series.ipynb #pick-events
+def of_variables(name: str) -> pl.Expr:
+    "Whether a row of the table is of an item of the variables."
+    return pl.col('itemid').is_in(items().filter(pl.col('table') == name)['itemid'].implode())
+
+
 def pick_events(
     name: str,  # 'chartevents' or 'labevents'
     patients: pl.DataFrame,  # subject_id, block
     words: bool,  # keep identifiers and texts
 ):
     "For `extract`: a function that picks the events of the variables of these patients."
-    ids = items().filter(pl.col('table') == name)['itemid'].implode()
     masked = ((pl.col('value') == '___') & pl.col('valuenum').is_not_null()).fill_null(False).alias('masked')
     kept = ['hadm_id', 'stay_id', 'value'] if words else []
 
     def pick(batch: pl.DataFrame):
         time = [as_kind(c, 'time', batch.schema.get(c)) for c in ('charttime', 'storetime')]
-        known = batch.filter(pl.col('itemid').is_in(ids))
+        known = batch.filter(of_variables(name)) if words else batch
         mine = known.join(patients, on='subject_id', maintain_order='left').with_columns(*time)
         bare = (pl.col('valuenum').is_null() & pl.col('itemid').is_in(list(SCORES))).any()
         x = number() if mine.select(bare).item() else pl.col('valuenum')
         mine = mine.with_columns(x.alias('x'), masked, *(pl.lit(None, pl.Int64).alias(c) for c in kept if c not in mine.columns))
         mine = mine.select('block', 'subject_id', pl.col('itemid').cast(pl.Int32), 'charttime', 'storetime', 'x', 'masked', *kept)
-        dropped = {'another item': len(batch) - len(known), 'patient never in an ICU': len(known) - len(mine)}
+        dropped = {'patient never in an ICU': len(known) - len(mine)} | ({'another item': len(batch) - len(known)} if words else {})
         return pl.concat([mine, stays_with_words(batch, patients, name)], how='diagonal') if words else mine, dropped
 
     return pick
@@ -178,7 +182,10 @@ def extract_events(tables: Tables, patients: pl.DataFrame, words: bool, folder) 
     columns = ('subject_id', 'charttime', 'itemid', 'value', 'valuenum') + (('hadm_id', 'stay_id') if words else ())
     more = dict(chartevents=(), labevents=('storetime',))
     known = {name: tuple(c for c in columns if name != 'labevents' or c != 'stay_id') + more[name] for name in EVENT_TABLES}
-    return {name: extract(tables, name, pick_events(name, patients, words), folder / name, known[name]) for name in EVENT_TABLES}
+    wanted = {name: None if words else of_variables(name) for name in EVENT_TABLES}  # words are sought in all rows
+    return {name: extract(tables, name, pick_events(name, patients, words), folder / name, known[name], wanted[name], 'another item',
+                          1_000_000 if words else PART)
+            for name in EVENT_TABLES}
 
 # %% ../nbs/03_series.ipynb #block-events
 def block_events(parts: dict, number: int, rules: SeriesRules) -> pl.DataFrame:
@@ -495,10 +502,9 @@ def moments(values: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
 LEVELS = {f'p{round(100 * q):02d}': q for q in (0.01, 0.25, 0.5, 0.75, 0.99)}
 
 
-def quantiles(column: np.ndarray) -> dict:
-    "Five quantiles of the values that are there."
-    seen = column[~np.isnan(column)]
-    return dict(zip(LEVELS, np.quantile(seen, list(LEVELS.values())))) if len(seen) else dict.fromkeys(LEVELS, np.nan)
+def quantiles() -> list:
+    "Five quantiles of the column x as expressions."
+    return [pl.col('x').quantile(q, 'linear').alias(name) for name, q in LEVELS.items()]
 
 
 def quality(values: np.ndarray, before: np.ndarray, fates: np.ndarray, words: str = 'scores') -> pd.DataFrame:
@@ -506,11 +512,13 @@ def quality(values: np.ndarray, before: np.ndarray, fates: np.ndarray, words: st
     table = pd.DataFrame(VARIABLES[:CHARTED]).rename(columns=dict(name='variable'))[['variable', 'unit', 'low', 'high', 'source']]
     table = table.join(pd.DataFrame(fates, columns=FATES))
     table['converted_share'] = table['converted'] / table['rows'].clip(lower=1)
-    table['hours_charted'] = [float((~np.isnan(values[:, i])).mean()) if len(values) else 0.0 for i in range(CHARTED)]
+    coded, rows = COMA if words == 'categories' else [], []  # a quantile of category numbers would mean nothing
+    for i in range(CHARTED):
+        x = pl.DataFrame(dict(x=np.array(values[:, i], float))).filter(pl.col('x').is_not_nan())
+        of = x.head(0) if i in coded else x
+        rows.append(dict(hours_charted=len(x) / max(1, len(values)), **of.select(quantiles()).row(0, named=True)))
     table['stays_with_history'] = (~np.isnan(before[:, :CHARTED])).sum(axis=0)
-    coded = COMA if words == 'categories' else []  # a quantile of category numbers would mean nothing
-    rows = [quantiles(values[:0, i] if i in coded else values[:, i]) for i in range(CHARTED)]
-    return table.join(pd.DataFrame(rows, columns=list(LEVELS)))
+    return table.join(pd.DataFrame(rows, dtype=float))
 
 # %% ../nbs/03_series.ipynb #by-month
 def by_month(
@@ -519,11 +527,14 @@ def by_month(
     month: np.ndarray,  # (stays) calendar month of ICU admission, 1 to 12
 ) -> pd.DataFrame:
     "Per variable and month: stays, share of hours charted, quantiles of the hourly values."
-    of_hour = np.repeat(month, np.diff(offsets))
+    of_hour = np.repeat(month, np.diff(offsets)).astype(np.int8)
+    order, months = np.argsort(of_hour, kind='stable'), np.unique(month)
+    ends = np.searchsorted(of_hour[order], [*months, 13])
     out = []
     for i, v in enumerate(VARIABLES[:CHARTED]):
-        for m in np.unique(month):
-            column = values[of_hour == m, i]
-            out.append(dict(variable=v.name, month=int(m), stays=int((month == m).sum()),
-                            hours_charted=float((~np.isnan(column)).mean()), **quantiles(column)))
-    return pd.DataFrame(out)
+        column = np.array(values[:, i])[order]
+        for m, a, b in zip(months, ends[:-1], ends[1:]):
+            seen = column[a:b][~np.isnan(column[a:b])]
+            levels = np.quantile(seen, list(LEVELS.values())) if len(seen) else [np.nan] * len(LEVELS)
+            out.append((v.name, int(m), int((month == m).sum()), len(seen) / max(1, b - a), *map(float, levels)))
+    return pd.DataFrame(out, columns=['variable', 'month', 'stays', 'hours_charted', *LEVELS])

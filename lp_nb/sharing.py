@@ -72,7 +72,7 @@ def switches(task: str = 'phenotyping') -> pd.DataFrame:
 def collect(tables: Tables, rules: Rules, work) -> tuple:
     "(labels by stay, what a model sees by stay, hourly values by stay) of a cohort that is not written."
     chosen, folders = gather(tables, rules, work, Ledger())
-    blocks = [load_block(f)[0] for f in folders]
+    blocks = [load_block(f) for f in folders]
     labels, seen, hours = {}, {}, {}
     for block in blocks:
         series = block.series

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'RELEASES', 'WHOLE', 'SAMPLE', 'PART', 'find_table',
            'as_kind', 'scan_text', 'header', 'typed', 'first_misfit', 'explain', 'read_or_explain', 'release_of',
-           'table_fingerprint', 'Tables', 'found_below', 'no_table', 'read', 'count_rows', 'notes_folder', 'open_mimic',
-           'Unbalanced', 'Ledger', 'in_steps', 'summed', 'tally', 'joined', 'alone', 'shareable', 'guess_rows',
-           'stream', 'Parts', 'write_part', 'extract', 'stream_schema', 'stream_parts']
+           'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table', 'read', 'count_rows',
+           'notes_folder', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps', 'summed', 'tally', 'joined', 'alone',
+           'shareable', 'guess_rows', 'stream', 'Parts', 'write_part', 'extract', 'PartWriter', 'stream_schema']
 
 # %% ../nbs/02_tables.ipynb #imports
 import hashlib
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -70,12 +71,12 @@ def as_kind(
     return x if dtype == DTYPES[kind] else x.cast(DTYPES[kind], strict=strict)
 
 # %% ../nbs/02_tables.ipynb #scan-file
-def scan_text(path: Path, kinds: dict | None = None) -> pl.LazyFrame:
-    "The file as a lazy frame; csv columns are text unless `kinds` gives their type."
+def scan_text(path: Path, kinds: dict | None = None, row: str | None = None) -> pl.LazyFrame:
+    "The file as a lazy frame; csv columns are text unless `kinds` gives their type; `row` names a column of row numbers."
     if path.suffix == '.parquet':
-        return pl.scan_parquet(path)
+        return pl.scan_parquet(path, row_index_name=row)
     direct = {c: DTYPES[k.rstrip('?')] for c, k in (kinds or {}).items() if k.rstrip('?') in ('int', 'float')}
-    return pl.scan_csv(path, schema_overrides=direct, infer_schema=False)
+    return pl.scan_csv(path, schema_overrides=direct, infer_schema=False, row_index_name=row)
 
 
 def header(path: Path) -> dict:
@@ -178,7 +179,13 @@ WHOLE, SAMPLE = 64 << 20, 1 << 20  # bytes: largest file hashed whole; size of a
 
 def table_fingerprint(path: Path) -> dict:
     "Name, size in bytes and SHA-256 of a file: of all bytes, or for large files of the size and five 1 MB samples."
-    size = path.stat().st_size
+    stat = path.stat()
+    return dict(fingerprint_of(path.absolute(), stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)
+def fingerprint_of(path: Path, size: int, changed: int) -> dict:
+    "`table_fingerprint`, computed once for each state of the file."
     if size <= WHOLE:
         return dict(file=path.name, bytes=size, sha256=file_fingerprint(path), of='all bytes')
     digest = hashlib.sha256(str(size).encode())
@@ -405,16 +412,37 @@ def guess_rows(path: Path) -> int:
     return max(1, round(text.count(b'\n') * path.stat().st_size / max(1, len(start))))
 
 
-def stream(path: Path, kinds: dict, skip: int, rows: int):
-    "Batches of `rows` rows after the first `skip`, with the columns of `kinds` that are there; moments may still be text."
+def stream(
+    path: Path,
+    kinds: dict,  # column -> kind; columns that are not there are left out, moments may still be text
+    only,  # expression: the rows wanted; None: all
+    skip: int,  # rows to leave out at the start
+    size: int,  # rows of a batch
+    each,  # function of a batch with the column 'row', its number in the file
+) -> int:
+    "Call `each` on batches of the rows wanted, in one streaming pass; the number of rows in the file."
     have = header(path)
     old = {RENAMED[c]: c for c in kinds if c not in have and RENAMED.get(c) in have}
-    wanted = [c for c in kinds if c in have or c in old.values()]
-    frame = scan_text(path, kinds).rename(old).select(wanted)
-    yield from (frame.slice(skip) if skip else frame).collect_batches(maintain_order=True, chunk_size=rows)
+    wanted = ['row', *(c for c in kinds if c in have or c in old.values())]
+    frame = scan_text(path, kinds, 'row').rename(old).select(wanted)
+    frame = frame.slice(skip) if skip else frame
+    failed = []
+
+    def call(batch: pl.DataFrame) -> bool:
+        try:
+            each(batch)
+        except BaseException as e:  # polars would wrap it; raised again below
+            failed.append(e)
+        return bool(failed)
+
+    batches = (frame if only is None else frame.filter(only)).sink_batches(call, chunk_size=size, maintain_order=True, lazy=True)
+    _, rows = pl.collect_all([batches, frame.select(pl.len())], engine='streaming')
+    if failed:
+        raise failed[0]
+    return skip + rows.item()
 
 # %% ../nbs/02_tables.ipynb #parts
-PART = 2_000_000  # rows of the table read for one part
+PART = 250_000  # rows wanted of one part
 
 
 @dataclass(frozen=True)
@@ -423,6 +451,7 @@ class Parts:
 
     folder: Path
 
+    @cached_property
     def sidecars(self) -> list:
         "Per part: rows read, rows dropped by reason, and block -> (first row, rows)."
         return [read_json(p) for p in sorted(self.folder.glob('part-*.json'))]
@@ -430,7 +459,7 @@ class Parts:
     def counts(self) -> dict:
         "Rows of the whole table ('rows'), and those left out by reason."
         total = dict(rows=0)
-        for part in self.sidecars():
+        for part in self.sidecars:
             total['rows'] += part['rows']
             for reason, n in part['dropped'].items():
                 total[reason] = total.get(reason, 0) + n
@@ -439,7 +468,7 @@ class Parts:
     def block(self, number: int) -> pl.DataFrame:
         "The rows of one block, in the order of the table."
         found = []
-        for i, part in enumerate(self.sidecars()):
+        for i, part in enumerate(self.sidecars):
             first, rows = part['blocks'].get(str(number), (0, 0))
             if rows or not i:
                 found.append(pl.scan_ipc(self.folder / f'part-{i:05d}.arrow').slice(first, rows))
@@ -461,10 +490,12 @@ def write_part(folder: Path, number: int, picked: pl.DataFrame, rows: int, dropp
 def extract(
     tables: Tables,
     name: str,  # table
-    pick,  # function of a batch -> (rows with a column 'block', reason -> rows left out)
+    pick,  # function of a batch -> (rows with a column 'block', reason -> rows of the batch left out)
     folder: Path,  # where the parts go
     columns: tuple = (),  # the columns read; none: all of the schema
-    rows: int = PART,
+    only=None,  # expression: rows that `pick` wants to see; the others are counted as `other`
+    other: str = 'not wanted',
+    size: int = PART,  # wanted rows of a part
 ) -> Parts:
     "Stream a table once into `folder`, or go on where a killed pass stopped."
     tables.opened.add(name)
@@ -472,33 +503,46 @@ def extract(
     if (parts.folder / 'whole.json').exists():
         return parts
     parts.folder.mkdir(parents=True, exist_ok=True)
-    number, skip = len(parts.sidecars()), parts.counts()['rows']
     kinds = {c: SCHEMA[name][c] for c in columns or SCHEMA[name]}
-    with Progress(f'reading {name}', max(guess_rows(path), skip), start=skip) as bar:
-        number = stream_parts(parts.folder, stream(path, kinds, skip, rows), pick, number, path, kinds, bar)
-    if number == 0:
-        write_part(parts.folder, 0, pick(pl.DataFrame(schema=stream_schema(path, kinds)))[0], 0, {})
+    with Progress(f'reading {name}', max(guess_rows(path), parts.counts()['rows']), start=parts.counts()['rows']) as bar:
+        try:
+            writer = PartWriter(parts, pick, other, bar)
+            writer.close(stream(path, kinds, only, writer.rows, size, writer.write), stream_schema(path, kinds))
+        except (pl.exceptions.PolarsError, OSError) as e:
+            explain(e, path, kinds)
     write_json(parts.folder / 'whole.json', dict(done=True))
-    return parts
+    return Parts(parts.folder)
 
-# %% ../nbs/02_tables.ipynb #extract-loop
+# %% ../nbs/02_tables.ipynb #part-writer
+class PartWriter:
+    "Turns the batches of a pass into parts, counting rows as it goes."
+
+    def __init__(self, parts: Parts, pick, other: str, bar: Progress):
+        self.folder, self.pick, self.other, self.bar = parts.folder, pick, other, bar
+        self.number, self.rows = len(parts.sidecars), parts.counts()['rows']  # parts written, rows of the table behind them
+
+    def write(self, batch: pl.DataFrame):
+        "Write the next part; it stands for the rows up to the last one of the batch."
+        picked, dropped = self.pick(batch.drop('row'))
+        self.put(picked, batch['row'][-1] + 1, len(batch), dropped)
+
+    def put(self, picked: pl.DataFrame, end: int, seen: int, dropped: dict):
+        "Write a part for the rows of the table up to `end`, of which `seen` were wanted."
+        rows = end - self.rows
+        write_part(self.folder, self.number, picked, rows, {self.other: rows - seen, **dropped})
+        self.bar.step(rows)
+        self.number, self.rows = self.number + 1, end
+
+    def close(self, rows: int, schema: dict):
+        "Count the rows after the last one wanted, in a part of its own."
+        if rows > self.rows or self.number == 0:
+            self.put(self.pick(pl.DataFrame(schema=schema))[0], rows, 0, {})
+
+# %% ../nbs/02_tables.ipynb #stream-schema
 def stream_schema(path: Path, kinds: dict) -> dict:
     "Column -> type of a batch of `stream`."
     have = header(path)
     direct = {c: DTYPES[k.rstrip('?')] if k.rstrip('?') in ('int', 'float') else None for c, k in kinds.items()}
-    return {c: direct[c] or have.get(c) or have[RENAMED[c]] for c in kinds if c in have or RENAMED.get(c) in have}
-
-
-def stream_parts(folder: Path, batches, pick, number: int, path: Path, kinds: dict, bar) -> int:
-    "Write every batch as a part, counting from `number`; what the file does wrong is explained."
-    while True:
-        try:
-            batch = next(batches, None)
-            picked = None if batch is None else pick(batch)
-        except (pl.exceptions.PolarsError, OSError) as e:
-            explain(e, path, kinds)
-        if batch is None:
-            return number
-        write_part(folder, number, picked[0], len(batch), picked[1])
-        number += 1
-        bar.step(len(batch))
+    if path.suffix == '.parquet':
+        direct = {}
+    return {c: direct.get(c) or have.get(c) or have[RENAMED[c]] for c in kinds if c in have or RENAMED.get(c) in have}
