@@ -423,8 +423,10 @@ def stream(
     "Call `each` on batches of the rows wanted, in one streaming pass; the number of rows in the file."
     have = header(path)
     old = {RENAMED[c]: c for c in kinds if c not in have and RENAMED.get(c) in have}
-    wanted = ['row', *(c for c in kinds if c in have or c in old.values())]
-    frame = scan_text(path, kinds, 'row').rename(old).select(wanted)
+    frame = scan_text(path, kinds, 'row').rename(old)
+    types = dict(frame.collect_schema())
+    wanted = [as_kind(c, kind, types[c]) for c, kind in kinds.items() if c in types and kind.rstrip('?') not in ('time', 'day')]
+    frame = frame.select('row', *wanted, *(c for c, kind in kinds.items() if c in types and kind.rstrip('?') in ('time', 'day')))
     frame = frame.slice(skip) if skip else frame
     failed = []
 
@@ -542,7 +544,6 @@ class PartWriter:
 def stream_schema(path: Path, kinds: dict) -> dict:
     "Column -> type of a batch of `stream`."
     have = header(path)
-    direct = {c: DTYPES[k.rstrip('?')] if k.rstrip('?') in ('int', 'float') else None for c, k in kinds.items()}
-    if path.suffix == '.parquet':
-        direct = {}
-    return {c: direct.get(c) or have.get(c) or have[RENAMED[c]] for c in kinds if c in have or RENAMED.get(c) in have}
+    moment = lambda kind: kind.rstrip('?') in ('time', 'day')
+    there = [c for c in kinds if c in have or RENAMED.get(c) in have]
+    return {c: have.get(c, have.get(RENAMED.get(c))) if moment(kinds[c]) else DTYPES[kinds[c].rstrip('?')] for c in there}

@@ -1,0 +1,72 @@
+"Every preset, task and layout: the build passes its audit, the ledger balances, and the layout makes no difference."
+import os
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lp_nb.cohort import build_cohort
+from lp_nb.sharing import verify
+from lp_nb.stays import PRESETS
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / 'data' / 'sample'
+DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', ROOT.parent / 'shared' / 'data' / 'mimic-iv-demo'))
+TASKS = ('mortality', 'phenotyping')
+
+
+def tables(folder):
+    "Path below the folder -> frame of text, for every table of the sample."
+    return {p.relative_to(folder): pl.read_csv(p, infer_schema=False) for p in folder.rglob('*.csv.gz') if p.parent.name != 'general'}
+
+
+def as_v1(source, out):
+    "core/ for patients and admissions, ethnicity for race, plain csv."
+    for path, frame in tables(source).items():
+        core = path.name in ('patients.csv.gz', 'admissions.csv.gz')
+        to = out / ('core' if core else path.parent) / path.name.removesuffix('.gz')
+        to.parent.mkdir(parents=True, exist_ok=True)
+        frame.rename(dict(race='ethnicity'), strict=False).write_csv(to)
+
+
+def as_v3(source, out):
+    "The layout of release 2, as parquet."
+    for path, frame in tables(source).items():
+        (out / path.parent).mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(out / path.parent / path.name.replace('.csv.gz', '.parquet'))
+
+
+@pytest.fixture(scope='module')
+def roots(tmp_path_factory):
+    "The sample in three layouts; each says that it is synthetic."
+    home = tmp_path_factory.mktemp('layouts')
+    for name, write in (('v1', as_v1), ('v3', as_v3)):
+        write(SAMPLE, home / name)
+        shutil.copy(SAMPLE / 'hospital.json', home / name)
+    return dict(v2=SAMPLE, v1=home / 'v1', v3=home / 'v3')
+
+
+def balanced(cohort):
+    steps = cohort.ledger.groupby(['unit', 'step'])
+    return bool((steps['rows'].sum() == steps['rows_in'].first()).all())
+
+
+@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('preset', PRESETS)
+def test_the_layout_makes_no_difference(roots, preset, task, tmp_path):
+    made = {name: build_cohort(root, task=task, preset=preset, out=tmp_path / name, corpus=[]) for name, root in roots.items()}
+    for cohort in made.values():
+        assert balanced(cohort) and len(verify(cohort.dir)) > 5
+    data = [{k: v for k, v in c.manifest['files'].items() if k != 'corpus.parquet'} for c in made.values()]
+    assert data[0] == data[1] == data[2]
+
+
+@pytest.mark.skipif(not DEMO.exists(), reason=f'no MIMIC-IV demo at {DEMO} (set LPNB_MIMIC_DEMO)')
+@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('preset', PRESETS)
+def test_the_open_demo(preset, task, tmp_path):
+    cohort = build_cohort(DEMO, task=task, preset=preset, out=tmp_path / 'demo')
+    assert balanced(cohort) and verify(cohort.dir)
+    assert len(cohort.stays) == dict(mortality=54, phenotyping=112)[task]
+    assert all(known['agrees'] for known in cohort.manifest['oracles'])
