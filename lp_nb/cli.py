@@ -158,8 +158,7 @@ def cohort(
                         'See `lp-nb cohort --help`; diff, verify, describe, why, switches and export are subcommands.')
     from lp_nb.cohort import build_cohort
 
-    made = build_cohort(mimic, notes=notes, task=task, preset=preset, split_files=split_files, out=out, corpus=corpus, work=work, **settings(set_))
-    show_cohort(made, as_json)
+    show_cohort(build_cohort(mimic, notes, task, preset, split_files, out, corpus, work, **settings(set_)), as_json)
 
 # %% ../nbs/18_cli.ipynb #show-cohort
 def show_cohort(made, as_json: bool):
@@ -230,7 +229,7 @@ def diff(
     if not any(map(len, found.values())):
         typer.echo('The two cohorts are the same.')
 
-
+# %% ../nbs/18_cli.ipynb #cohort-diff-2
 @cohorts.command()
 def verify(folder: Annotated[Path, typer.Argument(help='Folder of a cohort.')]):
     """Check that every file is the one of the manifest, that the ledger balances and that the audit passes.
@@ -263,7 +262,7 @@ def describe(
     else:
         typer.echo(f'{save_table(frame, out)}')
 
-
+# %% ../nbs/18_cli.ipynb #cohort-describe-2
 @cohorts.command()
 def why(
     folder: Annotated[Path, typer.Argument(help='Folder of a cohort.')],
@@ -271,7 +270,7 @@ def why(
 ):
     """Say why a stay is in the cohort, or at which step it left.
 
-    Example: lp-nb cohort why data/mortality 30001105
+    Example: lp-nb cohort why data/mortality 123456
     """
     from lp_nb.cohort import Cohort
 
@@ -301,7 +300,7 @@ def switches(
         found = effects(effects_on, task, base, 'clean' if base != 'clean' else 'medfuse', work)
     show_frame(found.reset_index(), f'One switch at a time, from {base} ({task})', as_json)
 
-
+# %% ../nbs/18_cli.ipynb #cohort-switches-2
 @cohorts.command()
 def export(
     folder: Annotated[Path, typer.Argument(help='Folder of a cohort.')],

@@ -7,15 +7,16 @@ __all__ = ['FORMAT', 'BLOCK', 'ARRAYS', 'WORD', 'ORACLES', 'PAPER', 'Chosen', 'c
            'work_key', 'sources', 'Gathered', 'with_reports', 'keep_charted', 'gather_block', 'save_block',
            'load_series', 'load_block', 'load_ledger', 'gather', 'blocks_key', 'views', 'copy_events', 'copy_tables',
            'write_tables', 'plant_events', 'plant_reports', 'plant_outcome', 'LeakError', 'compare', 'draw_stays',
-           'canaries', 'oracles', 'read_corpus', 'CohortStays', 'CohortNames', 'CohortSeries', 'CohortReports', 'late',
-           'audit_times', 'audit_split', 'Cohort', 'stays_table', 'audit_table', 'append_series', 'append_frames',
-           'write_cohort', 'counts_of', 'look_ahead', 'inputs_of', 'check_out', 'build_cohort', 'compute',
-           'example_folder', 'example_cohort']
+           'canaries', 'oracles', 'read_corpus', 'CohortStays', 'CohortFates', 'CohortNames', 'CohortSeries',
+           'CohortReports', 'late', 'audit_times', 'audit_split', 'Cohort', 'stays_table', 'audit_table',
+           'append_series', 'append_frames', 'write_cohort', 'counts_of', 'look_ahead', 'inputs_of', 'check_out',
+           'working', 'build_cohort', 'compute', 'example_folder', 'example_cohort']
 
 # %% ../nbs/05_cohort.ipynb #imports
 import hashlib
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -62,7 +63,7 @@ def choose(tables: Tables, rules: Rules, ledger: Ledger) -> Chosen:
     stays = stays.join(patients, on='subject_id', how='left', maintain_order='left')
     return Chosen(stays, selected.select('subject_id', 'hadm_id', 'stay_id'), labels, found, patients)
 
-
+# %% ../nbs/05_cohort.ipynb #chosen-2
 def nothing_left(ledger: Ledger):
     "Raise: no stay is left; name the step that took the last ones."
     rows = [r for r in ledger.rows if r[1] == 'stays']
@@ -205,7 +206,7 @@ def gather(tables: Tables, rules: Rules, work, ledger: Ledger) -> tuple[Chosen, 
         nothing_left(ledger)
     return chosen, folders
 
-
+# %% ../nbs/05_cohort.ipynb #gather-2
 def blocks_key(tables: Tables, rules: Rules) -> str:
     "What the blocks depend on: every rule but those of the split, and every source."
     split = dict(split='', split_seed=0, test_share=0, val_share=0, preset='', start='', scale='')
@@ -259,7 +260,7 @@ def copy_tables(tables: Tables, parts: dict, chosen: Chosen, subjects: list) -> 
             frames[name] = copy_events(part, blocks, subjects, name)
     return frames
 
-
+# %% ../nbs/05_cohort.ipynb #canary-copy-2
 def write_tables(frames: dict, folder: Path) -> Tables:
     "The frames as parquet files below `folder`, opened."
     for name, frame in frames.items():
@@ -440,6 +441,10 @@ class CohortStays:
     def quality_by_month(self) -> pd.DataFrame:
         return pd.read_parquet(self.dir / 'quality_by_month.parquet')
 
+# %% ../nbs/05_cohort.ipynb #cohort-fates
+class CohortFates(CohortStays):
+    "What became of the stays of the tables."
+
     @cached_property
     def attrition(self) -> pd.DataFrame:
         return pd.read_parquet(self.dir / 'attrition.parquet').set_index('stay_id')
@@ -453,7 +458,7 @@ class CohortStays:
         return 'not among the stays of the tables'
 
 # %% ../nbs/05_cohort.ipynb #cohort-names
-class CohortNames(CohortStays):
+class CohortNames(CohortFates):
     "Short names: task, labels, hash, and the stays of a split."
 
     @property
@@ -463,6 +468,10 @@ class CohortNames(CohortStays):
     @cached_property
     def rules(self) -> Rules:
         return Rules(**self.manifest['rules'])
+
+    @property
+    def feature_names(self) -> list:
+        return self.manifest['features']  # 32 columns, or the 76 of the benchmark
 
     @property
     def labels(self) -> list:
@@ -481,11 +490,6 @@ class CohortNames(CohortStays):
 # %% ../nbs/05_cohort.ipynb #cohort-series
 class CohortSeries(CohortNames):
     "The hourly series: all at once or stay by stay."
-
-    @property
-    def feature_names(self) -> list:
-        "The columns that a model sees: 32, or the 76 of the benchmark."
-        return feature_names(self.rules.words)
 
     @cached_property
     def arrays(self) -> tuple:
@@ -698,6 +702,17 @@ def check_out(out) -> Path:
         raise UserError('a new or empty folder, or a cohort', f'{out}, which holds something else', 'Choose another folder.')
     return out
 
+# %% ../nbs/05_cohort.ipynb #working
+@contextmanager
+def working(out: Path, work):
+    "The folder of intermediate results, held by one process at a time; afterwards what nobody else needs is removed."
+    shared = Path(work).expanduser().absolute() if work else out.parent / f'.{out.name}.work'
+    shared.mkdir(parents=True, exist_ok=True)
+    with FileLock(shared / 'lock'):
+        yield shared
+    for unneeded in [shared] if work is None else shared.glob('blocks-*'):
+        shutil.rmtree(unneeded)
+
 # %% ../nbs/05_cohort.ipynb #build
 def build_cohort(
     mimic,  # MIMIC-IV folder (contains hosp/ or core/, and icu/), or a synthetic hospital
@@ -718,12 +733,8 @@ def build_cohort(
     inputs = inputs_of(tables, rules, split_files, texts)
     if (out / 'manifest.json').exists() and read_json(out / 'manifest.json').get('hash') == fingerprint(inputs):
         return Cohort.load(out)
-    shared = Path(work).expanduser().absolute() if work else out.parent / f'.{out.name}.work'
-    shared.mkdir(parents=True, exist_ok=True)
-    with FileLock(shared / 'lock'), new_folder(out) as folder:
+    with working(out, work) as shared, new_folder(out) as folder:
         compute(tables, rules, split_files, texts, inputs, folder, shared)
-    for unneeded in [shared] if work is None else shared.glob('blocks-*'):
-        shutil.rmtree(unneeded)
     return Cohort.load(out)
 
 # %% ../nbs/05_cohort.ipynb #compute

@@ -474,7 +474,7 @@ def charted(events: pl.DataFrame, stays: pl.DataFrame, selected: pl.DataFrame, r
     good, fates = plausible(placed, rules, ledger)
     return one_per_moment(good, 'stay', rules, 'values', ledger), fates
 
-
+# %% ../nbs/03_series.ipynb #hourly-2
 def hourly(
     events: pl.DataFrame,  # of `block_events`
     stays: pl.DataFrame,  # one row a stay: identifiers, admittime, intime, outtime, window_end, end_hours, hours

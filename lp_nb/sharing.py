@@ -6,8 +6,8 @@
 __all__ = ['NUMBERS', 'GROUPS', 'SPLITS', 'WORDS', 'SPOKEN', 'CHANNEL_OF', 'FORMATS', 'verify', 'meanings', 'switches', 'collect',
            'cells_changed', 'effects', 'manifest_of', 'steps_of', 'side_by_side', 'different', 'fate_of', 'parted',
            'diff', 'race_group', 'spread', 'quartiles', 'groups_of', 'characteristics', 'hidden_cells', 'save_table',
-           'as_latex', 'hourly_frame', 'export_csv', 'meds_events', 'export_meds', 'write_arrow', 'benchmark_moments',
-           'benchmark_table', 'list_rows', 'export_benchmark', 'export']
+           'as_latex', 'hourly_frame', 'export_csv', 'meds_events', 'export_meds', 'write_meds_metadata', 'write_arrow',
+           'benchmark_moments', 'benchmark_table', 'list_rows', 'export_benchmark', 'export']
 
 # %% ../nbs/05a_sharing.ipynb #imports
 import ast
@@ -84,7 +84,7 @@ def collect(tables: Tables, rules: Rules, work) -> tuple:
             labels[row[0]], seen[row[0]], hours[row[0]] = row[1:], x[a:b], np.array(series.values[a:b])
     return labels, seen, hours
 
-
+# %% ../nbs/05a_sharing.ipynb #effect-2
 def cells_changed(a: dict, b: dict) -> int | None:
     "Cells that differ in the stays that both have; None where the columns are others."
     both, n = sorted(set(a) & set(b)), 0
@@ -150,7 +150,7 @@ def side_by_side(a: dict, b: dict) -> pd.DataFrame:
     frame = pd.DataFrame([(*key, str(a.get(key, '')), str(b.get(key, ''))) for key in keys], columns=['unit', 'step', 'reason', 'A', 'B'])
     return frame[frame['A'] != frame['B']].reset_index(drop=True)
 
-
+# %% ../nbs/05a_sharing.ipynb #diff-manifests-2
 def different(a: dict, b: dict) -> pd.DataFrame:
     "What differs between the inputs of two manifests: switches, release, source files, label."
     rows = [('switch', k, a['rules'].get(k), b['rules'].get(k)) for k in dict.fromkeys([*a['rules'], *b['rules']])]
@@ -342,15 +342,19 @@ def export_meds(cohort: Cohort, out: Path):
             if len(of):
                 write_arrow(of, out / 'data' / name / f'{shard}.parquet', text_value='large_string')
                 codes |= set(of['code'].unique())
-    split = stays.select('subject_id', pl.col('split').replace_strict(SPLITS)).unique(maintain_order=True)
-    write_arrow(split, out / 'metadata' / 'subject_splits.parquet')
-    known = pl.DataFrame(dict(code=sorted(codes), description=[c.replace('//', ', ') for c in sorted(codes)])).with_columns(
-        parent_codes=pl.lit(None, pl.List(pl.String)))
-    write_arrow(known, out / 'metadata' / 'codes.parquet')
+    write_meds_metadata(cohort, stays, sorted(codes), out / 'metadata')
     for i, label in enumerate(cohort.labels):
         values = times.select('subject_id', prediction_time='window_end', boolean_value=pl.col(label).cast(pl.Boolean))
         write_arrow(values, out / 'labels' / f'{i:02d}-{re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")}' / 'labels.parquet')
-    write_json(out / 'metadata' / 'dataset.json', dict(
+
+# %% ../nbs/05a_sharing.ipynb #export-meds-folder-2
+def write_meds_metadata(cohort: Cohort, stays: pl.DataFrame, codes: list, out: Path):
+    "Splits, codes and the description of the data set."
+    split = stays.select('subject_id', pl.col('split').replace_strict(SPLITS)).unique(maintain_order=True)
+    write_arrow(split, out / 'subject_splits.parquet')
+    known = pl.DataFrame(dict(code=codes, description=[c.replace('//', ', ') for c in codes]))
+    write_arrow(known.with_columns(parent_codes=pl.lit(None, pl.List(pl.String))), out / 'codes.parquet')
+    write_json(out / 'dataset.json', dict(
         dataset_name=f'lp_nb {cohort.task}', dataset_version=cohort.hash, etl_name='lp_nb', etl_version=__version__, meds_version='0.4.1',
         created_at=datetime.now(timezone.utc).isoformat()))
 

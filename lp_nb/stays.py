@@ -19,7 +19,7 @@ from .core import UserError, asset
 from .features import FeatureRules
 from .reports import REPORT_CHOICES, ReportRules
 from .series import EPSILON, SeriesRules
-from .tables import Ledger, Tables, read, tally
+from .tables import Ledger, Tables, need, read, tally
 
 # %% ../nbs/04a_stays.ipynb #rules
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ def all_stays(tables: Tables, rules: Rules) -> pl.DataFrame:
     stays = read(tables, 'icustays').join(admissions, on=['subject_id', 'hadm_id'], how='left', maintain_order='left')
     stays = stays.join(patients, on='subject_id', how='left', maintain_order='left')
     if rules.age_at == 'icu':
-        tables.need('patients', 'anchor_year', "age_at='icu'")
+        need(tables, 'patients', 'anchor_year', "age_at='icu'")
     if rules.los_from == 'column':
-        tables.need('icustays', 'los', "los_from='column'")
+        need(tables, 'icustays', 'los', "los_from='column'")
     grown = pl.col('intime').dt.year() - pl.col('anchor_year') if rules.age_at == 'icu' else 0
     hours = (pl.col('outtime') - pl.col('intime')).dt.total_seconds() / 3600 if rules.los_from == 'times' else 24.0 * pl.col('los')
     order = pl.DataFrame(dict(subject_id=stays['subject_id'].unique(maintain_order=True))).with_row_index('patient')
@@ -164,7 +164,7 @@ def death_by_dates() -> pl.Expr:
 def label_mortality(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> tuple[pl.DataFrame, dict]:
     "The stays with the label column 'mortality' (int8), and what was found on the way."
     if rules.death_from == 'flag':
-        tables.need('admissions', 'hospital_expire_flag', "death_from='flag'")
+        need(tables, 'admissions', 'hospital_expire_flag', "death_from='flag'")
     flag = pl.col('hospital_expire_flag')
     label = flag if rules.death_from == 'flag' else death_by_dates()
     lost = {'outcome not recorded': label.is_null()}

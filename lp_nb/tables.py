@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'RELEASES', 'WHOLE', 'SAMPLE', 'PART', 'find_table',
            'as_kind', 'scan_text', 'header', 'typed', 'first_misfit', 'explain', 'read_or_explain', 'release_of',
-           'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table', 'read', 'count_rows',
+           'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table', 'need', 'read', 'count_rows',
            'notes_folder', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps', 'summed', 'tally', 'joined', 'alone',
-           'shareable', 'guess_rows', 'stream', 'Parts', 'write_part', 'extract', 'PartWriter', 'stream_schema']
+           'shareable', 'guess_rows', 'scan_rows', 'stream', 'Parts', 'write_part', 'extract', 'pass_over',
+           'PartWriter']
 
 # %% ../nbs/02_tables.ipynb #imports
 import hashlib
@@ -136,7 +137,7 @@ def explain(error: Exception, path: Path, kinds: dict):
     raise UserError(f'{kinds[column].rstrip("?")} values in column {column} of {path}', f'{value!r} in row {row:,}',
                     'Repair the file, or download it again if nobody altered it.') from error
 
-
+# %% ../nbs/02_tables.ipynb #read-or-explain-2
 def read_or_explain(
     queries: list,  # lazy frames, all on one file
     path: Path,
@@ -207,14 +208,13 @@ class Tables:
 
     def path(self, name: str) -> Path:
         "File of table `name`; an error if there is none."
-        root = (self.notes or self.root) if name == 'radiology' else self.root
+        root = self.notes if name == 'radiology' and self.notes else self.root
         return find_table(root, name) or no_table(root, name)
 
     def has(self, name: str) -> bool:
         "Whether table `name` is there."
-        if name == 'radiology':
-            return bool(self.notes and find_table(self.notes, name))
-        return bool(find_table(self.root, name))
+        root = self.notes if name == 'radiology' else self.root
+        return bool(root and find_table(root, name))
 
     def scan(self, name: str) -> pl.LazyFrame:
         "Table `name` as a typed lazy frame."
@@ -224,17 +224,6 @@ class Tables:
     def names(self) -> list:
         "The tables of the schema that must be there, and the optional ones that are."
         return [n for n in SCHEMA if n not in OPTIONAL or self.has(n)]
-
-    def need(self, name: str, column: str, why: str):
-        "Raise unless table `name` has the column, which the rule `why` reads."
-        have = header(self.path(name))
-        if column not in have and RENAMED.get(column) not in have:
-            raise UserError(f'the column {column} in {self.path(name)}, which {why} reads', f'the columns {", ".join(have)}',
-                            'Change the switch, or use the table as it was released.')
-
-    def fingerprints(self) -> dict:
-        "Table name -> fingerprint, for the tables opened so far."
-        return {name: table_fingerprint(self.path(name)) for name in sorted(self.opened)}
 
 # %% ../nbs/02_tables.ipynb #tables-read
 def found_below(root: Path) -> str:
@@ -248,6 +237,14 @@ def no_table(root: Path, name: str):
                     'Give the folder that contains hosp/ and icu/, or download the missing table.')
 
 
+def need(tables: Tables, name: str, column: str, why: str):
+    "Raise unless table `name` has the column, which the rule `why` reads."
+    have = header(tables.path(name))
+    if column not in have and RENAMED.get(column) not in have:
+        raise UserError(f'the column {column} in {tables.path(name)}, which {why} reads', f'the columns {", ".join(have)}',
+                        'Change the switch, or use the table as it was released.')
+
+
 def read(
     tables: Tables,
     name: str,  # table name
@@ -258,7 +255,7 @@ def read(
     results = read_or_explain([query(frame) for query in queries] or [frame], tables.path(name), SCHEMA[name])
     return results if len(queries) > 1 else results[0]
 
-
+# %% ../nbs/02_tables.ipynb #tables-read-2
 def count_rows(tables: Tables, name: str) -> int:
     "Rows of the whole table `name`."
     return scan_text(tables.path(name)).select(pl.len()).collect(engine='streaming').item()
@@ -389,7 +386,7 @@ def alone(reasons: dict, least: int) -> bool:
     "Whether a small count is the only one that was lost."
     return len(reasons) == 1 and 0 < next(iter(reasons.values())) < least
 
-
+# %% ../nbs/02_tables.ipynb #shareable-2
 def shareable(
     rows: list,  # of a ledger: (step, unit, rows in, reason, rows)
     least: int = 10,  # smallest count that is shown
@@ -411,23 +408,23 @@ def guess_rows(path: Path) -> int:
     text = zlib.decompressobj(31).decompress(start) if path.suffix == '.gz' else start
     return max(1, round(text.count(b'\n') * path.stat().st_size / max(1, len(start))))
 
-
-def stream(
-    path: Path,
-    kinds: dict,  # column -> kind; columns that are not there are left out, moments may still be text
-    only,  # expression: the rows wanted; None: all
-    skip: int,  # rows to leave out at the start
-    size: int,  # rows of a batch
-    each,  # function of a batch with the column 'row', its number in the file
-) -> int:
-    "Call `each` on batches of the rows wanted, in one streaming pass; the number of rows in the file."
-    have = header(path)
-    old = {RENAMED[c]: c for c in kinds if c not in have and RENAMED.get(c) in have}
-    frame = scan_text(path, kinds, 'row').rename(old)
+# %% ../nbs/02_tables.ipynb #guess-rows-2
+def scan_rows(path: Path, kinds: dict) -> pl.LazyFrame:
+    "The columns of `kinds` that are there, and 'row', the number of the row; moments may still be text."
+    frame = scan_text(path, kinds, 'row')
+    frame = frame.rename({v: k for k, v in RENAMED.items() if k in kinds}, strict=False)
     types = dict(frame.collect_schema())
-    wanted = [as_kind(c, kind, types[c]) for c, kind in kinds.items() if c in types and kind.rstrip('?') not in ('time', 'day')]
-    frame = frame.select('row', *wanted, *(c for c, kind in kinds.items() if c in types and kind.rstrip('?') in ('time', 'day')))
-    frame = frame.slice(skip) if skip else frame
+    there = {c: kind.rstrip('?') for c, kind in kinds.items() if c in types}
+    return frame.select('row', *(pl.col(c) if kind in ('time', 'day') else as_kind(c, kind, types[c]) for c, kind in there.items()))
+
+# %% ../nbs/02_tables.ipynb #guess-rows-2-2
+def stream(
+    frame: pl.LazyFrame,  # of `scan_rows`
+    only,  # expression: the rows wanted; None: all
+    size: int,  # rows of a batch
+    each,  # function of a batch
+) -> int:
+    "Call `each` on batches of the rows wanted, in one streaming pass; the number of all rows."
     failed = []
 
     def call(batch: pl.DataFrame) -> bool:
@@ -441,12 +438,12 @@ def stream(
     _, rows = pl.collect_all([batches, frame.select(pl.len())], engine='streaming')
     if failed:
         raise failed[0]
-    return skip + rows.item()
+    return rows.item()
 
 # %% ../nbs/02_tables.ipynb #parts
 PART = 250_000  # rows wanted of one part
 
-
+# %% ../nbs/02_tables.ipynb #parts-2
 @dataclass(frozen=True)
 class Parts:
     "What a pass over a big table left on disk: rows sorted by `block` in parts, and counts of the rest."
@@ -488,7 +485,7 @@ def write_part(folder: Path, number: int, picked: pl.DataFrame, rows: int, dropp
     blocks = {str(b): (f, n) for b, f, n in zip(runs['value'], first, runs['len'])}
     write_json(folder / f'part-{number:05d}.json', dict(rows=rows, dropped=dropped, blocks=blocks))
 
-
+# %% ../nbs/02_tables.ipynb #extract-2
 def extract(
     tables: Tables,
     name: str,  # table
@@ -507,13 +504,21 @@ def extract(
     parts.folder.mkdir(parents=True, exist_ok=True)
     kinds = {c: SCHEMA[name][c] for c in columns or SCHEMA[name]}
     with Progress(f'reading {name}', max(guess_rows(path), parts.counts()['rows']), start=parts.counts()['rows']) as bar:
-        try:
-            writer = PartWriter(parts, pick, other, bar)
-            writer.close(stream(path, kinds, only, writer.rows, size, writer.write), stream_schema(path, kinds))
-        except (pl.exceptions.PolarsError, OSError) as e:
-            explain(e, path, kinds)
+        writer = PartWriter(parts, pick, other, bar)
+        pass_over(path, kinds, only, size, writer)
     write_json(parts.folder / 'whole.json', dict(done=True))
     return Parts(parts.folder)
+
+# %% ../nbs/02_tables.ipynb #extract-2-2
+def pass_over(path: Path, kinds: dict, only, size: int, writer):
+    "Send the rows that the writer has not seen through it; what is wrong with the file is explained."
+    try:
+        frame = scan_rows(path, kinds)
+        done = writer.rows
+        rows = stream(frame.slice(done) if done else frame, only, size, writer.write)
+        writer.close(done + rows, frame.drop('row').collect_schema())
+    except (pl.exceptions.PolarsError, OSError) as e:
+        explain(e, path, kinds)
 
 # %% ../nbs/02_tables.ipynb #part-writer
 class PartWriter:
@@ -539,11 +544,3 @@ class PartWriter:
         "Count the rows after the last one wanted, in a part of its own."
         if rows > self.rows or self.number == 0:
             self.put(self.pick(pl.DataFrame(schema=schema))[0], rows, 0, {})
-
-# %% ../nbs/02_tables.ipynb #stream-schema
-def stream_schema(path: Path, kinds: dict) -> dict:
-    "Column -> type of a batch of `stream`."
-    have = header(path)
-    moment = lambda kind: kind.rstrip('?') in ('time', 'day')
-    there = [c for c in kinds if c in have or RENAMED.get(c) in have]
-    return {c: have.get(c, have.get(RENAMED.get(c))) if moment(kinds[c]) else DTYPES[kinds[c].rstrip('?')] for c in there}
