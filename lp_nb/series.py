@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['VARIABLES', 'CHARTED', 'OTHER_FLUIDS', 'HISTORY', 'SCORES', 'CATEGORIES', 'EVENT_TABLES', 'MIMIC3', 'NOT_A_VALUE',
            'OUTSIDE', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
-           'Variable', 'items', 'SeriesRules', 'by_word', 'number', 'needs_words', 'as_number', 'of_variables',
-           'pick_events', 'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients',
-           'elapsed', 'in_window', 'is_history', 'hour_of', 'windows_of', 'place', 'count_outside', 'admit',
-           'place_owned', 'from_text', 'read_values', 'conversions', 'convert', 'plausible', 'one_per_moment', 'Hourly',
-           'per_hour', 'latest', 'charted', 'hourly', 'moments', 'quantiles', 'quality', 'by_month']
+           'Variable', 'items', 'SeriesRules', 'by_word', 'number', 'needs_words', 'as_number', 'pick_events',
+           'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window',
+           'is_history', 'hour_of', 'windows_of', 'place', 'count_outside', 'admit', 'place_owned', 'from_text',
+           'read_values', 'conversions', 'convert', 'plausible', 'one_per_moment', 'Hourly', 'per_hour', 'latest',
+           'charted', 'hourly', 'moments', 'quantiles', 'quality', 'by_month']
 
 # %% ../nbs/03_series.ipynb #imports
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import pandas as pd
 import polars as pl
 
 from .core import asset
-from .tables import PART, Ledger, Tables, as_kind, extract, tally
+from .tables import Ledger, Tables, as_kind, extract, tally
 
 # %% ../nbs/03_series.ipynb #variable
 @dataclass(frozen=True)
@@ -141,29 +141,25 @@ def as_number(column: str = 'value') -> pl.Expr:
     return pl.col(column).str.strip_chars().cast(pl.Float64, strict=False)
 
 # %% ../nbs/03_series.ipynb #pick-events
-def of_variables(name: str) -> pl.Expr:
-    "Whether a row of the table is of an item of the variables."
-    return pl.col('itemid').is_in(items().filter(pl.col('table') == name)['itemid'].implode())
-
-
 def pick_events(
     name: str,  # 'chartevents' or 'labevents'
     patients: pl.DataFrame,  # subject_id, block
     words: bool,  # keep identifiers and texts
 ):
     "For `extract`: a function that picks the events of the variables of these patients."
+    ids = items().filter(pl.col('table') == name)['itemid'].implode()
     masked = ((pl.col('value') == '___') & pl.col('valuenum').is_not_null()).fill_null(False).alias('masked')
     kept = ['hadm_id', 'stay_id', 'value'] if words else []
 
     def pick(batch: pl.DataFrame):
         time = [as_kind(c, 'time', batch.schema.get(c)) for c in ('charttime', 'storetime')]
-        known = batch.filter(of_variables(name)) if words else batch
+        known = batch.filter(pl.col('itemid').is_in(ids))
         mine = known.join(patients, on='subject_id', maintain_order='left').with_columns(*time)
         bare = (pl.col('valuenum').is_null() & pl.col('itemid').is_in(list(SCORES))).any()
         x = number() if mine.select(bare).item() else pl.col('valuenum')
         mine = mine.with_columns(x.alias('x'), masked, *(pl.lit(None, pl.Int64).alias(c) for c in kept if c not in mine.columns))
         mine = mine.select('block', 'subject_id', pl.col('itemid').cast(pl.Int32), 'charttime', 'storetime', 'x', 'masked', *kept)
-        dropped = {'patient never in an ICU': len(known) - len(mine)} | ({'another item': len(batch) - len(known)} if words else {})
+        dropped = {'another item': len(batch) - len(known), 'patient never in an ICU': len(known) - len(mine)}
         return pl.concat([mine, stays_with_words(batch, patients, name)], how='diagonal') if words else mine, dropped
 
     return pick
@@ -182,10 +178,7 @@ def extract_events(tables: Tables, patients: pl.DataFrame, words: bool, folder) 
     columns = ('subject_id', 'charttime', 'itemid', 'value', 'valuenum') + (('hadm_id', 'stay_id') if words else ())
     more = dict(chartevents=(), labevents=('storetime',))
     known = {name: tuple(c for c in columns if name != 'labevents' or c != 'stay_id') + more[name] for name in EVENT_TABLES}
-    wanted = {name: None if words else of_variables(name) for name in EVENT_TABLES}  # words are sought in all rows
-    return {name: extract(tables, name, pick_events(name, patients, words), folder / name, known[name], wanted[name], 'another item',
-                          1_000_000 if words else PART)
-            for name in EVENT_TABLES}
+    return {name: extract(tables, name, pick_events(name, patients, words), folder / name, known[name]) for name in EVENT_TABLES}
 
 # %% ../nbs/03_series.ipynb #block-events
 def block_events(parts: dict, number: int, rules: SeriesRules) -> pl.DataFrame:
@@ -267,7 +260,8 @@ def place(
     ledger: Ledger,
 ) -> pl.DataFrame:
     "One row per event and stay it belongs to: the event's columns, stay (row in `stays`), hour; the others are counted."
-    near = events.with_row_index('event').join(windows_of(stays), on='subject_id', maintain_order='left')
+    windows = windows_of(stays).drop('stay_id', 'outtime', 'end_hours' if rules.hour_edge == 'left' else 'window_end')
+    near = events.with_row_index('event').join(windows, on='subject_id', maintain_order='left')
     inside = near.filter(in_window(rules) | is_history(rules))
     found = np.zeros(len(events), bool)
     found[inside['event'].to_numpy()] = True

@@ -7,8 +7,7 @@ __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'RE
            'as_kind', 'scan_text', 'header', 'typed', 'first_misfit', 'explain', 'read_or_explain', 'release_of',
            'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table', 'need', 'read', 'count_rows',
            'notes_folder', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps', 'summed', 'tally', 'joined', 'alone',
-           'shareable', 'guess_rows', 'scan_rows', 'stream', 'Parts', 'write_part', 'extract', 'pass_over',
-           'PartWriter']
+           'shareable', 'guess_rows', 'scan_rows', 'Parts', 'write_part', 'extract', 'write_parts']
 
 # %% ../nbs/02_tables.ipynb #imports
 import hashlib
@@ -72,12 +71,12 @@ def as_kind(
     return x if dtype == DTYPES[kind] else x.cast(DTYPES[kind], strict=strict)
 
 # %% ../nbs/02_tables.ipynb #scan-file
-def scan_text(path: Path, kinds: dict | None = None, row: str | None = None) -> pl.LazyFrame:
-    "The file as a lazy frame; csv columns are text unless `kinds` gives their type; `row` names a column of row numbers."
+def scan_text(path: Path, kinds: dict | None = None) -> pl.LazyFrame:
+    "The file as a lazy frame; csv columns are text unless `kinds` gives their type."
     if path.suffix == '.parquet':
-        return pl.scan_parquet(path, row_index_name=row)
+        return pl.scan_parquet(path)
     direct = {c: DTYPES[k.rstrip('?')] for c, k in (kinds or {}).items() if k.rstrip('?') in ('int', 'float')}
-    return pl.scan_csv(path, schema_overrides=direct, infer_schema=False, row_index_name=row)
+    return pl.scan_csv(path, schema_overrides=direct, infer_schema=False)
 
 
 def header(path: Path) -> dict:
@@ -410,38 +409,15 @@ def guess_rows(path: Path) -> int:
 
 # %% ../nbs/02_tables.ipynb #guess-rows-2
 def scan_rows(path: Path, kinds: dict) -> pl.LazyFrame:
-    "The columns of `kinds` that are there, and 'row', the number of the row; moments may still be text."
-    frame = scan_text(path, kinds, 'row')
+    "The columns of `kinds` that are there; moments may still be text."
+    frame = scan_text(path, kinds)
     frame = frame.rename({v: k for k, v in RENAMED.items() if k in kinds}, strict=False)
     types = dict(frame.collect_schema())
     there = {c: kind.rstrip('?') for c, kind in kinds.items() if c in types}
-    return frame.select('row', *(pl.col(c) if kind in ('time', 'day') else as_kind(c, kind, types[c]) for c, kind in there.items()))
-
-# %% ../nbs/02_tables.ipynb #guess-rows-2-2
-def stream(
-    frame: pl.LazyFrame,  # of `scan_rows`
-    only,  # expression: the rows wanted; None: all
-    size: int,  # rows of a batch
-    each,  # function of a batch
-) -> int:
-    "Call `each` on batches of the rows wanted, in one streaming pass; the number of all rows."
-    failed = []
-
-    def call(batch: pl.DataFrame) -> bool:
-        try:
-            each(batch)
-        except BaseException as e:  # polars would wrap it; raised again below
-            failed.append(e)
-        return bool(failed)
-
-    batches = (frame if only is None else frame.filter(only)).sink_batches(call, chunk_size=size, maintain_order=True, lazy=True)
-    _, rows = pl.collect_all([batches, frame.select(pl.len())], engine='streaming')
-    if failed:
-        raise failed[0]
-    return rows.item()
+    return frame.select(pl.col(c) if kind in ('time', 'day') else as_kind(c, kind, types[c]) for c, kind in there.items())
 
 # %% ../nbs/02_tables.ipynb #parts
-PART = 250_000  # rows wanted of one part
+PART = 1_000_000  # rows of the table behind one part
 
 # %% ../nbs/02_tables.ipynb #parts-2
 @dataclass(frozen=True)
@@ -485,16 +461,14 @@ def write_part(folder: Path, number: int, picked: pl.DataFrame, rows: int, dropp
     blocks = {str(b): (f, n) for b, f, n in zip(runs['value'], first, runs['len'])}
     write_json(folder / f'part-{number:05d}.json', dict(rows=rows, dropped=dropped, blocks=blocks))
 
-# %% ../nbs/02_tables.ipynb #extract-2
+# %% ../nbs/02_tables.ipynb #extract-table
 def extract(
     tables: Tables,
     name: str,  # table
     pick,  # function of a batch -> (rows with a column 'block', reason -> rows of the batch left out)
     folder: Path,  # where the parts go
     columns: tuple = (),  # the columns read; none: all of the schema
-    only=None,  # expression: rows that `pick` wants to see; the others are counted as `other`
-    other: str = 'not wanted',
-    size: int = PART,  # wanted rows of a part
+    rows: int = PART,  # rows of the table behind a part
 ) -> Parts:
     "Stream a table once into `folder`, or go on where a killed pass stopped."
     tables.opened.add(name)
@@ -502,45 +476,25 @@ def extract(
     if (parts.folder / 'whole.json').exists():
         return parts
     parts.folder.mkdir(parents=True, exist_ok=True)
-    kinds = {c: SCHEMA[name][c] for c in columns or SCHEMA[name]}
-    with Progress(f'reading {name}', max(guess_rows(path), parts.counts()['rows']), start=parts.counts()['rows']) as bar:
-        writer = PartWriter(parts, pick, other, bar)
-        pass_over(path, kinds, only, size, writer)
+    kinds, done = {c: SCHEMA[name][c] for c in columns or SCHEMA[name]}, parts.counts()['rows']
+    with Progress(f'reading {name}', max(guess_rows(path), done), start=done) as bar:
+        number = write_parts(parts, path, kinds, pick, rows, bar)
+    if number == 0:
+        write_part(parts.folder, 0, pick(pl.DataFrame(schema=scan_rows(path, kinds).collect_schema()))[0], 0, {})
     write_json(parts.folder / 'whole.json', dict(done=True))
     return Parts(parts.folder)
 
-# %% ../nbs/02_tables.ipynb #extract-2-2
-def pass_over(path: Path, kinds: dict, only, size: int, writer):
-    "Send the rows that the writer has not seen through it; what is wrong with the file is explained."
+# %% ../nbs/02_tables.ipynb #write-parts
+def write_parts(parts: Parts, path: Path, kinds: dict, pick, rows: int, bar) -> int:
+    "Write a part for every batch that no earlier pass wrote; the number of parts. What is wrong with the file is explained."
+    number, done = len(parts.sidecars), parts.counts()['rows']
     try:
         frame = scan_rows(path, kinds)
-        done = writer.rows
-        rows = stream(frame.slice(done) if done else frame, only, size, writer.write)
-        writer.close(done + rows, frame.drop('row').collect_schema())
+        for batch in (frame.slice(done) if done else frame).collect_batches(maintain_order=True, chunk_size=rows):
+            picked, dropped = pick(batch)
+            write_part(parts.folder, number, picked, len(batch), dropped)
+            number += 1
+            bar.step(len(batch))
     except (pl.exceptions.PolarsError, OSError) as e:
         explain(e, path, kinds)
-
-# %% ../nbs/02_tables.ipynb #part-writer
-class PartWriter:
-    "Turns the batches of a pass into parts, counting rows as it goes."
-
-    def __init__(self, parts: Parts, pick, other: str, bar: Progress):
-        self.folder, self.pick, self.other, self.bar = parts.folder, pick, other, bar
-        self.number, self.rows = len(parts.sidecars), parts.counts()['rows']  # parts written, rows of the table behind them
-
-    def write(self, batch: pl.DataFrame):
-        "Write the next part; it stands for the rows up to the last one of the batch."
-        picked, dropped = self.pick(batch.drop('row'))
-        self.put(picked, batch['row'][-1] + 1, len(batch), dropped)
-
-    def put(self, picked: pl.DataFrame, end: int, seen: int, dropped: dict):
-        "Write a part for the rows of the table up to `end`, of which `seen` were wanted."
-        rows = end - self.rows
-        write_part(self.folder, self.number, picked, rows, {self.other: rows - seen, **dropped})
-        self.bar.step(rows)
-        self.number, self.rows = self.number + 1, end
-
-    def close(self, rows: int, schema: dict):
-        "Count the rows after the last one wanted, in a part of its own."
-        if rows > self.rows or self.number == 0:
-            self.put(self.pick(pl.DataFrame(schema=schema))[0], rows, 0, {})
+    return number
