@@ -140,6 +140,8 @@ def keep_charted(stays: pl.DataFrame, series: Hourly, rules: Rules, ledger: Ledg
     lost = int((~np.isnan(series.before[~keep])).sum())
     charted = ledger.last['values']
     ledger.step('stays with a series', 'values', charted, charted - lost, {'stay without a value in the window': lost})
+    if keep.all():
+        return kept, series
     offsets = np.concatenate([[0], np.cumsum(hours[keep])]).astype(np.int64)
     return kept, replace(series, values=series.values[keep[stay]], offsets=offsets, before=series.before[keep], last=series.last[keep])
 

@@ -158,7 +158,8 @@ def pick_events(
         bare = (pl.col('valuenum').is_null() & pl.col('itemid').is_in(list(SCORES))).any()
         x = number() if mine.select(bare).item() else pl.col('valuenum')
         mine = mine.with_columns(x.alias('x'), masked, *(pl.lit(None, pl.Int64).alias(c) for c in kept if c not in mine.columns))
-        mine = mine.select('block', 'subject_id', pl.col('itemid').cast(pl.Int32), 'charttime', 'storetime', 'x', 'masked', *kept)
+        stored = ['storetime'] if name == 'labevents' else []
+        mine = mine.select('block', 'subject_id', pl.col('itemid').cast(pl.Int32), 'charttime', *stored, 'x', 'masked', *kept)
         dropped = {'another item': len(batch) - len(known), 'patient never in an ICU': len(known) - len(mine)}
         return pl.concat([mine, stays_with_words(batch, patients, name)], how='diagonal') if words else mine, dropped
 
@@ -428,23 +429,21 @@ def per_hour(
     ledger: Ledger,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "(hourly (sum of hours, 16), history (stays, 16), time of the latest value used (stays))."
-    width, start = len(VARIABLES), np.cumsum(hours + 1) - (hours + 1)  # one more row for history, before the others
+    width, offsets = len(VARIABLES), np.concatenate([[0], np.cumsum(hours)])
     stay, hour, variable, x = (values[c].to_numpy() for c in ('stay', 'hour', 'variable', 'x'))
-    time = values['time'].to_numpy().view(np.int64)
-    size = int((hours + 1).sum()) * width
-    place = (start[stay] + hour + 1) * width + variable
-    chosen = latest(place, time, size, rules.within_hour)
-    count = np.bincount(place[chosen], minlength=size)
-    with np.errstate(invalid='ignore'):
-        table = (np.bincount(place[chosen], x[chosen], size) / count).reshape(-1, width)
-    ledger.step('one value an hour', 'values', len(x), int((count > 0).sum()), {
-        'another value of the hour was taken': len(x) - int(chosen.sum()),
-        'averaged with others': int(chosen.sum() - (count > 0).sum())})
+    time, size = values['time'].to_numpy().view(np.int64), int(offsets[-1]) * width
+    place = np.where(hour < 0, size + stay * width + variable, (offsets[stay] + hour) * width + variable)
+    places, at = np.unique(place, return_inverse=True)
+    chosen = latest(at, time, len(places), rules.within_hour)
+    mean = np.bincount(at[chosen], x[chosen], len(places)) / np.bincount(at[chosen], minlength=len(places))
+    kind, inside = np.float64 if rules.words == 'categories' else np.float32, places < size
+    table, before = np.full(size, np.nan, kind), np.full(len(hours) * width, np.nan, kind)
+    table[places[inside]], before[places[~inside] - size] = mean[inside], mean[~inside]
+    ledger.step('one value an hour', 'values', len(x), len(places), {
+        'another value of the hour was taken': len(x) - int(chosen.sum()), 'averaged with others': int(chosen.sum()) - len(places)})
     last = np.full(len(hours), np.iinfo(np.int64).min)
     np.maximum.at(last, stay[hour >= 0], time[hour >= 0])
-    inside = np.ones(len(table), bool)
-    inside[start] = False
-    return table[inside], table[start], last.view('datetime64[us]')
+    return table.reshape(-1, width), before.reshape(-1, width), last.view('datetime64[us]')
 
 # %% ../nbs/03_series.ipynb #latest
 def latest(place: np.ndarray, time: np.ndarray, size: int, within_hour: str) -> np.ndarray:
@@ -483,7 +482,7 @@ def hourly(
     if rules.words == 'categories':
         return Hourly(table, offsets, before, last, fates, moments(values, stays))
     table[:, CHARTED] = table[:, CHARTED - 3:CHARTED].sum(axis=1)
-    return Hourly(table.astype(np.float32), offsets, before.astype(np.float32), last, fates)
+    return Hourly(table, offsets, before, last, fates)
 
 # %% ../nbs/03_series.ipynb #moments
 def moments(values: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
