@@ -14,7 +14,6 @@ __all__ = ['app', 'Folder', 'AsJson', 'Seed', 'LabFolder', 'Model', 'Workers', '
            'demo_part', 'demo_aftermath', 'demo']
 
 # %% ../nbs/18_cli.ipynb #imports
-import errno
 import json
 import os
 import shutil
@@ -27,7 +26,7 @@ from typing import Annotated, Optional
 import typer
 
 from . import __version__
-from .core import UserError, filter_installed, git, install_filter, read_json, write_json
+from .core import DiskFull, UserError, filter_installed, git, install_filter, read_json, write_json
 
 # %% ../nbs/18_cli.ipynb #app
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich',
@@ -53,9 +52,7 @@ INTERRUPTED = 'interrupted. What was finished is kept; run the same command agai
 def told(e: BaseException) -> tuple[str, int]:
     "What to say of an exception, and the exit status."
     if isinstance(e, UserError):
-        return str(e), 2
-    if getattr(e, 'errno', None) == errno.ENOSPC or 'os error 28' in str(e):
-        return 'Expected room on the disk, got none left. What was finished is kept: free some space and run the same command again.', 1
+        return str(e), 1 if isinstance(e, DiskFull) else 2
     if isinstance(e, (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError)):
         return f'Expected a file or folder that can be used, got {e.strerror} at {e.filename}. Check the path and its permissions.', 2
     return f'{type(e).__name__}: {e}\n{FAULT}', 1

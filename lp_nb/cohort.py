@@ -7,10 +7,10 @@ __all__ = ['FORMAT', 'BLOCK', 'ARRAYS', 'WORD', 'ORACLES', 'PAPER', 'Chosen', 'b
            'pick_reports', 'work_key', 'sources', 'Gathered', 'with_reports', 'keep_charted', 'gather_block',
            'save_block', 'load_series', 'load_block', 'load_ledger', 'gather', 'blocks_key', 'views', 'copy_events',
            'copy_tables', 'write_tables', 'plant_events', 'plant_reports', 'plant_outcome', 'LeakError', 'compare',
-           'draw_stays', 'canaries', 'oracles', 'read_corpus', 'CohortStays', 'CohortFates', 'CohortNames',
-           'CohortSeries', 'CohortReports', 'late', 'audit_times', 'audit_split', 'Cohort', 'stays_table',
-           'audit_table', 'append_series', 'append_frames', 'write_cohort', 'counts_of', 'look_ahead', 'inputs_of',
-           'check_out', 'working', 'build_cohort', 'compute', 'example_folder', 'example_cohort']
+           'draw_stays', 'canaries', 'oracles', 'read_corpus', 'corpus_lines', 'CohortStays', 'CohortFates',
+           'CohortNames', 'CohortSeries', 'CohortReports', 'late', 'audit_times', 'audit_split', 'Cohort',
+           'stays_table', 'audit_table', 'append_series', 'append_frames', 'write_cohort', 'counts_of', 'look_ahead',
+           'inputs_of', 'check_out', 'alone', 'working', 'build_cohort', 'compute', 'example_folder', 'example_cohort']
 
 # %% ../nbs/05_cohort.ipynb #imports
 import hashlib
@@ -27,14 +27,14 @@ import pandas as pd
 import polars as pl
 from filelock import FileLock
 
-from .core import (Progress, UserError, asset, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, read_json,
+from .core import (Progress, UserError, asset, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, read_json,
                         write_json)
 from .features import feature_names, features, scale_of
 from .reports import NO_REPORT, documents, pair
 from .series import (VARIABLES, Hourly, block_events, by_month, count_tables, extract_events, hourly, items, needs_words,
                           quality)
 from .stays import Rules, label_stays, make_rules, phenotype_codes, select_stays, set_split, set_windows
-from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, guess_rows, open_mimic, read, shareable, summed, table_fingerprint, tally
+from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, guess_rows, in_steps, open_mimic, read, shareable, summed, table_fingerprint, tally
 
 # %% ../nbs/05_cohort.ipynb #chosen
 FORMAT = 2  # raised when the same inputs would give another cohort
@@ -57,7 +57,7 @@ def block_size(tables: Tables, patients: int) -> int:
     rows = guess_rows(tables.path('chartevents'))
     return min(max(BLOCK * patients // max(rows, 1), 100), 10_000)
 
-
+# %% ../nbs/05_cohort.ipynb #chosen-3
 def choose(tables: Tables, rules: Rules, ledger: Ledger) -> Chosen:
     "The stays that the rules admit to the task."
     everyone = read(tables, 'icustays', lambda f: f.select('subject_id')).drop_nulls().unique(maintain_order=True)
@@ -73,9 +73,11 @@ def choose(tables: Tables, rules: Rules, ledger: Ledger) -> Chosen:
 # %% ../nbs/05_cohort.ipynb #chosen-2
 def nothing_left(ledger: Ledger):
     "Raise: no stay is left; name the step that took the last ones."
-    rows = [r for r in ledger.rows if r[1] == 'stays']
-    raise UserError('at least one stay that the rules admit', f'none of {rows[0][2]:,}',
-                    f'See which step of the ledger took the last ones: {rows[-1]}.')
+    steps = [(name, rows_in, reasons) for (name, unit, rows_in), reasons in in_steps(ledger.rows).items() if unit == 'stays']
+    name, rows_in, reasons = next(step for step in steps if step[2]['kept'] == 0)
+    why = max((n, reason) for reason, n in reasons.items())[1] if rows_in else 'the table icustays has no rows'
+    raise UserError('at least one stay that the rules admit', f'none of {steps[0][1]:,}',
+                    f'The step {name!r} took the last ones: {why}. Check that all tables are of one release, or change the switch.')
 
 # %% ../nbs/05_cohort.ipynb #sources
 def pick_reports(patients: pl.DataFrame):
@@ -415,13 +417,21 @@ def read_corpus(
         return []
     if not path.is_file():
         raise UserError('a file of general-domain texts', f'no {path}', 'Give csv or parquet with a column text, or .txt.')
+    try:
+        texts = corpus_lines(path)
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as e:
+        raise UserError(f'general-domain texts in UTF-8 in {path}', str(e).splitlines()[0][:300], 'Repair or replace the file.') from e
+    return [t for t in (t.replace('\r\n', '\n').strip() for t in texts) if t]
+
+# %% ../nbs/05_cohort.ipynb #corpus-2
+def corpus_lines(path: Path) -> list:
+    "The texts of a file: the lines of .txt, the column text of a table."
     if path.suffix == '.txt':
-        return [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+        return path.read_text(encoding='utf-8').splitlines()
     frame = pl.read_parquet(path) if path.suffix == '.parquet' else pl.read_csv(path, infer_schema=False)
     if 'text' not in frame.columns:
-        columns = ', '.join(frame.columns)
-        raise UserError(f'the column text in {path}', f'the columns {columns}', 'Rename the column that holds the texts.')
-    return [t for t in frame['text'].drop_nulls().to_list() if t.strip()]
+        raise UserError(f'the column text in {path}', 'the columns ' + ', '.join(frame.columns)[:300], 'Rename the column that holds the texts.')
+    return frame['text'].drop_nulls().to_list()
 
 # %% ../nbs/05_cohort.ipynb #cohort-stays
 @dataclass(frozen=True)
@@ -713,11 +723,23 @@ def check_out(out) -> Path:
 
 # %% ../nbs/05_cohort.ipynb #working
 @contextmanager
+def alone(path: Path):
+    "Hold the lock file `path`, which is gone afterwards, so that one process at a time works here."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
 def working(out: Path, work):
-    "The folder of intermediate results, held by one process at a time; afterwards what nobody else needs is removed."
+    "The folder of intermediate results; afterwards what nobody else needs is removed."
     shared = Path(work).expanduser().absolute() if work else out.parent / f'.{out.name}.work'
-    shared.mkdir(parents=True, exist_ok=True)
-    with FileLock(shared / 'lock'):
+    for left in [*out.parent.glob(f'.{out.name}.new-*'), *out.parent.glob(f'.{out.name}.old-*')]:
+        shutil.rmtree(left)  # of a build that was killed
+    with alone(shared / 'lock'):
         yield shared
     for unneeded in [shared] if work is None else shared.glob('blocks-*'):
         shutil.rmtree(unneeded)
@@ -740,10 +762,11 @@ def build_cohort(
     tables = open_mimic(mimic, notes)
     texts = read_corpus(tables.root, corpus)
     inputs = inputs_of(tables, rules, split_files, texts)
-    if (out / 'manifest.json').exists() and read_json(out / 'manifest.json').get('hash') == fingerprint(inputs):
-        return Cohort.load(out)
-    with working(out, work) as shared, new_folder(out) as folder:
-        compute(tables, rules, split_files, texts, inputs, folder, shared)
+    with disk_watched(out.parent), alone(out.parent / f'.{out.name}.lock'):
+        if (out / 'manifest.json').exists() and read_json(out / 'manifest.json').get('hash') == fingerprint(inputs):
+            return Cohort.load(out)
+        with working(out, work) as shared, new_folder(out) as folder:
+            compute(tables, rules, split_files, texts, inputs, folder, shared)
     return Cohort.load(out)
 
 # %% ../nbs/05_cohort.ipynb #compute

@@ -4,16 +4,19 @@
 
 # %% auto #0
 __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'WIDE', 'LEFT', 'RIGHT', 'EDGE', 'FORK', 'PHRASES',
-           'MEASURES', 'NO_ESTIMATE', 'COUNTS', 'SECRET', 'REPORT_CSS', 'REPORT_PAGE', 'Theme', 'font', 'style',
-           'canvas', 'keep', 'check_columns', 'Step', 'chain', 'safe', 'unseen', 'covered', 'concealed', 'guessable',
-           'join', 'as_printed', 'guarded', 'written', 'split_table', 'beside', 'split_text', 'text_width', 'wrapped',
-           'Box', 'box_lines', 'box_height', 'flow_box', 'flow_arrow', 'flow_fork', 'flow_gap', 'flow_line',
-           'draw_flow', 'flow_boxes', 'cohort_flow', 'segments', 'curve_axis', 'stage_spans', 'panel_curves',
-           'log_axis', 'short_plans', 'measure_panel', 'deviation_curves', 'interval_marks', 'forest_panel', 'forest',
-           'label_heatmap', 'wilson', 'reliability', 'loss_panel', 'score_panel', 'training_curves', 'align_stages',
-           'neighbours', 'turnover', 'Layout', 'movement', 'honesty', 'coordinates', 'joint_layout', 'steady',
-           'trust_of', 'save_layout', 'load_layout', 'cached_layout', 'point_colors', 'map_panel', 'stage_maps',
-           'Section', 'cell_text', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
+           'TAILS', 'FATE_TITLES', 'MONTHS', 'UNITS', 'MEASURES', 'NO_ESTIMATE', 'COUNTS', 'SECRET', 'REPORT_CSS',
+           'REPORT_PAGE', 'Theme', 'font', 'style', 'canvas', 'keep', 'check_columns', 'Step', 'chain', 'safe',
+           'unseen', 'covered', 'concealed', 'guessable', 'join', 'as_printed', 'guarded', 'written', 'split_table',
+           'beside', 'split_text', 'text_width', 'wrapped', 'Box', 'box_lines', 'box_height', 'flow_box', 'flow_arrow',
+           'flow_fork', 'flow_gap', 'flow_line', 'draw_flow', 'flow_boxes', 'cohort_flow', 'most_hours',
+           'shared_quantiles', 'share_text', 'share_panel', 'in_bounds', 'range_panel', 'plain', 'range_numbers',
+           'quality_figure', 'month_table', 'month_panels', 'month_figure', 'draw_months', 'segments', 'curve_axis',
+           'stage_spans', 'panel_curves', 'log_axis', 'short_plans', 'measure_panel', 'deviation_curves',
+           'interval_marks', 'forest_panel', 'forest', 'label_heatmap', 'wilson', 'reliability', 'loss_panel',
+           'score_panel', 'training_curves', 'align_stages', 'neighbours', 'turnover', 'Layout', 'movement', 'honesty',
+           'coordinates', 'joint_layout', 'steady', 'trust_of', 'save_layout', 'load_layout', 'cached_layout',
+           'point_colors', 'map_panel', 'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg',
+           'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -191,16 +194,14 @@ def join(a: Step, b: Step) -> Step:
 # %% ../nbs/16_figures.ipynb #guarded-join
 def as_printed(steps: list[Step], least: int = 10) -> list[Step]:
     "The steps that dropped rows, joined and with the texts that a manifest prints."
-    named = [(s, [f'{reason}\0{i}' for reason, _ in s.dropped]) for i, s in enumerate(steps) if s.dropped]
-    rows = []
+    named, rows = [(s, [f'{reason}\0{i}' for reason, _ in s.dropped]) for i, s in enumerate(steps)], []
     for s, reasons in named:
         rows.append((s.name, '', s.rows_in, 'kept', s.kept))
         rows += [(s.name, '', s.rows_in, reason, n) for reason, (_, n) in zip(reasons, s.dropped)]
     out = []
-    for group in shareable_steps(rows, least):
-        texts = group['dropped']
-        mine = [replace(s, shown=tuple(texts[r] for r in reasons)) for s, reasons in named if reasons[0] in texts]
-        out.append(reduce(join, mine))
+    for texts in (group['dropped'] for group in shareable_steps(rows, least) if group['dropped']):
+        out.append(reduce(join, [replace(s, shown=tuple(texts[r] for r in reasons)) for s, reasons in named
+                                 if reasons and reasons[0] in texts]))
     return out
 
 
@@ -430,6 +431,204 @@ def cohort_flow(
         parts = [Box(name, tuple((counts[split], what) for what, counts in text.items())) for split, name in SPLITS.items()]
     with style(dark) as theme:
         return keep(draw_flow(theme, flow_boxes(dropping, steps[0].rows_in, unit, shareable), parts))
+
+# %% ../nbs/16_figures.ipynb #most-hours
+TAILS = dict(p01=0.01, p25=0.25, p50=0.5, p75=0.25, p99=0.01)  # share of the values on the shorter side of a quantile
+
+
+def most_hours(
+    quality: pd.DataFrame,  # kept and hours_charted per variable
+) -> float:
+    "The most hours that all windows together can have."
+    charted = quality[quality.hours_charted > 0]
+    return float((charted.kept / charted.hours_charted).min()) if len(charted) else 0.0
+
+
+def shared_quantiles(
+    table: pd.DataFrame,  # with the columns of `TAILS`
+    values: pd.Series,  # how many values each row has at most
+    least: int = 10,
+) -> pd.DataFrame:
+    "The quantiles, missing where fewer than `least` values lie on one side."
+    return pd.DataFrame({q: table[q].where(values * tail >= least - 1e-9) for q, tail in TAILS.items()})
+
+# %% ../nbs/16_figures.ipynb #share-text
+def share_text(
+    n: int,  # rows with some fate
+    rows: int,  # rows of the variable
+    shareable: bool = True,
+    least: int = 10,
+) -> tuple[float, str]:
+    "The share as drawn and as written; a share that tells of fewer than `least` rows is not drawn to scale."
+    if shareable and 0 < rows < least:
+        return 0.0, f'of <{least} rows'
+    if shareable and 0 < n < least:
+        return 0.0, f'<{least} rows'
+    if shareable and 0 < rows - n < least:
+        return 1.0, f'all but <{least} rows'
+    share = n / max(rows, 1)
+    return share, '' if not n else '<0.1 %' if share < 0.001 else f'{100 * share:.3g} %'
+
+
+def share_panel(ax, theme: Theme, quality: pd.DataFrame, column: str, title: str, color: str, shareable: bool):
+    "A small bar per variable with its share of rows."
+    shares, texts = zip(*(share_text(int(n), int(rows), shareable) for n, rows in zip(quality[column], quality['rows'])))
+    wide = max(0.01, *shares)
+    ax.barh(range(len(shares)), shares, height=0.5, color=color)
+    for i, (share, text) in enumerate(zip(shares, texts)):
+        ax.text(share + 0.03 * wide, i, text, va='center', fontsize=8, color=theme.soft)
+    ax.set(xlim=(0, 1.9 * wide), xticks=[])
+    ax.set_title(title, fontsize=9)
+    ax.grid(False)
+
+# %% ../nbs/16_figures.ipynb #range-marks
+def in_bounds(quality: pd.DataFrame, columns) -> np.ndarray:
+    "Columns of the table on a scale on which the lower bound is 0 and the upper one 1."
+    low, high = (quality[c].to_numpy(float)[:, None] for c in ('low', 'high'))
+    return (quality[list(columns)].to_numpy(float) - low) / (high - low)
+
+
+def range_panel(ax, theme: Theme, quality: pd.DataFrame):
+    "Quantiles of the hourly values between the bounds: 1 to 99 % thin, the middle half thick, the median as a dot."
+    ax.set(xlim=(-0.2, 1.2), xticks=[])
+    for i, at in enumerate(in_bounds(quality, TAILS)):
+        ax.plot([0, 1], [i, i], color=theme.rule, lw=9, solid_capstyle='butt', zorder=1)
+        if np.isnan(at[2]):
+            ax.text(0.5, i, 'too few values', va='center', ha='center', fontsize=8, color=theme.soft)
+        inside = np.clip(at, 0, 1)
+        for k, width in ((0, 1.5), (1, 5)):
+            ax.plot(inside[[k, 4 - k]], [i, i], color=OKABE_ITO[0], lw=width, solid_capstyle='butt')
+        ax.plot(inside[2], i, 'o', ms=5, mfc=theme.paper, mec=OKABE_ITO[0])
+        for beyond, edge, mark in ((at < -1e-6, -0.025, '<'), (at > 1 + 1e-6, 1.025, '>')):
+            if beyond.any():
+                ax.plot(edge, i, mark, color=OKABE_ITO[1], ms=6)
+    ax.set_title('hourly values between the bounds', fontsize=9)
+    ax.set_xlabel('thin: 1 to 99 %, thick: the middle half', fontsize=8)
+    ax.grid(False)
+
+# %% ../nbs/16_figures.ipynb #plain
+def plain(x: float) -> str:
+    "A measured value in three digits, larger ones whole."
+    return f'{x:,.0f}' if abs(x) >= 100 else f'{x:.3g}'
+
+
+def range_numbers(ax, theme: Theme, quality: pd.DataFrame):
+    "The bounds at both ends, and to the right the median and the quartiles."
+    for i, row in enumerate(quality.itertuples()):
+        ax.text(-0.06, i, plain(row.low), ha='right', va='center', fontsize=8, color=theme.soft)
+        ax.text(1.06, i, plain(row.high), ha='left', va='center', fontsize=8, color=theme.soft)
+        spread = f' ({plain(row.p25)} to {plain(row.p75)})' if row.p25 == row.p25 else ''
+        if row.p50 == row.p50:
+            ax.text(1.3, i, f'{plain(row.p50)}{spread} {row.unit}', va='center', fontsize=8, color=theme.ink, clip_on=False)
+    ax.text(1.3, -0.95, 'median (quartiles)', fontsize=9, weight='bold', va='center', color=theme.ink, clip_on=False)
+
+# %% ../nbs/16_figures.ipynb #quality-figure
+FATE_TITLES = dict(no_number='no number', out_of_range='out of range', converted='converted')
+
+
+def quality_figure(
+    quality: pd.DataFrame,  # cohort.quality: variable, unit, low, high, rows, kept, the fates, hours_charted, quantiles
+    shareable: bool = True,  # hide counts under ten, and quantiles with fewer than ten values on one side
+    dark: bool = False,
+):
+    "A row per variable: shares of rows without number, out of range and converted, and hourly values within the bounds."
+    check_columns(quality, ('variable', 'unit', 'low', 'high', 'rows', 'kept', *FATE_TITLES, 'hours_charted', *TAILS), 'a table of quality')
+    shown = quality.reset_index(drop=True)
+    if shareable:
+        shown = shown.assign(**shared_quantiles(shown, shown.hours_charted * most_hours(shown)))
+    with style(dark) as theme:
+        fig, (axes,) = canvas(11, 0.27 * len(shown) + 0.9, 1, 5, sharey=True, width_ratios=[1, 1, 1, 2.6, 1.2])
+        for ax, (column, title), color in zip(axes, FATE_TITLES.items(), (OKABE_ITO[6], OKABE_ITO[1], OKABE_ITO[4])):
+            share_panel(ax, theme, shown, column, title, color, shareable)
+        range_panel(axes[3], theme, shown)
+        range_numbers(axes[3], theme, shown)
+        axes[4].set_axis_off()  # room for the numbers
+        axes[0].set_yticks(range(len(shown)), shown.variable)
+        axes[0].set_ylim(len(shown) - 0.4, -0.6)
+        for ax in axes:
+            ax.tick_params(axis='y', length=0, labelcolor=theme.ink)
+            ax.spines[['left', 'bottom']].set_visible(False)
+        return keep(fig)
+
+# %% ../nbs/16_figures.ipynb #month-table
+MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split()
+
+
+def month_table(
+    by_month: pd.DataFrame,  # cohort.quality_by_month: variable, month, stays, hours_charted, quantiles
+    shareable: bool = True,
+    hours: int = 48,  # about how many hours the windows have
+    least: int = 10,
+) -> tuple[pd.DataFrame, str]:
+    "The rows that are drawn, and a note on the months that are left out."
+    if not shareable:
+        return by_month, ''
+    few = by_month.stays < least
+    months = sorted(set(by_month.month[few]))
+    kept = by_month[~few]
+    kept = kept.assign(**shared_quantiles(kept, kept.hours_charted * kept.stays * hours, least))
+    note = f'Left out, fewer than {least} stays: {", ".join(MONTHS[m - 1] for m in months)}.' if months else ''
+    return kept, note if len(kept) else f'No month has {least} stays or more, so nothing is drawn.'
+
+# %% ../nbs/16_figures.ipynb #month-panels
+UNITS = {v.name: v.unit for v in VARIABLES}
+
+
+def month_panels(top, below, theme: Theme, rows: pd.DataFrame, variable: str):
+    "One variable: median and middle half by month, and the share of hours charted."
+    rows = rows.set_index('month').reindex(range(1, 13))
+    top.fill_between(rows.index, rows.p25, rows.p75, color=OKABE_ITO[0], alpha=0.22, lw=0)
+    top.vlines(rows.index, rows.p25, rows.p75, color=OKABE_ITO[0], alpha=0.35, lw=2)  # seen where a neighbour is missing
+    top.plot(rows.index, rows.p50, 'o-', color=OKABE_ITO[0], ms=3.5, lw=1.4)
+    if rows.p50.isna().all():
+        top.text(0.5, 0.5, 'too few values', transform=top.transAxes, ha='center', va='center', fontsize=8, color=theme.soft)
+        top.set_yticks([])
+    below.bar(rows.index, rows.hours_charted, width=0.7, color=OKABE_ITO[4])
+    unit = UNITS.get(variable, '')
+    top.set_title(f'{variable} ({unit})' if unit else variable, fontsize=9)
+    below.set(xlim=(0.4, 12.6), xticks=[1, 4, 7, 10], xticklabels=[MONTHS[m] for m in (0, 3, 6, 9)], ylim=(0, 1))
+    below.set_yticks([0, 1], ['0', '100 %'])
+    for ax in (top, below):
+        ax.tick_params(labelsize=8, length=2)
+
+# %% ../nbs/16_figures.ipynb #month-figure
+def month_figure(
+    by_month: pd.DataFrame,  # cohort.quality_by_month: variable, month, stays, hours_charted, quantiles
+    variables=None,  # names of the variables to draw; default: all
+    shareable: bool = True,  # leave out months with fewer than ten stays
+    hours: int = 48,  # about how many hours the windows have; says how many values a month holds
+    dark: bool = False,
+):
+    "Per variable the median and middle half by calendar month of ICU admission, and beneath it the share of hours charted."
+    check_columns(by_month, ('variable', 'month', 'stays', 'hours_charted', *TAILS), 'a table of quality by month')
+    names = list(dict.fromkeys(by_month.variable))
+    variables = names if variables is None else [variables] if isinstance(variables, str) else list(variables)
+    for name in variables:
+        if name not in names:
+            raise UserError(f'variables among {", ".join(names)}', repr(name), 'Correct the name.')
+    table, note = month_table(by_month, shareable, hours)
+    with style(dark) as theme:
+        return keep(draw_months(theme, table, variables, note))
+
+# %% ../nbs/16_figures.ipynb #draw-months
+def draw_months(theme: Theme, table: pd.DataFrame, variables: list, note: str):
+    "The panels of `month_figure`, four variables in a row, and the note below."
+    if not len(table):
+        fig, ((ax,),) = canvas(6, 0.8)
+        ax.set_axis_off()
+        ax.text(0, 0.5, note, va='center', color=theme.soft, transform=ax.transAxes)
+        return fig
+    cols = min(4, len(variables))
+    rows = -(-len(variables) // cols)
+    fig, axes = canvas(2.7 * cols + 0.3, 2.2 * rows + 0.35, 2 * rows, cols, height_ratios=[3, 1] * rows)
+    tops, belows = axes[::2].ravel(), axes[1::2].ravel()
+    for top, below, variable in zip(tops, belows, variables):
+        month_panels(top, below, theme, table[table.variable == variable], variable)
+        top.set(xlim=(0.4, 12.6), xticks=[1, 4, 7, 10], xticklabels=[])
+    for ax in (*tops[len(variables):], *belows[len(variables):]):
+        ax.set_axis_off()
+    fig.supxlabel(f'By month of ICU admission; bars: share of hours with a value. {note}', x=0.01, ha='left', fontsize=9, color=theme.soft)
+    return fig
 
 # %% ../nbs/16_figures.ipynb #segments
 def segments(

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'RELEASES', 'WHOLE', 'SAMPLE', 'PART', 'find_table',
-           'as_kind', 'scan_text', 'header', 'typed', 'first_misfit', 'explain', 'read_or_explain', 'release_of',
-           'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table', 'need', 'read', 'count_rows',
-           'notes_folder', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps', 'summed', 'tally', 'joined', 'alone',
-           'shareable', 'guess_rows', 'scan_rows', 'Parts', 'write_part', 'extract', 'write_parts']
+           'as_kind', 'scan_text', 'header', 'typed', 'first_misfit', 'short', 'explain', 'read_or_explain',
+           'release_of', 'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table', 'need', 'read',
+           'count_rows', 'notes_folder', 'one_copy', 'whole_rows', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps',
+           'summed', 'tally', 'joined', 'alone', 'shareable', 'guess_rows', 'scan_rows', 'Parts', 'write_part',
+           'extract', 'write_parts']
 
 # %% ../nbs/02_tables.ipynb #imports
 import hashlib
@@ -47,8 +48,13 @@ def find_table(
     for folder in FOLDERS:
         for suffix in SUFFIXES:
             path = Path(root) / folder / f'{name}{suffix}'
-            if path.is_file():
-                return path
+            try:
+                if path.is_file():
+                    return path
+            except PermissionError as e:
+                raise UserError(f'a folder that may be read, {path.parent}', 'permission denied', 'Change its permissions.') from e
+            if path.is_symlink() or path.exists():
+                raise UserError(f'a file at {path}', 'a folder, or a link to nowhere', 'Put the table there, or take this away.')
     return None
 
 # %% ../nbs/02_tables.ipynb #typed
@@ -84,7 +90,7 @@ def header(path: Path) -> dict:
     try:
         return dict(scan_text(path).collect_schema())
     except (pl.exceptions.PolarsError, OSError) as e:
-        raise UserError(f'a table with a header line in {path}', str(e).splitlines()[0], 'Download the file again.') from e
+        raise UserError(f'a table with a header line in {path}', short(str(e).splitlines()[0]), 'Download the file again.') from e
 
 # %% ../nbs/02_tables.ipynb #typed-frame
 def typed(
@@ -96,7 +102,7 @@ def typed(
     old = {RENAMED[c]: c for c in kinds if c not in have and RENAMED.get(c) in have}
     missing = [c for c, kind in kinds.items() if c not in have and c not in old.values() and not kind.endswith('?')]
     if missing:
-        raise UserError(f'the column {missing[0]} in {path}', f'the columns {", ".join(have)}',
+        raise UserError(f'the column {missing[0]} in {path}', 'the columns ' + short(', '.join(have)),
                         'Check that the file is the MIMIC-IV table of that name and was not altered.')
     frame = scan_text(path, kinds).rename({k: v for k, v in old.items()})
     types = dict(frame.collect_schema())
@@ -120,9 +126,15 @@ def first_misfit(
     return None
 
 # %% ../nbs/02_tables.ipynb #read-or-explain
+def short(text, most: int = 300) -> str:
+    "A text that fits into a sentence."
+    text = str(text).replace('\0', '')
+    return text if len(text) <= most else text[:most] + ' ...'
+
+
 def explain(error: Exception, path: Path, kinds: dict):
     "Raise what is wrong with the file behind an error of polars: the value that does not parse, or damage."
-    reason = str(error).splitlines()[0]
+    reason = short(str(error).splitlines()[0])
     if 'os error 28' in reason:  # no space left on the device: the file is innocent
         raise error
     try:
@@ -133,7 +145,7 @@ def explain(error: Exception, path: Path, kinds: dict):
         raise UserError(f'a complete, readable table in {path}', reason,
                         'Compare its checksum with SHA256SUMS.txt and download it again.') from error
     column, row, value = misfit
-    raise UserError(f'{kinds[column].rstrip("?")} values in column {column} of {path}', f'{value!r} in row {row:,}',
+    raise UserError(f'{kinds[column].rstrip("?")} values in column {column} of {path}', f'{short(value)!r} in row {row:,}',
                     'Repair the file, or download it again if nobody altered it.') from error
 
 # %% ../nbs/02_tables.ipynb #read-or-explain-2
@@ -240,7 +252,7 @@ def need(tables: Tables, name: str, column: str, why: str):
     "Raise unless table `name` has the column, which the rule `why` reads."
     have = header(tables.path(name))
     if column not in have and RENAMED.get(column) not in have:
-        raise UserError(f'the column {column} in {tables.path(name)}, which {why} reads', f'the columns {", ".join(have)}',
+        raise UserError(f'the column {column} in {tables.path(name)}, which {why} reads', 'the columns ' + short(', '.join(have)),
                         'Change the switch, or use the table as it was released.')
 
 
@@ -257,7 +269,8 @@ def read(
 # %% ../nbs/02_tables.ipynb #tables-read-2
 def count_rows(tables: Tables, name: str) -> int:
     "Rows of the whole table `name`."
-    return scan_text(tables.path(name)).select(pl.len()).collect(engine='streaming').item()
+    path = tables.path(name)
+    return read_or_explain([scan_text(path).select(pl.len())], path, {})[0].item()
 
 # %% ../nbs/02_tables.ipynb #open-notes
 def notes_folder(
@@ -271,6 +284,29 @@ def notes_folder(
         raise UserError(f'the table radiology (csv, csv.gz or parquet) in {notes} or {notes}/note', 'none',
                         'Give the folder of MIMIC-IV-Note that contains note/radiology.csv.gz.')
     return Path(notes)
+
+# %% ../nbs/02_tables.ipynb #whole
+def one_copy(tables: Tables, name: str):
+    "Raise if a table lies in two folders of the root."
+    root = tables.notes if name == 'radiology' else tables.root
+    found = [p for folder in FOLDERS for s in SUFFIXES if (p := root / folder / f'{name}{s}').is_file()]
+    if len({p.parent for p in found}) > 1:
+        raise UserError(f'the table {name} in one folder below {root}', ' and '.join(str(p.relative_to(root)) for p in found),
+                        'Take away the one of another release.')
+
+
+def whole_rows(path: Path):
+    "Raise if a csv file ends within a row."
+    if path.suffix != '.csv' or path.stat().st_size == 0:
+        return
+    with open(path, 'rb') as f:
+        head = f.readline()
+        f.seek(max(f.tell(), path.stat().st_size - (1 << 20)))
+        tail = f.read()
+    lines = tail.splitlines()
+    if lines and not tail.endswith((b'\n', b'\r')) and b'"' not in lines[-1] and lines[-1].count(b',') < head.count(b','):
+        raise UserError(f'whole rows in {path}', f'a last row with {lines[-1].count(b",") + 1} of {head.count(b",") + 1} cells',
+                        'The file was cut; download it again.')
 
 # %% ../nbs/02_tables.ipynb #open
 def open_mimic(
@@ -288,8 +324,13 @@ def open_mimic(
     refuse_unfiltered(root)
     tables = Tables(root, notes_folder(root, Path(notes).expanduser() if notes else None))
     for name in tables.names():
+        one_copy(tables, name)
         typed(tables.path(name), SCHEMA[name])
-    tables.release = release_of(root, count_rows(tables, 'patients'), count_rows(tables, 'icustays'))
+        whole_rows(tables.path(name))
+    rows = {name: count_rows(tables, name) for name in ('patients', 'admissions', 'icustays')}
+    for name in [n for n in rows if not rows[n]]:
+        raise UserError(f'rows in {tables.path(name)}', 'a header and nothing below it', 'Download the file again.')
+    tables.release = release_of(root, rows['patients'], rows['icustays'])
     return tables
 
 # %% ../nbs/02_tables.ipynb #unbalanced
@@ -404,7 +445,10 @@ def guess_rows(path: Path) -> int:
         return pl.scan_parquet(path).select(pl.len()).collect().item()
     with open(path, 'rb') as f:
         start = f.read(1 << 20)
-    text = zlib.decompressobj(31).decompress(start) if path.suffix == '.gz' else start
+    try:
+        text = zlib.decompressobj(31).decompress(start) if start[:2] == b'\x1f\x8b' else start
+    except zlib.error:  # damaged: the pass itself will say so
+        text = start
     return max(1, round(text.count(b'\n') * path.stat().st_size / max(1, len(start))))
 
 # %% ../nbs/02_tables.ipynb #guess-rows-2
