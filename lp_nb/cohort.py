@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'BLOCK', 'ARRAYS', 'WORD', 'ORACLES', 'PAPER', 'Chosen', 'block_size', 'choose', 'nothing_left',
-           'pick_reports', 'work_key', 'sources', 'Gathered', 'with_reports', 'keep_charted', 'gather_block',
+           'pick_reports', 'fits', 'work_key', 'sources', 'Gathered', 'with_reports', 'keep_charted', 'gather_block',
            'save_block', 'load_series', 'load_block', 'load_ledger', 'gather', 'blocks_key', 'views', 'copy_events',
            'copy_tables', 'write_tables', 'plant_events', 'plant_reports', 'plant_outcome', 'LeakError', 'compare',
            'draw_stays', 'canaries', 'oracles', 'read_corpus', 'corpus_lines', 'CohortStays', 'CohortFates',
@@ -91,18 +91,29 @@ def pick_reports(patients: pl.DataFrame):
     return pick
 
 
+def fits(tables: Tables, parts: dict):
+    "Raise if not one row of a table is about a patient of icustays: two releases were mixed."
+    for name, part in parts.items():
+        counts = part.counts()
+        rows, never = counts['rows'] - counts.get('another item', 0), counts.get('patient never in an ICU', 0)
+        if rows and rows == never and name != 'labevents':
+            raise UserError(f'rows of {tables.path(name)} about patients of {tables.path("icustays")}', f'none among {rows:,}',
+                            'The two files are of different releases; use tables of one.')
+
+
 def work_key(tables: Tables, *names, **more) -> str:
     "What an intermediate result depends on: the files it is read from, and how."
     return fingerprint([FORMAT, BLOCK, [table_fingerprint(tables.path(n)) for n in ('icustays', *names)], more])
 
-
+# %% ../nbs/05_cohort.ipynb #sources-2
 def sources(tables: Tables, chosen: Chosen, rules: Rules, work: Path) -> dict:
     "Table name -> its `Parts` in the folder `work`: events, and reports where there are notes."
     words = needs_words(rules)
-    key = work_key(tables, 'chartevents', 'labevents', words=words)
+    size = int((chosen.patients['block'] == 0).sum())
+    key = work_key(tables, 'chartevents', 'labevents', words=words, block=size)
     parts = extract_events(tables, chosen.patients, words, Path(work) / f'events-{key}')
     if tables.notes is not None:
-        folder = Path(work) / f'reports-{work_key(tables, "radiology")}'
+        folder = Path(work) / f'reports-{work_key(tables, "radiology", block=size)}'
         parts['radiology'] = extract(tables, 'radiology', pick_reports(chosen.patients), folder, rows=100_000)
     return parts
 
@@ -198,6 +209,7 @@ def gather(tables: Tables, rules: Rules, work, ledger: Ledger) -> tuple[Chosen, 
     "(stays of the task, folders of their finished blocks below `work`); the ledger holds every step for every table."
     chosen = choose(tables, rules, ledger)
     parts, blocks = sources(tables, chosen, rules, work), sorted(chosen.patients['block'].unique())
+    fits(tables, parts)
     count_tables(parts, ledger)
     if 'radiology' in parts:
         counts = parts['radiology'].counts()
@@ -642,15 +654,14 @@ def append_series(folders: list, out: Path) -> tuple:
     hours = np.concatenate([np.diff(b.offsets) for b in blocks])
     offsets = np.concatenate([[0], np.cumsum(hours)]).astype(np.int64)
     shape = (int(offsets[-1]), len(VARIABLES))
-    values = np.lib.format.open_memmap(out / 'values.npy', 'w+', blocks[0].values.dtype, shape)
-    row = 0
-    for block in blocks:
-        values[row:row + len(block.values)] = block.values
-        row += len(block.values)
+    with open(out / 'values.npy', 'wb') as f:  # written, not mapped: a mapped file on a full disk ends the process
+        np.lib.format.write_array_header_1_0(f, dict(shape=shape, fortran_order=False, descr=blocks[0].values.dtype.str))
+        for block in blocks:
+            f.write(np.ascontiguousarray(block.values).data)
     before, last = (np.concatenate([np.array(getattr(b, n)) for b in blocks]) for n in ('before', 'last'))
-    values.flush()
     np.save(out / 'offsets.npy', offsets)
     np.save(out / 'before.npy', before)
+    values = np.load(out / 'values.npy', mmap_mode='r')
     return values, offsets, before, last, sum(np.array(b.fates) for b in blocks)
 
 
@@ -762,7 +773,8 @@ def build_cohort(
     tables = open_mimic(mimic, notes)
     texts = read_corpus(tables.root, corpus)
     inputs = inputs_of(tables, rules, split_files, texts)
-    with disk_watched(out.parent), alone(out.parent / f'.{out.name}.lock'):
+    places = ', '.join(dict.fromkeys(map(str, (out.parent, work or out.parent, tempfile.gettempdir()))))
+    with disk_watched(places), alone(out.parent / f'.{out.name}.lock'):
         if (out / 'manifest.json').exists() and read_json(out / 'manifest.json').get('hash') == fingerprint(inputs):
             return Cohort.load(out)
         with working(out, work) as shared, new_folder(out) as folder:

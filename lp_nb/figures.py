@@ -447,10 +447,12 @@ def most_hours(
 def shared_quantiles(
     table: pd.DataFrame,  # with the columns of `TAILS`
     values: pd.Series,  # how many values each row has at most
-    least: int = 10,
+    least: int = 10,  # 0: all are shown
 ) -> pd.DataFrame:
-    "The quantiles, missing where fewer than `least` values lie on one side."
-    return pd.DataFrame({q: table[q].where(values * tail >= least - 1e-9) for q, tail in TAILS.items()})
+    "The table with quantiles missing where fewer than `least` values lie on one side; `absent` says why one is not there."
+    absent = np.where(values == 0, 'no values', np.where(table.p50.isna(), 'no quantiles: categories', 'too few values'))
+    shown = {q: table[q].where(values * tail >= least - 1e-9) for q, tail in TAILS.items()}
+    return table.assign(**shown, absent=absent)
 
 # %% ../nbs/16_figures.ipynb #share-text
 def share_text(
@@ -470,13 +472,17 @@ def share_text(
     return share, '' if not n else '<0.1 %' if share < 0.001 else f'{100 * share:.3g} %'
 
 
+# %% ../nbs/16_figures.ipynb #share-panel
+FATE_TITLES = dict(no_number='no number', out_of_range='out of range', converted='converted')
+
+
 def share_panel(ax, theme: Theme, quality: pd.DataFrame, column: str, title: str, color: str, shareable: bool):
     "A small bar per variable with its share of rows."
     shares, texts = zip(*(share_text(int(n), int(rows), shareable) for n, rows in zip(quality[column], quality['rows'])))
     wide = max(0.01, *shares)
     ax.barh(range(len(shares)), shares, height=0.5, color=color)
     for i, (share, text) in enumerate(zip(shares, texts)):
-        ax.text(share + 0.03 * wide, i, text, va='center', fontsize=8, color=theme.soft)
+        ax.text(share + 0.05 * wide, i, text, va='center', fontsize=8, color=theme.soft)
     ax.set(xlim=(0, 1.9 * wide), xticks=[])
     ax.set_title(title, fontsize=9)
     ax.grid(False)
@@ -494,7 +500,7 @@ def range_panel(ax, theme: Theme, quality: pd.DataFrame):
     for i, at in enumerate(in_bounds(quality, TAILS)):
         ax.plot([0, 1], [i, i], color=theme.rule, lw=9, solid_capstyle='butt', zorder=1)
         if np.isnan(at[2]):
-            ax.text(0.5, i, 'too few values', va='center', ha='center', fontsize=8, color=theme.soft)
+            ax.text(0.5, i, quality.absent[i], va='center', ha='center', fontsize=8, color=theme.soft)
         inside = np.clip(at, 0, 1)
         for k, width in ((0, 1.5), (1, 5)):
             ax.plot(inside[[k, 4 - k]], [i, i], color=OKABE_ITO[0], lw=width, solid_capstyle='butt')
@@ -512,37 +518,35 @@ def plain(x: float) -> str:
     return f'{x:,.0f}' if abs(x) >= 100 else f'{x:.3g}'
 
 
-def range_numbers(ax, theme: Theme, quality: pd.DataFrame):
-    "The bounds at both ends, and to the right the median and the quartiles."
+def range_numbers(ax, beside, theme: Theme, quality: pd.DataFrame):
+    "The bounds at both ends of the bars, and on the axes `beside` them the median and the quartiles."
+    kw = dict(va='center', fontsize=8)
     for i, row in enumerate(quality.itertuples()):
-        ax.text(-0.06, i, plain(row.low), ha='right', va='center', fontsize=8, color=theme.soft)
-        ax.text(1.06, i, plain(row.high), ha='left', va='center', fontsize=8, color=theme.soft)
-        spread = f' ({plain(row.p25)} to {plain(row.p75)})' if row.p25 == row.p25 else ''
-        if row.p50 == row.p50:
-            ax.text(1.3, i, f'{plain(row.p50)}{spread} {row.unit}', va='center', fontsize=8, color=theme.ink, clip_on=False)
-    ax.text(1.3, -0.95, 'median (quartiles)', fontsize=9, weight='bold', va='center', color=theme.ink, clip_on=False)
+        ax.text(-0.06, i, plain(row.low), ha='right', color=theme.soft, **kw)
+        ax.text(1.06, i, plain(row.high), ha='left', color=theme.soft, **kw)
+        spread = f' ({plain(row.p25)} to {plain(row.p75)})' if pd.notna(row.p25) else ''
+        if pd.notna(row.p50):
+            beside.text(0, i, f'{plain(row.p50)}{spread} {row.unit}'.strip(), color=theme.ink, **kw)
+    beside.set_title('median (quartiles)', fontsize=9)
+    beside.set_axis_off()
 
 # %% ../nbs/16_figures.ipynb #quality-figure
-FATE_TITLES = dict(no_number='no number', out_of_range='out of range', converted='converted')
-
-
 def quality_figure(
     quality: pd.DataFrame,  # cohort.quality: variable, unit, low, high, rows, kept, the fates, hours_charted, quantiles
     shareable: bool = True,  # hide counts under ten, and quantiles with fewer than ten values on one side
     dark: bool = False,
 ):
     "A row per variable: shares of rows without number, out of range and converted, and hourly values within the bounds."
-    check_columns(quality, ('variable', 'unit', 'low', 'high', 'rows', 'kept', *FATE_TITLES, 'hours_charted', *TAILS), 'a table of quality')
-    shown = quality.reset_index(drop=True)
-    if shareable:
-        shown = shown.assign(**shared_quantiles(shown, shown.hours_charted * most_hours(shown)))
+    needed = ('variable', 'unit', 'low', 'high', 'rows', 'kept', *FATE_TITLES, 'hours_charted', *TAILS)
+    check_columns(quality, needed, 'a table of quality')
+    values = quality.hours_charted * most_hours(quality)
+    shown = shared_quantiles(quality, values, 10 if shareable else 0).reset_index(drop=True)
     with style(dark) as theme:
         fig, (axes,) = canvas(11, 0.27 * len(shown) + 0.9, 1, 5, sharey=True, width_ratios=[1, 1, 1, 2.6, 1.2])
         for ax, (column, title), color in zip(axes, FATE_TITLES.items(), (OKABE_ITO[6], OKABE_ITO[1], OKABE_ITO[4])):
             share_panel(ax, theme, shown, column, title, color, shareable)
         range_panel(axes[3], theme, shown)
-        range_numbers(axes[3], theme, shown)
-        axes[4].set_axis_off()  # room for the numbers
+        range_numbers(*axes[3:], theme, shown)
         axes[0].set_yticks(range(len(shown)), shown.variable)
         axes[0].set_ylim(len(shown) - 0.4, -0.6)
         for ax in axes:
@@ -561,14 +565,16 @@ def month_table(
     least: int = 10,
 ) -> tuple[pd.DataFrame, str]:
     "The rows that are drawn, and a note on the months that are left out."
+    values = by_month.hours_charted * by_month.stays * hours
     if not shareable:
-        return by_month, ''
+        return shared_quantiles(by_month, values, 0), ''
     few = by_month.stays < least
     months = sorted(set(by_month.month[few]))
-    kept = by_month[~few]
-    kept = kept.assign(**shared_quantiles(kept, kept.hours_charted * kept.stays * hours, least))
+    charted = by_month.hours_charted.where((values == 0) | (values >= least))
+    kept = shared_quantiles(by_month.assign(hours_charted=charted), values, least)[~few]
     note = f'Left out, fewer than {least} stays: {", ".join(MONTHS[m - 1] for m in months)}.' if months else ''
-    return kept, note if len(kept) else f'No month has {least} stays or more, so nothing is drawn.'
+    none = f'No month has {least} stays or more, so nothing is drawn.'
+    return kept, note if len(kept) else none
 
 # %% ../nbs/16_figures.ipynb #month-panels
 UNITS = {v.name: v.unit for v in VARIABLES}
@@ -576,12 +582,14 @@ UNITS = {v.name: v.unit for v in VARIABLES}
 
 def month_panels(top, below, theme: Theme, rows: pd.DataFrame, variable: str):
     "One variable: median and middle half by month, and the share of hours charted."
-    rows = rows.set_index('month').reindex(range(1, 13))
+    absent, rows = rows.absent.tolist(), rows.set_index('month').reindex(range(1, 13))
     top.fill_between(rows.index, rows.p25, rows.p75, color=OKABE_ITO[0], alpha=0.22, lw=0)
-    top.vlines(rows.index, rows.p25, rows.p75, color=OKABE_ITO[0], alpha=0.35, lw=2)  # seen where a neighbour is missing
+    lonely = rows[rows.p25.notna() & rows.p25.shift().isna() & rows.p25.shift(-1).isna()]
+    top.vlines(lonely.index, lonely.p25, lonely.p75, color=OKABE_ITO[0], alpha=0.22, lw=5)
     top.plot(rows.index, rows.p50, 'o-', color=OKABE_ITO[0], ms=3.5, lw=1.4)
     if rows.p50.isna().all():
-        top.text(0.5, 0.5, 'too few values', transform=top.transAxes, ha='center', va='center', fontsize=8, color=theme.soft)
+        why = 'too few values' if 'too few values' in absent else absent[0]
+        top.text(0.5, 0.5, why, transform=top.transAxes, ha='center', va='center', fontsize=8, color=theme.soft)
         top.set_yticks([])
     below.bar(rows.index, rows.hours_charted, width=0.7, color=OKABE_ITO[4])
     unit = UNITS.get(variable, '')
@@ -627,7 +635,8 @@ def draw_months(theme: Theme, table: pd.DataFrame, variables: list, note: str):
         top.set(xlim=(0.4, 12.6), xticks=[1, 4, 7, 10], xticklabels=[])
     for ax in (*tops[len(variables):], *belows[len(variables):]):
         ax.set_axis_off()
-    fig.supxlabel(f'By month of ICU admission; bars: share of hours with a value. {note}', x=0.01, ha='left', fontsize=9, color=theme.soft)
+    said = f'By month of ICU admission; bars: share of hours with a value. {note}'
+    fig.supxlabel(said, x=0.01, ha='left', fontsize=9, color=theme.soft)
     return fig
 
 # %% ../nbs/16_figures.ipynb #segments

@@ -186,12 +186,10 @@ def block_events(parts: dict, number: int, rules: SeriesRules) -> pl.DataFrame:
     "Events of one block of patients: subject_id, itemid, variable (null: a word), fluid, time, x, masked, and identifiers if kept."
     known = items()
     events = pl.concat([parts[name].block(number) for name in EVENT_TABLES], how='diagonal')
-    late = rules.lab_time == 'storetime' and pl.col('storetime').is_not_null()
-    time = pl.when(late).then(pl.max_horizontal('charttime', 'storetime')).otherwise('charttime')
     variable = pl.col('itemid').replace_strict(dict(known.select('itemid', 'variable').iter_rows()), default=None, return_dtype=pl.Int8)
-    fluid = pl.col('itemid').is_in(list(OTHER_FLUIDS))
-    return events.drop('block', 'charttime', 'storetime').with_columns(
-        time=time if rules.lab_time == 'storetime' else events['charttime'], variable=variable, fluid=fluid)
+    time = pl.max_horizontal('charttime', 'storetime') if rules.lab_time == 'storetime' else pl.col('charttime')
+    return events.with_columns(time=time, variable=variable, fluid=pl.col('itemid').is_in(list(OTHER_FLUIDS))).drop(
+        'block', 'charttime', 'storetime')
 
 
 def count_tables(parts: dict, ledger: Ledger):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'RELEASES', 'WHOLE', 'SAMPLE', 'PART', 'find_table',
-           'as_kind', 'scan_text', 'header', 'typed', 'first_misfit', 'short', 'explain', 'read_or_explain',
+           'as_kind', 'short', 'said', 'scan_text', 'header', 'typed', 'first_misfit', 'explain', 'read_or_explain',
            'release_of', 'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table', 'need', 'read',
            'count_rows', 'notes_folder', 'one_copy', 'whole_rows', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps',
-           'summed', 'tally', 'joined', 'alone', 'shareable', 'guess_rows', 'scan_rows', 'Parts', 'write_part',
+           'summed', 'tally', 'joined', 'added', 'alone', 'shareable', 'guess_rows', 'scan_rows', 'Parts', 'write_part',
            'extract', 'write_parts']
 
 # %% ../nbs/02_tables.ipynb #imports
@@ -76,6 +76,17 @@ def as_kind(
         return text.str.to_datetime('%Y-%m-%d %H:%M:%S', time_unit='us', strict=strict)
     return x if dtype == DTYPES[kind] else x.cast(DTYPES[kind], strict=strict)
 
+# %% ../nbs/02_tables.ipynb #short
+def short(text, most: int = 300) -> str:
+    "A text that fits into a sentence."
+    text = str(text).replace('\0', '')
+    return text if len(text) <= most else text[:most] + ' ...'
+
+
+def said(columns) -> str:
+    "Names of columns for a message; of a header that ran into the rows, no row."
+    return short(', '.join(str(c).splitlines()[0][:40] if c else '' for c in columns).split('\n')[0])
+
 # %% ../nbs/02_tables.ipynb #scan-file
 def scan_text(path: Path, kinds: dict | None = None) -> pl.LazyFrame:
     "The file as a lazy frame; csv columns are text unless `kinds` gives their type."
@@ -88,9 +99,13 @@ def scan_text(path: Path, kinds: dict | None = None) -> pl.LazyFrame:
 def header(path: Path) -> dict:
     "Column names and types as the file has them."
     try:
-        return dict(scan_text(path).collect_schema())
+        have = dict(scan_text(path).collect_schema())
     except (pl.exceptions.PolarsError, OSError) as e:
         raise UserError(f'a table with a header line in {path}', short(str(e).splitlines()[0]), 'Download the file again.') from e
+    if any('\r' in c or '\n' in c for c in have):
+        raise UserError(f'a header line that ends in a line feed in {path}', 'column names that hold line ends',
+                        'Convert its line ends, or look for a stray quote.')
+    return have
 
 # %% ../nbs/02_tables.ipynb #typed-frame
 def typed(
@@ -102,7 +117,7 @@ def typed(
     old = {RENAMED[c]: c for c in kinds if c not in have and RENAMED.get(c) in have}
     missing = [c for c, kind in kinds.items() if c not in have and c not in old.values() and not kind.endswith('?')]
     if missing:
-        raise UserError(f'the column {missing[0]} in {path}', 'the columns ' + short(', '.join(have)),
+        raise UserError(f'the column {missing[0]} in {path}', 'the columns ' + said(have),
                         'Check that the file is the MIMIC-IV table of that name and was not altered.')
     frame = scan_text(path, kinds).rename({k: v for k, v in old.items()})
     types = dict(frame.collect_schema())
@@ -126,12 +141,6 @@ def first_misfit(
     return None
 
 # %% ../nbs/02_tables.ipynb #read-or-explain
-def short(text, most: int = 300) -> str:
-    "A text that fits into a sentence."
-    text = str(text).replace('\0', '')
-    return text if len(text) <= most else text[:most] + ' ...'
-
-
 def explain(error: Exception, path: Path, kinds: dict):
     "Raise what is wrong with the file behind an error of polars: the value that does not parse, or damage."
     reason = short(str(error).splitlines()[0])
@@ -252,7 +261,7 @@ def need(tables: Tables, name: str, column: str, why: str):
     "Raise unless table `name` has the column, which the rule `why` reads."
     have = header(tables.path(name))
     if column not in have and RENAMED.get(column) not in have:
-        raise UserError(f'the column {column} in {tables.path(name)}, which {why} reads', 'the columns ' + short(', '.join(have)),
+        raise UserError(f'the column {column} in {tables.path(name)}, which {why} reads', 'the columns ' + said(have),
                         'Change the switch, or use the table as it was released.')
 
 
@@ -414,12 +423,17 @@ def joined(steps: list, least: int) -> list:
         lost = {r: n for r, n in reasons.items() if n}
         if out and alone(out[-1][3], least):  # the step before cannot stand by itself
             before = out.pop()
-            name, rows_in, lost = f'{before[0]} + {name}', before[1], {**before[3], **lost}
+            name, rows_in, lost = f'{before[0]} + {name}', before[1], added(before[3], lost)
         out.append((name, rows_in, kept, lost))
-    if len(out) > 1 and alone(out[-1][3], least):  # nothing after it: join backwards
+    while len(out) > 1 and alone(out[-1][3], least):  # nothing after it: join backwards
         (name_a, rows_in, _, a), (name_b, _, kept, b) = out[-2:]
-        out[-2:] = [(f'{name_a} + {name_b}', rows_in, kept, {**a, **b})]
+        out[-2:] = [(f'{name_a} + {name_b}', rows_in, kept, added(a, b))]
     return out
+
+
+def added(a: dict, b: dict) -> dict:
+    "The counts of two steps together."
+    return {reason: a.get(reason, 0) + b.get(reason, 0) for reason in (*a, *b)}
 
 
 def alone(reasons: dict, least: int) -> bool:
