@@ -33,7 +33,7 @@ from .features import feature_names, features, scale_of
 from .reports import NO_REPORT, documents, pair
 from .series import (VARIABLES, Hourly, block_events, by_month, count_tables, extract_events, hourly, items, needs_words,
                           quality)
-from .stays import Rules, label_stays, make_rules, phenotype_codes, select_stays, set_split, set_windows
+from .stays import Rules, label_stays, make_rules, phenotype_codes, read_list, select_stays, set_split, set_windows
 from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, guess_rows, in_steps, open_mimic, read, shareable, summed, table_fingerprint, tally
 
 # %% ../nbs/05_cohort.ipynb #chosen
@@ -717,6 +717,8 @@ def look_ahead(rules: Rules) -> list:
 # %% ../nbs/05_cohort.ipynb #inputs
 def inputs_of(tables: Tables, rules: Rules, split_files, corpus: list) -> dict:
     "Everything the cohort depends on."
+    for path in split_files or ():
+        read_list(path)  # a bad list is told now, not after the tables were read
     sources = {n: table_fingerprint(tables.path(n)) for n in tables.names()}
     return dict(format=FORMAT, rules=asdict(rules), release=tables.release, sources=sources,
                 split_files=[file_fingerprint(p) for p in split_files or ()], corpus=fingerprint(corpus))
@@ -752,8 +754,10 @@ def working(out: Path, work):
         shutil.rmtree(left)  # of a build that was killed
     with alone(shared / 'lock'):
         yield shared
-    for unneeded in [shared] if work is None else shared.glob('blocks-*'):
-        shutil.rmtree(unneeded)
+        for unneeded in shared.glob('blocks-*'):
+            shutil.rmtree(unneeded)
+    if work is None:
+        shutil.rmtree(shared)
 
 # %% ../nbs/05_cohort.ipynb #build
 def build_cohort(

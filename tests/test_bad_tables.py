@@ -895,7 +895,7 @@ CHECK = 'echo; echo "status $status"; [ -d "$0/cohort" ] && cd "$0/cohort" && sh
 
 def on_disk(size: int, disk: Path, old, *command, **environment):
     "Run a command with a tiny disk at `disk` that only it sees; (what it said, its status, files and names left)."
-    env = dict(os.environ, **environment)
+    env = dict(os.environ, LPNB_QUIET='1', **environment)
     done = subprocess.run(['unshare', '-rm', 'sh', '-c', MOUNT + CHECK, disk, str(size), disk, old or '', *command], env=env,
                           capture_output=True, text=True, timeout=120)
     said, _, rest = done.stdout.partition('\nstatus ')
