@@ -10,7 +10,6 @@ __all__ = ['NUMBERS', 'GROUPS', 'SPLITS', 'WORDS', 'SPOKEN', 'CHANNEL_OF', 'FORM
            'benchmark_moments', 'benchmark_table', 'list_rows', 'export_benchmark', 'export']
 
 # %% ../nbs/05a_sharing.ipynb #imports
-import ast
 import inspect
 import re
 from dataclasses import asdict, fields
@@ -22,8 +21,8 @@ import pandas as pd
 import polars as pl
 
 from . import __version__
-from .cohort import Cohort, choose, gather, load_block
-from .core import Progress, UserError, file_fingerprint, fingerprint, mask_counts, new_folder, read_json, track, write_json
+from .cohort import Cohort, gather, load_block
+from .core import UserError, file_fingerprint, fingerprint, mask_counts, new_folder, read_json, track, write_json
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
 from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules
