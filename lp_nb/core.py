@@ -6,7 +6,7 @@
 __all__ = ['FULL', 'KERNELSPEC', 'UserError', 'DiskFull', 'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'rng',
            'fsync_tree', 'replace_folder', 'new_folder', 'new_file', 'write_json', 'read_json', 'Progress', 'track',
            'mask_count', 'mask_counts', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'install_filter',
-           'filter_installed', 'open_data', 'refuse_unfiltered', 'device', 'set_threads', 'asset']
+           'filter_installed', 'open_data', 'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -303,6 +303,11 @@ def device() -> str:
     import torch
 
     return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def offline() -> bool:
+    "Whether no hub may be asked: HF_HUB_OFFLINE is set, or tests run."
+    return bool(os.environ.get('IN_TEST')) or os.environ.get('HF_HUB_OFFLINE', '').lower() in ('1', 'on', 'true', 'yes')
 
 
 def set_threads(n: int | None = None):

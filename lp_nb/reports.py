@@ -7,7 +7,7 @@ __all__ = ['REPORT_CHOICES', 'NOTE', 'HEADERS', 'HEADER', 'SHINGLE', 'WIDTH', 'P
            'SPECIALS', 'ReportRules', 'check_report_rules', 'tidy', 'known', 'window_of', 'match', 'explain',
            'sections', 'only_sections', 'shingles', 'similar', 'near_duplicates', 'near_duplicate_pairs', 'keep_texts',
            'keep_distinct', 'pair', 'documents', 'summary', 'share', 'document_statistics', 'masked', 'wordpiece',
-           'inner_letters', 'train_tokenizer', 'from_folder', 'load_tokenizer', 'TokenStore', 'tokenize']
+           'inner_letters', 'train_tokenizer', 'from_folder', 'load_tokenizer', 'TokenStore', 'chunk_ends', 'tokenize']
 
 # %% ../nbs/04_reports.ipynb #imports
 import os
@@ -491,6 +491,15 @@ class TokenStore:
         return cls(*(np.load(Path(folder) / f'{n}.npy', mmap_mode='r') for n in ('ids', 'chunk_offsets', 'doc_offsets')))
 
 # %% ../nbs/04_reports.ipynb #tokenize
+def chunk_ends(tokenizer) -> tuple[int, int]:
+    "Ids of the tokens that open and close a chunk: [CLS] and [SEP], or <s> and </s>."
+    for ends in (('[CLS]', '[SEP]'), ('<s>', '</s>')):
+        ids = tuple(tokenizer.token_to_id(t) for t in ends)
+        if None not in ids:
+            return ids
+    raise UserError('a tokeniser with [CLS] and [SEP], or <s> and </s>', 'one without', 'Use the tokeniser of a masked language model.')
+
+# %% ../nbs/04_reports.ipynb #tokenize-2
 def tokenize(
     texts: list,  # one string per document
     tokenizer,  # tokenizers.Tokenizer
@@ -500,7 +509,7 @@ def tokenize(
     "The documents as non-overlapping chunks of at most `size` tokens."
     if size < 3:
         raise UserError('chunks of at least 3 tokens ([CLS], a token, [SEP])', f'size={size}', 'Give a larger size.')
-    cls, sep = (np.array([tokenizer.token_to_id(t)], np.int32) for t in ('[CLS]', '[SEP]'))
+    cls, sep = (np.array([i], np.int32) for i in chunk_ends(tokenizer))
     parts, chunk_lengths, chunks = [], [0], [0]
     for i in range(0, len(texts), batch):
         for encoding in tokenizer.encode_batch(list(texts[i:i + batch]), add_special_tokens=False):

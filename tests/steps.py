@@ -1,0 +1,74 @@
+"""One update of every stage, on as many processes as `torchrun` starts; process 0 writes the gradients.
+
+    torchrun --standalone --nproc-per-node 2 tests/steps.py COHORT OUT
+"""
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from lp_nb.autoencoding import Autoencode
+from lp_nb.cohort import Cohort
+from lp_nb.contrastive import Contrastive
+from lp_nb.encoders import EncoderConfig, build_towers
+from lp_nb.mlm import MLM
+from lp_nb.processes import join_processes, rank
+from lp_nb.supervised import Supervised, bundle
+from lp_nb.training import Trainer, isolated_random, learning_data, train_step
+
+ENCODER = EncoderConfig(width=32, layers=2, vocab_size=800, dim=24, series_hidden=24, dropout=0.0)
+LOOP = dict(batch=13, clip=0)  # an odd batch: the shares of two processes differ
+STAGES = {
+    'mlm': MLM(**LOOP),
+    'mlm, whole words': MLM(words='whole', **LOOP),
+    'contrastive': Contrastive(**LOOP),
+    'contrastive, masked': Contrastive(mask='duplicates', **LOOP),
+    'contrastive, adapters': Contrastive(train='lora', **LOOP),
+    'contrastive, frozen': Contrastive(train='projection', **LOOP),
+    'supcon': Contrastive(loss='supcon', **LOOP),
+    'soft': Contrastive(loss='soft', **LOOP),
+    'cosine': Contrastive(loss='cosine', **LOOP),
+    'vicreg': Contrastive(loss='vicreg', **LOOP),
+    'joint': Contrastive(mlm=0.5, **LOOP),
+    'autoencode': Autoencode(**LOOP),
+    'supervised': Supervised(**LOOP),
+    'supervised, both': Supervised(reads='both', class_weights=True, **LOOP),
+    'supervised, last': Supervised(train='last', last=1, **LOOP),
+}
+
+
+def gradients(objective, stage) -> dict:
+    "Loss and gradients of the first update, by the name of the weight."
+    trainer = Trainer(objective, stage, 0, Path(tempfile.mkdtemp()) / 'run')
+    objective.train()
+    with isolated_random():
+        loss = train_step(trainer, objective.examples[:stage.batch])
+    found = {f'{i}': p.grad.clone() for i, p in enumerate(trainer.parameters) if p.grad is not None}
+    return {'loss': loss.detach(), **found}
+
+
+def main(cohort: str, out: str):
+    join_processes()
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)  # what is compared are formulas, not rounding
+    data = learning_data(Cohort.load(cohort), ENCODER)
+    data = replace(data, values=data.values.astype(np.float64))
+    towers = lambda: build_towers(ENCODER, data.values.shape[1], 0)
+    made = {}
+    for micro in (None, 3):
+        for name, stage in STAGES.items():
+            stage = replace(stage, micro=micro)
+            made[f'{name}, micro {micro}'] = gradients(stage.objective(towers(), data, 0), stage)
+        members = [Supervised(train='projection', lr=lr, micro=micro, **LOOP) for lr in (1e-3, 1e-4)]
+        made[f'bundle, micro {micro}'] = gradients(bundle(members, towers(), data, 0), members[0])
+    if rank() == 0:
+        save_file({f'{name}/{key}': t.contiguous() for name, grads in made.items() for key, t in grads.items()}, out)
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
