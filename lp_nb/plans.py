@@ -69,12 +69,12 @@ def refuse(expected: str, got: str, text: str, at: int, what: str = 'word'):
 
 # %% ../nbs/11_plans.ipynb #presets
 Preset = namedtuple('Preset', 'plan why')
-FROZEN = 'train=projection, pool=padded, frozen_dropout=true'
+FROZEN = 'train=projection, pool=padded, frozen_dropout=true, standardize=false'
 PRESETS = {
     'paper': Preset(
         'mlm(corpus=general)'
-        ' > contrastive(batch=16, epochs=100, patience=15, warmup=0, temperature=0.1, learn_temperature=false)'
-        ' > supervised(batch=16, epochs=100, patience=15)',
+        ' > contrastive(batch=16, epochs=100, patience=15, warmup=0, temperature=0.1, learn_temperature=false, standardize=false)'
+        ' > supervised(batch=16, epochs=100, patience=15, standardize=false)',
         "The paper's text; where it is silent (temperature, schedule), the plainest choice."),
     'paper-code': Preset(
         f'contrastive(loss=cosine, {FROZEN}, batch=64, epochs=100, patience=15, warmup=0, lr=1e-4, schedule=plateau, plateau=5)'
