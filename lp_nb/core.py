@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['FULL', 'KERNELSPEC', 'UserError', 'DiskFull', 'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'rng',
-           'fsync_tree', 'replace_folder', 'new_folder', 'new_file', 'write_json', 'read_json', 'Progress', 'track',
-           'mask_count', 'mask_counts', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'install_filter',
-           'filter_installed', 'open_data', 'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
+           'fsync_tree', 'replace_folder', 'new_folder', 'new_file', 'write_json', 'read_json', 'Progress',
+           'no_progress', 'track', 'mask_count', 'mask_counts', 'strip_notebook', 'notebook_text', 'filter_stdin',
+           'git', 'install_filter', 'filter_installed', 'open_data', 'refuse_unfiltered', 'device', 'offline',
+           'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -200,6 +201,17 @@ class Progress:
 
     def __exit__(self, *error):
         self.bar.close()
+
+# %% ../nbs/00_core.ipynb #no-progress
+@contextmanager
+def no_progress():
+    "Show no progress bars for a while, where many short runs are measured."
+    before = os.environ.get('LPNB_QUIET')
+    os.environ['LPNB_QUIET'] = '1'
+    try:
+        yield
+    finally:
+        os.environ.pop('LPNB_QUIET') if before is None else os.environ.update(LPNB_QUIET=before)
 
 # %% ../nbs/00_core.ipynb #track
 def track(iterable, what: str, total: int | None = None):

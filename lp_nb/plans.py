@@ -6,13 +6,14 @@
 __all__ = ['STAGES', 'WORD', 'TIMES', 'Preset', 'FROZEN', 'PRESETS', 'DIFFERENCES', 'WORDS', 'FORMAT', 'Garbage', 'point',
            'refuse', 'presets', 'field_types', 'setting', 'arguments', 'Plan', 'stage_text', 'repeats', 'word',
            'sequence', 'plan', 'addresses', 'StageResult', 'verify', 'load_towers', 'versions', 'check_format',
-           'probe_positions', 'lab_addresses', 'stage_folder', 'is_done', 'towers_at', 'Unit', 'unit_of', 'unfinished',
-           'bundled', 'stage_kind', 'stage_cost', 'take', 'held', 'lock_file', 'write_result', 'node_facts',
-           'heartbeat_file', 'heartbeat', 'beside', 'step_of', 'begin', 'forget', 'sharing', 'trainer_of', 'train_unit',
-           'finish', 'stage_results', 'look_at_start', 'vectors_at', 'kept', 'run_embeddings', 'run_predictions',
-           'run_history', 'Run', 'stats', 'size_of', 'bytes_said', 'is_held', 'finished_nodes', 'unfinished_nodes',
-           'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'newest', 'stale', 'orphans', 'unused', 'remove',
-           'folder_gc', 'lab_gc', 'setting_rows', 'mean_cosine', 'run_diff', 'lab_diff', 'Lab']
+           'probe_positions', 'lab_addresses', 'model_weights', 'stage_folder', 'is_done', 'towers_at', 'Unit',
+           'unit_of', 'unfinished', 'bundled', 'stage_kind', 'stage_cost', 'take', 'held', 'lock_file', 'write_result',
+           'node_facts', 'heartbeat_file', 'heartbeat', 'beside', 'step_of', 'begin', 'forget', 'sharing', 'trainer_of',
+           'train_unit', 'finish', 'stage_results', 'look_at_start', 'vectors_at', 'kept', 'run_embeddings',
+           'run_predictions', 'run_history', 'save_encoder', 'Run', 'stats', 'size_of', 'bytes_said', 'is_held',
+           'finished_nodes', 'unfinished_nodes', 'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'newest',
+           'stale', 'orphans', 'unused', 'remove', 'folder_gc', 'lab_gc', 'setting_rows', 'mean_cosine', 'run_diff',
+           'lab_diff', 'Lab']
 
 # %% ../nbs/11_plans.ipynb #imports
 import dataclasses
@@ -336,7 +337,13 @@ def probe_positions(data: LearningData, n: int) -> np.ndarray:
 # %% ../nbs/11_plans.ipynb #lab-address
 def lab_addresses(lab: 'Lab', plan: Plan, seed: int) -> list[str]:
     "Addresses of a plan's results in this lab."
-    return addresses(plan, lab.cohort.hash, lab.encoder, seed, dict(probe_stays=lab.probe_stays, points=lab.points))
+    extra = dict(probe_stays=lab.probe_stays, points=lab.points) | (dict(weights=lab.weights) if lab.weights else {})
+    return addresses(plan, lab.cohort.hash, lab.encoder, seed, extra)
+
+
+def model_weights(model: str) -> list[str]:
+    "Hashes of the weights in a model's folder, so that other weights under the same name are another encoder."
+    return [file_fingerprint(p) for p in sorted(Path(model).glob('*.safetensors'))]
 
 
 def stage_folder(lab: 'Lab', address: str) -> Path:
@@ -635,6 +642,15 @@ def run_history(run: 'Run') -> pd.DataFrame:
     "All stages' epochs, with a column `stage`."
     return pd.concat([s.history.assign(stage=s.name) for s in run.stages[1:]], ignore_index=True)
 
+# %% ../nbs/11_plans.ipynb #save-encoder
+def save_encoder(lab: 'Lab', plan: Plan, seed: int, folder: Path) -> Path:
+    "Write config.json, model.safetensors and tokenizer.json of a plan's report encoder."
+    towers = towers_at(lab, lab_addresses(lab, plan, seed)[-1], seed)
+    with new_folder(folder) as d:
+        towers.report.lm.save_pretrained(d)
+        lab.data.tokenizer.save(str(d / 'tokenizer.json'))
+    return folder
+
 # %% ../nbs/11_plans.ipynb #run
 @dataclass(frozen=True)
 class Run:
@@ -659,6 +675,10 @@ class Run:
     def predictions(self, split: str = 'test') -> pd.DataFrame:
         "Probabilities by the last stage, 'val' or 'test': (stays, labels), index stay_id."
         return run_predictions(self.lab, self.plan, self.seed, split)
+
+    def save_encoder(self, folder) -> Path:
+        "The report encoder after the last stage as a model folder, to open with EncoderConfig(model=folder)."
+        return save_encoder(self.lab, self.plan, self.seed, Path(folder))
 
 # %% ../nbs/11_plans.ipynb #size
 def stats(*paths) -> list[os.stat_result]:
@@ -879,6 +899,7 @@ class Lab:
 
     data = cached_property(lambda self: learning_data(self.cohort, self.encoder))
     probe = cached_property(lambda self: probe_positions(self.data, self.probe_stays))
+    weights = cached_property(lambda self: model_weights(self.encoder.model))
     tree, gc, diff = lab_tree, lab_gc, lab_diff
 
     def run(self, text, seed: int = 0, events=(), control: Control | None = None) -> Run:

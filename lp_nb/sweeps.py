@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from .cohort import Cohort
-from .core import (DiskFull, Progress, UserError, device, disk_watched, fingerprint, new_file, read_json, rng, set_threads,
+from .core import (DiskFull, Progress, UserError, device, disk_watched, fingerprint, new_file, no_progress, read_json, rng, set_threads,
                         write_json)
 from .encoders import EncoderConfig
 from .evaluation import auroc, baselines, bootstrap, holm, interval, macro, score
@@ -683,7 +683,7 @@ def timed(study: Study, node: Node, steps: int = 3) -> float:
                 trainer.control.stop.set()
 
     objective = stage.objective(towers, lab.data, node.unit.seed).to(device())
-    with tempfile.TemporaryDirectory() as folder, suppress(Stopped):
+    with tempfile.TemporaryDirectory() as folder, suppress(Stopped), no_progress():
         fit(Trainer(objective, stage, node.unit.seed, Path(folder) / 'timed', events=[watch]))
     return (marks[-1] - marks[0]) / max(len(marks) - 1, 1) / stage.batch
 

@@ -1,4 +1,4 @@
-"""One update of every stage, on as many processes as `torchrun` starts; process 0 writes the gradients.
+"""One update of every stage, and a whole plan, on as many processes as `torchrun` starts; process 0 writes the gradients.
 
     torchrun --standalone --nproc-per-node 2 tests/steps.py COHORT OUT
 """
@@ -17,11 +17,13 @@ from lp_nb.cohort import Cohort
 from lp_nb.contrastive import Contrastive
 from lp_nb.encoders import EncoderConfig, build_towers
 from lp_nb.mlm import MLM
+from lp_nb.plans import Lab
 from lp_nb.processes import join_processes, rank
 from lp_nb.supervised import Supervised, bundle
 from lp_nb.training import Trainer, isolated_random, learning_data, train_step
 
 ENCODER = EncoderConfig(width=32, layers=2, vocab_size=800, dim=24, series_hidden=24, dropout=0.0)
+PLAN = 'mlm(epochs=1, corpus=reports) > contrastive(epochs=1) > supervised(epochs=1, lr=1e-3, reads=both)'
 LOOP = dict(batch=13, clip=0)  # an odd batch: the shares of two processes differ
 STAGES = {
     'mlm': MLM(**LOOP),
@@ -68,6 +70,8 @@ def main(cohort: str, out: str):
         made[f'bundle, micro {micro}'] = gradients(bundle(members, towers(), data, 0), members[0])
     if rank() == 0:
         save_file({f'{name}/{key}': t.contiguous() for name, grads in made.items() for key, t in grads.items()}, out)
+    torch.set_default_dtype(torch.float32)
+    Lab(out + '.lab', Cohort.load(cohort), ENCODER, probe_stays=16, points=2).run(PLAN)
 
 
 if __name__ == '__main__':
