@@ -245,9 +245,10 @@ def bundle_groups(bundle: 'Bundle') -> list[dict]:
     bundle.slices = [[nn.Parameter(p.data[k]) for p in bundle.stacked] for k in range(bundle.members)]
     out = []
     for k, stage in enumerate(bundle.stages):
-        for head, factor in ((False, 1.0), (True, stage.head_factor)):
-            mine = [p for name, p in zip(bundle.names, bundle.slices[k], strict=True) if name.startswith('head') == head]
-            out += [dict(params=mine, factor=factor * stage.lr / bundle.stages[0].lr, member=k)] if mine else []
+        groups, rate = {}, stage.lr / bundle.stages[0].lr
+        for name, p in zip(bundle.names, bundle.slices[k], strict=True):
+            groups.setdefault(rate * (stage.head_factor if name.startswith('head') else 1), []).append(p)
+        out += [dict(params=mine, factor=factor, member=k) for factor, mine in groups.items()]
     return out
 
 
