@@ -26,21 +26,15 @@ ENCODER = EncoderConfig(width=32, layers=2, vocab_size=800, dim=24, series_hidde
 PLAN = 'mlm(epochs=1, corpus=reports) > contrastive(epochs=1) > supervised(epochs=1, lr=1e-3, reads=both)'
 LOOP = dict(batch=13, clip=0)  # an odd batch: the shares of two processes differ
 STAGES = {
-    'mlm': MLM(**LOOP),
     'mlm, whole words': MLM(words='whole', **LOOP),
-    'contrastive': Contrastive(**LOOP),
     'contrastive, masked': Contrastive(mask='duplicates', **LOOP),
     'contrastive, adapters': Contrastive(train='lora', **LOOP),
-    'contrastive, frozen': Contrastive(train='projection', **LOOP),
     'supcon': Contrastive(loss='supcon', **LOOP),
-    'soft': Contrastive(loss='soft', **LOOP),
     'cosine': Contrastive(loss='cosine', **LOOP),
     'vicreg': Contrastive(loss='vicreg', **LOOP),
     'joint': Contrastive(mlm=0.5, **LOOP),
     'autoencode': Autoencode(**LOOP),
-    'supervised': Supervised(**LOOP),
     'supervised, both': Supervised(reads='both', class_weights=True, **LOOP),
-    'supervised, last': Supervised(train='last', last=1, **LOOP),
 }
 
 
