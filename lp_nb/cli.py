@@ -482,18 +482,14 @@ def table1(
     cohort: Cohorts = None,
     lab: LabFolder = Path('runs/lab'),
     runs: Runs = 10,
-    low: Low = 1e-5,
-    high: High = 1e-3,
+    low: Low = 1e-5, high: High = 1e-3,
     seeds: Seeds = 1,
-    sampler: Sampler = 'random',
-    storage: Storage = None,
-    workers: Workers = None,
-    worker: Joins = False,
+    sampler: Sampler = 'random', storage: Storage = None,
+    workers: Workers = None, worker: Joins = False,
     study: Named = None,
     model: Model = 'small',
     hospital: Annotated[int, typer.Option(help='Instead of cohorts: make a synthetic hospital of this many patients.')] = 0,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+    dry_run: DryRun = False, as_json: AsJson = False,
 ):
     """Table 1: every arm, searched, selected on validation, tested with intervals.
 
