@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -97,9 +98,10 @@ def kill_one(folder, driver, rest, kills, seconds=60):
             if alive(pid) and kills[key] < 2:
                 time.sleep(rest)
                 if holders(folder).get(key) == pid:
-                    os.kill(pid, signal.SIGKILL)
-                    kills[key] += 1
-                    return True
+                    with suppress(ProcessLookupError):  # it has just come to its end by itself
+                        os.kill(pid, signal.SIGKILL)
+                        kills[key] += 1
+                        return True
         time.sleep(0.01)
     return False
 
