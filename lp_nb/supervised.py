@@ -22,7 +22,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from .core import UserError, rng
 from .encoders import POOLS, TRAINS, Towers, collate_documents, collate_series, document_tokens, tune, wide
-from .training import LearningData, Objective, Scored, Stage, device_of, embed_reports, embed_series, pooled, standardize
+from .training import LearningData, Objective, Scored, Stage, device_of, embed_reports, embed_series, pooled, some_train, standardize
 
 # %% ../nbs/10_supervised.ipynb #stage-methods
 READS = {'report': ('report',), 'series': ('series',), 'both': ('report', 'series')}
@@ -150,7 +150,7 @@ class Labelled(Objective):
         super().__init__(towers)
         check_reports(data, stage.reads)
         limit(towers, stage, seed)
-        if stage.standardize:
+        if stage.standardize and not is_frozen(stage):
             standardize(towers, data, READS[stage.reads])
         self.data, self.stage, self.seed = data, stage, seed
         self.examples, self.val = labelled(usable(data, 'train', stage.reads), stage.labels, seed), usable(data, 'val', stage.reads)
@@ -236,6 +236,8 @@ def frozen_inputs(towers: Towers, data: LearningData, stage: Supervised) -> dict
     out = {}
     for name in READS[stage.reads]:
         tower, x = getattr(towers, name), pooled(towers, data, name).to(device_of(towers))
+        if stage.standardize:
+            tower.standard.set(x[torch.from_numpy(some_train(data))])
         out[name] = (tower.standard(x) if stage.train == 'projection' else tower.projection(tower.standard(x))).cpu()
     return out
 

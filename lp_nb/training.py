@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'LEAST', 'Scored', 'COLUMNS', 'LearningData', 'make_tokenizer', 'learning_data', 'device_of',
-           'embed_reports', 'embed_series', 'standardize', 'pooled', 'check_stage', 'Stage', 'undefined', 'Outputs',
-           'Members', 'weights', 'Objective', 'epoch_batches', 'rate_at', 'probe_steps', 'step_seed', 'reseed',
-           'isolated_random', 'Control', 'Stopped', 'Position', 'Member', 'make_optimizer', 'tell', 'Trainer', 'pieces',
-           'forward', 'gradient_of_sum', 'embeddings', 'gradient_of_batch', 'hand_on', 'defines', 'train_step', 'look',
-           'memory_gb', 'scores', 'judge', 'learning', 'end_epoch', 'optimizer_tensors', 'save_checkpoint', 'numbered',
-           'load_checkpoint', 'heed', 'finite', 'run_epoch', 'train', 'fit', 'history']
+           'embed_reports', 'embed_series', 'some_train', 'standardize', 'pooled', 'check_stage', 'Stage', 'undefined',
+           'Outputs', 'Members', 'weights', 'Objective', 'epoch_batches', 'rate_at', 'probe_steps', 'step_seed',
+           'reseed', 'isolated_random', 'Control', 'Stopped', 'Position', 'Member', 'make_optimizer', 'tell', 'Trainer',
+           'pieces', 'forward', 'gradient_of_sum', 'embeddings', 'gradient_of_batch', 'hand_on', 'defines',
+           'train_step', 'look', 'memory_gb', 'scores', 'judge', 'learning', 'end_epoch', 'optimizer_tensors',
+           'save_checkpoint', 'numbered', 'load_checkpoint', 'heed', 'finite', 'run_epoch', 'train', 'fit', 'history']
 
 # %% ../nbs/07_training.ipynb #imports
 import math
@@ -103,9 +103,14 @@ def embed_series(towers: Towers, data: LearningData, positions, part=None) -> np
                  data.hours[positions], device_of(towers))
 
 # %% ../nbs/07_training.ipynb #standardize
-def standardize(towers: Towers, data: LearningData, names=('report', 'series'), most: int = 1024):
-    "Let the towers see their vectors standardised by (at most `most` of) the training stays, if no stage has done so before."
-    train = rng(0, 'standardize').permutation(data.positions('train'))[:most]
+def some_train(data: LearningData, most: int = 1024) -> np.ndarray:
+    "Positions of at most `most` training stays, always the same."
+    return rng(0, 'standardize').permutation(data.positions('train'))[:most]
+
+
+def standardize(towers: Towers, data: LearningData, names=('report', 'series')):
+    "Let the towers see their vectors standardised by some of the training stays, if no stage has done so before."
+    train = some_train(data)
     of = dict(report=embed_reports, series=embed_series)
     for name in names:
         tower = getattr(towers, name)
