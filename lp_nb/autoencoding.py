@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from .core import UserError, rng
-from .encoders import SeriesBatch, Towers, collate_series, hour_code, wide
+from .core import UserError
+from .encoders import SeriesBatch, Towers, collate_series, drawn, hour_code, wide
 from .mlm import mean_of_parts
-from .training import LearningData, Objective, Scored, Stage, embed_series
+from .training import LearningData, Objective, Scored, Stage, check_least, embed_series
 
 # %% ../nbs/09a_autoencoding.ipynb #columns
 PREFIXES = ('charted: ', 'mask->')
@@ -103,9 +103,7 @@ class Autoencode(Stage):
 
     def __post_init__(self):
         super().__post_init__()
-        for key, low in dict(latent=1, hidden=2, beta=0).items():
-            if not getattr(self, key) >= low:
-                raise UserError(f'{key} of at least {low}', f'{key}={getattr(self, key)!r}', 'Change it in the plan.')
+        check_least(self, latent=1, hidden=2, beta=0)
 
     def objective(self, towers: Towers, data: LearningData, seed: int) -> 'AutoencodeObjective':
         "What this stage trains."
@@ -114,8 +112,7 @@ class Autoencode(Stage):
 # %% ../nbs/09a_autoencoding.ipynb #new-parts
 def new_parts(dim: int, columns: int, stage: Autoencode, seed: int) -> tuple[CodeHeads, HourDecoder]:
     "Heads and decoder, a function of (sizes, seed)."
-    with torch.random.fork_rng():
-        torch.manual_seed(int(rng(seed, 'autoencode').integers(2**31)))
+    with drawn(seed, 'autoencode'):
         return CodeHeads(dim, stage.latent), HourDecoder(stage.latent, stage.hidden, columns)
 
 

@@ -22,9 +22,9 @@ from torch import nn
 
 from .core import UserError, rng
 from .encoders import Towers, collate_documents, collate_series, document_tokens, tune, wide
-from .mlm import check_choices, mask_chunks, masked_loss, masking, mean_of_parts
+from .mlm import mask_chunks, masked_loss, masking, mean_of_parts
 from .reports import shingles
-from .training import LearningData, Objective, Scored, Stage, embed_reports, embed_series, isolated_random, pooled, standardize
+from .training import LearningData, Objective, Scored, Stage, check_choices, embed_reports, embed_series, isolated_random, pooled, standardize
 
 # %% ../nbs/09_contrastive.ipynb #cross-entropy
 def similarities(
@@ -265,10 +265,10 @@ class ReportViews(Objective):
         self.sizes = document_tokens(data.documents)[self.examples]
         towers.report.pool = stage.pool
         tune(towers.report, stage.train, stage.last, stage.rank, seed, noisy=stage.frozen_dropout)
-        if stage.standardize:
-            standardize(towers, data)
         silent = stage.train == 'projection' and not stage.frozen_dropout
         self.frozen = pooled(towers, data, 'report') if silent else None  # (stays, width)
+        if stage.standardize:
+            standardize(towers, data, dict(report=self.frozen, series=None))
 
     def report(self, index) -> torch.Tensor:
         report = self.towers.report

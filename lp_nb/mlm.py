@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MASKS', 'SPECIAL', 'IGNORE', 'Entropies', 'CHOICES', 'continues_word', 'Masking', 'masking', 'word_numbers',
-           'mask_tokens', 'mask_chunks', 'lm_logits', 'mlm_loss', 'masked_loss', 'mean_of_parts', 'entropies',
-           'check_choices', 'MLM', 'general_chunks', 'corpus_chunks', 'MLMObjective']
+           'mask_tokens', 'mask_chunks', 'lm_logits', 'mlm_loss', 'masked_loss', 'mean_of_parts', 'entropies', 'MLM',
+           'general_chunks', 'corpus_chunks', 'MLMObjective']
 
 # %% ../nbs/08_mlm.ipynb #imports
 from collections import namedtuple
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from .core import UserError, rng
 from .encoders import Towers, pack_chunks, tune, wide
-from .training import LearningData, Objective, Scored, Stage
+from .training import LearningData, Objective, Scored, Stage, check_choices
 
 # %% ../nbs/08_mlm.ipynb #continues-word
 MASKS = ('[MASK]', '<mask>')
@@ -168,14 +168,6 @@ def entropies(
 
 # %% ../nbs/08_mlm.ipynb #stage
 CHOICES = dict(corpus=('general', 'reports', 'both'), words=('token', 'whole'))
-
-
-def check_choices(stage: Stage, **choices):
-    "Raise `UserError` on a setting that is not among its choices."
-    for key, allowed in choices.items():
-        if getattr(stage, key) not in allowed:
-            raise UserError(f'{key} to be one of {", ".join(allowed)}', f'{key}={getattr(stage, key)!r}',
-                            'Change it in the plan.')
 
 # %% ../nbs/08_mlm.ipynb #stage-2
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ from .mlm import MLM
 # %% ../nbs/11_plans.ipynb #imports-2
 from .processes import from_lead, rank, wait_for_all
 from .supervised import Supervised, bundle, is_frozen, read
-from .training import Control, LearningData, Stage, Trainer, embed_reports, embed_series, fit, learning_data, weights
+from .training import Control, LearningData, Stage, Trainer, embed_reports, embed_series, fit, history, learning_data, weights
 
 # %% ../nbs/11_plans.ipynb #stages
 STAGES = {stage.name: stage for stage in (MLM, SimCSE, Autoencode, Contrastive, Supervised)}
@@ -444,7 +444,7 @@ def write_result(lab: 'Lab', trainer: Trainer, k: int, plan: Plan, seed: int, ad
     stage, members = plan.stages[-1], len(trainer.members)
     with new_folder(stage_folder(lab, address)) as d:
         save_file(weights(objective), d / 'model.safetensors')
-        pd.DataFrame(member.history).to_parquet(d / 'history.parquet')
+        history(trainer, k).to_parquet(d / 'history.parquet')
         probes = {str(step): torch.from_numpy(np.ascontiguousarray(z[k] if members > 1 else z)) for step, z in trainer.probes.items()}
         save_file(probes, d / 'probes.safetensors')
         predictions = {split: torch.from_numpy(p) for split, p in objective.predictions().items()}

@@ -21,8 +21,8 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from .core import UserError, rng
-from .encoders import POOLS, TRAINS, Towers, collate_documents, collate_series, document_tokens, tune, wide
-from .training import LearningData, Objective, Scored, Stage, device_of, embed_reports, embed_series, pooled, some_train, standardize
+from .encoders import POOLS, TRAINS, Towers, collate_documents, collate_series, document_tokens, drawn, tune, wide
+from .training import LearningData, Objective, Scored, Stage, check_choices, device_of, embed_reports, embed_series, pooled, standardize
 
 # %% ../nbs/10_supervised.ipynb #stage-methods
 READS = {'report': ('report',), 'series': ('series',), 'both': ('report', 'series')}
@@ -32,9 +32,7 @@ HEADS = ('layernorm', 'linear')
 def check_supervised(stage: 'Supervised'):
     "Raise where a setting makes no sense."
     Stage.__post_init__(stage)
-    for key, allowed in dict(reads=READS, train=TRAINS, pool=POOLS, head=HEADS).items():
-        if getattr(stage, key) not in allowed:
-            raise UserError(f'{key} to be one of {", ".join(allowed)}', f'{key}={getattr(stage, key)!r}', 'Change it in the plan.')
+    check_choices(stage, reads=READS, train=TRAINS, pool=POOLS, head=HEADS)
 
 
 def is_frozen(stage: Stage) -> bool:
@@ -117,8 +115,7 @@ def labelled(positions: np.ndarray, n: int | None, seed: int) -> np.ndarray:
 # %% ../nbs/10_supervised.ipynb #head
 def make_head(width: int, labels: int, seed: int, kind: str = 'layernorm') -> nn.Module:
     "Layer norm and one linear layer (or the latter alone), a function of (sizes, seed)."
-    with torch.random.fork_rng():
-        torch.manual_seed(int(rng(seed, 'head').integers(2**31)))
+    with drawn(seed, 'head'):
         return nn.Sequential(nn.LayerNorm(width) if kind == 'layernorm' else nn.Identity(), nn.Linear(width, labels))
 
 
@@ -150,8 +147,6 @@ class Labelled(Objective):
         super().__init__(towers)
         check_reports(data, stage.reads)
         limit(towers, stage, seed)
-        if stage.standardize and not is_frozen(stage):
-            standardize(towers, data, READS[stage.reads])
         self.data, self.stage, self.seed = data, stage, seed
         self.examples, self.val = labelled(usable(data, 'train', stage.reads), stage.labels, seed), usable(data, 'val', stage.reads)
         self.sizes = (data.hours if stage.reads == 'series' else document_tokens(data.documents))[self.examples]
@@ -169,6 +164,8 @@ class SupervisedObjective(Labelled):
 
     def __init__(self, towers: Towers, data: LearningData, stage: Supervised, seed: int):
         super().__init__(towers, data, stage, seed)
+        if stage.standardize:
+            standardize(towers, data, dict.fromkeys(READS[stage.reads]))
         self.head = make_head(len(READS[stage.reads]) * towers.config.dim, data.labels.shape[1], seed, stage.head)
 
     def loss(self, items):
@@ -237,7 +234,7 @@ def frozen_inputs(towers: Towers, data: LearningData, stage: Supervised) -> dict
     for name in READS[stage.reads]:
         tower, x = getattr(towers, name), pooled(towers, data, name).to(device_of(towers))
         if stage.standardize:
-            tower.standard.set(x[torch.from_numpy(some_train(data))])
+            standardize(towers, data, {name: x})
         out[name] = (tower.standard(x) if stage.train == 'projection' else tower.projection(tower.standard(x))).cpu()
     return out
 

@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'LEAST', 'Scored', 'COLUMNS', 'LearningData', 'make_tokenizer', 'learning_data', 'device_of',
-           'embed_reports', 'embed_series', 'some_train', 'standardize', 'pooled', 'check_stage', 'Stage', 'undefined',
-           'Outputs', 'Members', 'weights', 'Objective', 'epoch_batches', 'rate_at', 'probe_steps', 'step_seed',
-           'reseed', 'isolated_random', 'Control', 'Stopped', 'Position', 'Member', 'make_optimizer', 'tell', 'Trainer',
-           'pieces', 'forward', 'gradient_of_sum', 'embeddings', 'gradient_of_batch', 'hand_on', 'defines',
-           'train_step', 'look', 'memory_gb', 'scores', 'judge', 'learning', 'end_epoch', 'optimizer_tensors',
-           'save_checkpoint', 'numbered', 'load_checkpoint', 'heed', 'finite', 'run_epoch', 'train', 'fit', 'history']
+           'embed_reports', 'embed_series', 'some_train', 'standardize', 'pooled', 'check_least', 'check_choices',
+           'check_stage', 'Stage', 'undefined', 'Outputs', 'Members', 'weights', 'Objective', 'epoch_batches',
+           'rate_at', 'probe_steps', 'step_seed', 'reseed', 'isolated_random', 'Control', 'Stopped', 'Position',
+           'Member', 'make_optimizer', 'tell', 'Trainer', 'pieces', 'forward', 'gradient_of_sum', 'embeddings',
+           'gradient_of_batch', 'hand_on', 'defines', 'train_step', 'look', 'memory_gb', 'scores', 'judge', 'learning',
+           'end_epoch', 'optimizer_tensors', 'save_checkpoint', 'numbered', 'load_checkpoint', 'heed', 'finite',
+           'run_epoch', 'train', 'fit', 'history']
 
 # %% ../nbs/07_training.ipynb #imports
 import math
 import random
 import resource
+import sys
 import threading
 import time
 from collections import namedtuple
@@ -92,7 +94,7 @@ def embed_reports(towers: Towers, data: LearningData, positions, part=None) -> n
     positions = np.asarray(positions)
     encoder = towers.report if part is None else part
     return embed(encoder, lambda i: collate_documents(data.documents, positions[i]),
-                 document_tokens(data.documents)[positions], device_of(towers))
+                 document_tokens(data.documents)[positions], device_of(towers), precision=towers.precision)
 
 
 def embed_series(towers: Towers, data: LearningData, positions, part=None) -> np.ndarray:
@@ -100,7 +102,7 @@ def embed_series(towers: Towers, data: LearningData, positions, part=None) -> np
     positions = np.asarray(positions)
     encoder = towers.series if part is None else part
     return embed(encoder, lambda i: collate_series(data.values, data.offsets, positions[i]),
-                 data.hours[positions], device_of(towers))
+                 data.hours[positions], device_of(towers), precision=towers.precision)
 
 # %% ../nbs/07_training.ipynb #standardize
 def some_train(data: LearningData, most: int = 1024) -> np.ndarray:
@@ -108,14 +110,18 @@ def some_train(data: LearningData, most: int = 1024) -> np.ndarray:
     return rng(0, 'standardize').permutation(data.positions('train'))[:most]
 
 
-def standardize(towers: Towers, data: LearningData, names=('report', 'series')):
-    "Let the towers see their vectors standardised by some of the training stays, if no stage has done so before."
-    train = some_train(data)
-    of = dict(report=embed_reports, series=embed_series)
-    for name in names:
+def standardize(
+    towers: Towers,
+    data: LearningData,
+    vectors: dict,  # tower -> what it says of every stay before its projection (stays, width); None: not known yet
+):
+    "Let towers see their vectors standardised by some of the training stays, if no stage has done so before."
+    train, of = some_train(data), dict(report=embed_reports, series=embed_series)
+    for name, known in vectors.items():
         tower = getattr(towers, name)
-        if len(train):
-            tower.standard.set(torch.from_numpy(of[name](towers, data, train, part=tower.pooled)).to(device_of(towers)))
+        if len(train) and not tower.standard.is_set:
+            x = torch.from_numpy(of[name](towers, data, train, part=tower.pooled)) if known is None else known[torch.from_numpy(train)]
+            tower.standard.set(x.to(device_of(towers)))
 
 # %% ../nbs/07_training.ipynb #pooled
 def pooled(towers: Towers, data: LearningData, tower: str) -> torch.Tensor:
@@ -127,18 +133,27 @@ def pooled(towers: Towers, data: LearningData, tower: str) -> torch.Tensor:
 
 # %% ../nbs/07_training.ipynb #stage
 SCHEDULES = ('constant', 'linear', 'cosine', 'plateau')
-LEAST = dict(lr=0, batch=1, epochs=1, patience=1, plateau=1, clip=0, warmup=0, weight_decay=0, beta2=0)
+LEAST = dict(lr=0, batch=1, micro=1, epochs=1, patience=1, plateau=1, clip=0, warmup=0, weight_decay=0, beta2=0)
+
+
+def check_least(stage: 'Stage', **least):
+    "Raise `UserError` on a setting below its least value; None is no value."
+    for key, low in least.items():
+        if getattr(stage, key) is not None and not getattr(stage, key) >= low:
+            raise UserError(f'{key} of at least {low}', f'{key}={getattr(stage, key)!r}', f'Change {key} in the plan.')
+
+
+def check_choices(stage: 'Stage', **choices):
+    "Raise `UserError` on a setting that is not among its choices."
+    for key, allowed in choices.items():
+        if getattr(stage, key) not in allowed:
+            raise UserError(f'{key} to be one of {", ".join(allowed)}', f'{key}={getattr(stage, key)!r}', 'Change it in the plan.')
 
 
 def check_stage(stage: 'Stage'):
     "Raise where a setting of the loop makes no sense."
-    for key, low in LEAST.items():
-        if not getattr(stage, key) >= low:
-            raise UserError(f'{key} of at least {low}', f'{key}={getattr(stage, key)!r}', f'Change {key} in the plan.')
-    if stage.micro is not None and stage.micro < 1:
-        raise UserError('micro of at least 1', f'micro={stage.micro!r}', 'Change micro in the plan.')
-    if stage.schedule not in SCHEDULES:
-        raise UserError(f'a schedule ({", ".join(SCHEDULES)})', f'schedule={stage.schedule!r}', 'Change it in the plan.')
+    check_least(stage, **LEAST)
+    check_choices(stage, schedule=SCHEDULES)
 
 # %% ../nbs/07_training.ipynb #stage-class
 @dataclass(frozen=True)
@@ -384,6 +399,7 @@ class Trainer:
     ):
         self.objective, self.stage, self.seed, self.folder = objective, stage, seed, Path(folder)
         self.probe, self.events, self.control, self.save_every = probe, events, control or Control(), save_every
+        objective.towers.precision = precision
         self.optimizer, self.precision, self.probes, self.losses = make_optimizer(objective, stage), precision, {}, []
         self.at, self.members, self.best = Position(), [Member() for _ in range(objective.members)], [{}] * objective.members
         self.parameters = [p for g in self.optimizer.param_groups for p in g['params']]
@@ -406,7 +422,7 @@ def forward(trainer: Trainer, piece: int, f, items):
 
 
 def gradient_of_sum(trainer: Trainer, items: list) -> torch.Tensor:
-    "Leave this process's part of the gradient of a mean over examples in the parameters; returns the mean: () or (members,)."
+    "Leave this process's part of the gradient of a mean over examples in the parameters; returns the mean: (members,)."
     total, count = torch.zeros(trainer.objective.members, device=trainer.objective.device), 0
     parts = pieces(trainer, items)
     for k, piece in enumerate(parts):
@@ -489,7 +505,7 @@ def memory_gb() -> float:
     "Most memory used so far, in GB: of the GPU, or of this process."
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == 'darwin' else 1e6)
 
 
 def scores(trainer: Trainer) -> list[Scored]:
@@ -508,7 +524,8 @@ def scores(trainer: Trainer) -> list[Scored]:
 def judge(trainer: Trainer, k: int, scored: Scored, loss: float, throughput: float):
     "Note a member's epoch; keep its weights if they are the best so far (ties: the earliest); halve its rate on a plateau."
     at, member, stage = trainer.at, trainer.members[k], trainer.stage
-    rate = rate_at(max(at.step - 1, 0), trainer.total, stage) * member.factor * next(g['factor'] for g in trainer.optimizer.param_groups if g['member'] == k)
+    factor = next(g['factor'] for g in trainer.optimizer.param_groups if g['member'] == k)
+    rate = rate_at(max(at.step - 1, 0), trainer.total, stage) * factor * member.factor
     member.history.append(dict(epoch=at.epoch, step=at.step, loss=loss, val_loss=scored.val_loss, score=scored.score, by=scored.by,
                                lr=rate, seconds=at.seconds, throughput=throughput, memory_gb=memory_gb()))
     if member.best_score is None or scored.score > member.best_score:
