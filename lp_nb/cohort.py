@@ -27,8 +27,8 @@ import pandas as pd
 import polars as pl
 from filelock import FileLock
 
-from .core import (Progress, UserError, asset, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, read_json,
-                        write_json)
+from .core import (Progress, UserError, asset, clear_leftovers, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts,
+                        new_folder, read_json, write_json)
 from .features import feature_names, features, scale_of
 from .reports import NO_REPORT, documents, pair
 from .series import (VARIABLES, Hourly, block_events, by_month, count_tables, extract_events, hourly, items, needs_words,
@@ -750,8 +750,7 @@ def alone(path: Path):
 def working(out: Path, work):
     "The folder of intermediate results; afterwards what nobody else needs is removed."
     shared = Path(work).expanduser().absolute() if work else out.parent / f'.{out.name}.work'
-    for left in [*out.parent.glob(f'.{out.name}.new-*'), *out.parent.glob(f'.{out.name}.old-*')]:
-        shutil.rmtree(left)  # of a build that was killed
+    clear_leftovers(out)
     with alone(shared / 'lock'):
         yield shared
         for unneeded in shared.glob('blocks-*'):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['FULL', 'KERNELSPEC', 'UserError', 'DiskFull', 'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'rng',
-           'fsync_tree', 'replace_folder', 'new_folder', 'new_file', 'write_json', 'read_json', 'Progress',
-           'no_progress', 'track', 'mask_count', 'mask_counts', 'strip_notebook', 'notebook_text', 'filter_stdin',
-           'git', 'install_filter', 'filter_installed', 'open_data', 'refuse_unfiltered', 'device', 'offline',
-           'set_threads', 'asset']
+           'fsync_tree', 'replace_folder', 'new_folder', 'clear_leftovers', 'new_file', 'write_json', 'read_json',
+           'Progress', 'no_progress', 'track', 'mask_count', 'mask_counts', 'strip_notebook', 'notebook_text',
+           'filter_stdin', 'git', 'install_filter', 'filter_installed', 'open_data', 'refuse_unfiltered', 'device',
+           'offline', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -140,6 +140,13 @@ def new_folder(
     except BaseException:
         shutil.rmtree(tmp, ignore_errors=True)
         raise
+
+
+def clear_leftovers(path):
+    "Remove what writers of the folder `path` left beside it when they were killed; for whoever holds its lock."
+    path = Path(path).absolute()
+    for left in [*path.parent.glob(f'.{path.name}.new-*'), *path.parent.glob(f'.{path.name}.old-*')]:
+        shutil.rmtree(left)
 
 # %% ../nbs/00_core.ipynb #new-file
 @contextmanager

@@ -38,8 +38,8 @@ from safetensors.torch import load_file, save_file
 from .autoencoding import Autoencode
 from .cohort import Cohort
 from .contrastive import Contrastive, SimCSE
-from .core import (UserError, device, disk_watched, file_fingerprint, fingerprint, new_file, new_folder, read_json, rng,
-                        write_json)
+from .core import (UserError, clear_leftovers, device, disk_watched, file_fingerprint, fingerprint, new_file, new_folder, read_json,
+                        rng, write_json)
 
 # %% ../nbs/11_plans.ipynb #imports-4
 from .encoders import EncoderConfig, Towers, build_towers, document_tokens
@@ -500,8 +500,9 @@ def step_of(checkpoint: Path) -> int:
 def begin(lab: 'Lab', unit: Unit, give_up: int | None):
     "Note what is trained and by whom; raises when it has ended `give_up` holders without getting further."
     note, holder, position = (beside(lab, unit.key, end) for end in ('json', 'holder', ''))
-    old = read_json(note) if note.exists() else {}
-    step = step_of(position)
+    for folder in (position, *(stage_folder(lab, a) for a in unit.addresses)):
+        clear_leftovers(folder)
+    old, step = read_json(note) if note.exists() else {}, step_of(position)
     deaths = (old.get('deaths', 0) if old.get('step') == step else 0) + holder.exists()
     failed = give_up and deaths >= give_up
     plans = [node_facts(lab, p, unit.seed) for p in unit.plans]
