@@ -361,7 +361,7 @@ def show_run(done, as_json: bool):
 # %% ../nbs/18_cli.ipynb #test-scores
 def test_scores(done) -> dict:
     "Macro AUROC and AUPRC on the test stays with patient-bootstrap intervals; empty for plans without predictions."
-    from lp_nb.evaluation import evaluate
+    from lp_nb.intervals import evaluate
 
     if not (done.stages[-1].dir / 'predictions.safetensors').exists():
         return {}

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 from .core import UserError, rng
-from .evaluation import holm, over_seeds, sign_flip
+from .comparison import holm, sign_flip
+from .intervals import over_seeds
 from .geometry import ceiling, deviation_below, measure
 
 # %% ../nbs/15_theory.ipynb #claim

@@ -19,7 +19,8 @@ from lp_nb.encoders import EncoderConfig, build_towers
 from lp_nb.mlm import MLM
 from lp_nb.plans import Lab
 from lp_nb.processes import join_processes, rank
-from lp_nb.supervised import Supervised, bundle
+from lp_nb.reports import tokenize
+from lp_nb.supervised import FUSIONS, Supervised, bundle
 from lp_nb.training import Trainer, isolated_random, learning_data, train_step
 
 ENCODER = EncoderConfig(width=32, layers=2, vocab_size=800, dim=24, series_hidden=24, dropout=0.0)
@@ -35,7 +36,14 @@ STAGES = {
     'joint': Contrastive(mlm=0.5, **LOOP),
     'autoencode': Autoencode(**LOOP),
     'supervised, both': Supervised(reads='both', class_weights=True, **LOOP),
+    'supervised, fused': Supervised(reads='both', fusion='lstm', labels=0.5, draw=1, **LOOP),
 }
+
+
+def without_some_documents(data):
+    "The same stays, a third of them without a report."
+    texts = [text if i % 3 else '' for i, text in enumerate(data.cohort.documents)]
+    return replace(data, documents=tokenize(texts, data.tokenizer, ENCODER.max_tokens))
 
 
 def gradients(objective, stage) -> dict:
@@ -54,14 +62,16 @@ def main(cohort: str, out: str):
     torch.set_default_dtype(torch.float64)  # what is compared are formulas, not rounding
     data = learning_data(Cohort.load(cohort), ENCODER)
     data = replace(data, values=data.values.astype(np.float64))
+    sparse = without_some_documents(data)
     towers = lambda: build_towers(ENCODER, data.values.shape[1], 0)
     made = {}
     for micro in (None, 3):
         for name, stage in STAGES.items():
             stage = replace(stage, micro=micro)
-            made[f'{name}, micro {micro}'] = gradients(stage.objective(towers(), data, 0), stage)
-        members = [Supervised(train='projection', lr=lr, micro=micro, **LOOP) for lr in (1e-3, 1e-4)]
-        made[f'bundle, micro {micro}'] = gradients(bundle(members, towers(), data, 0), members[0])
+            made[f'{name}, micro {micro}'] = gradients(stage.objective(towers(), sparse if 'fused' in name else data, 0), stage)
+        for fusion in FUSIONS:
+            members = [Supervised(train='projection', reads='both', fusion=fusion, lr=lr, micro=micro, **LOOP) for lr in (1e-3, 1e-4)]
+            made[f'bundle, {fusion}, micro {micro}'] = gradients(bundle(members, towers(), sparse, 0), members[0])
     if rank() == 0:
         save_file({f'{name}/{key}': t.contiguous() for name, grads in made.items() for key, t in grads.items()}, out)
     torch.set_default_dtype(torch.float32)

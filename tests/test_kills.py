@@ -38,6 +38,8 @@ STAGES = {
     'adapters': Supervised(train='lora', rank=2, reads='both', **LOOP),
     'validate first': Supervised(reads='series', validate_first=True, schedule='plateau', beta2=0.9, **LOOP),
     'bundle': [Supervised(train='projection', epochs=12, patience=3, lr=lr) for lr in (1e-3, 1e-2, 3e-5)],
+    'fused': Supervised(reads='both', fusion='lstm', labels=0.8, draw=1, **LOOP),
+    'fused bundle': [Supervised(train='projection', reads='both', fusion='lstm', epochs=12, patience=3, lr=lr) for lr in (1e-3, 1e-2)],
 }
 
 
