@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['app', 'Folder', 'AsJson', 'Seed', 'LabFolder', 'Model', 'Workers', 'FAULT', 'INTERRUPTED', 'cohorts', 'Cohorts',
-           'Runs', 'Low', 'High', 'Seeds', 'Sampler', 'Storage', 'Joins', 'DryRun', 'Named', 'MLM_STAGE', 'ALIGN',
-           'HEAD', 'DEMO_ARMS', 'HOSPITAL_MLM', 'HOSPITAL_ALIGN', 'PROBE', 'HOSPITAL_ARMS', 'MAPPED', 'PARTS', 'say',
-           'told', 'main', 'hospital', 'hospital_at', 'settings', 'cohort', 'show_cohort', 'show_ledger', 'show_frame',
-           'diff', 'verify', 'describe', 'why', 'switches', 'export', 'run', 'show_run', 'test_scores', 'study_of',
-           'duration', 'carry_out', 'sweep', 'named_arms', 'search_of', 'show_sweep', 'table1', 'cell', 'wide',
-           'show_table1', 'claim', 'seeds_said', 'tree', 'gc', 'machine', 'releases', 'local_models', 'doctor', 'lab',
-           'demo_settings', 'hospital_study', 'demo_cohorts', 'demo_study', 'layered_run', 'curves', 'demo_oracle',
-           'demo_tables', 'demo_verdicts', 'cohort_section', 'against_baselines', 'table_section', 'geometry_section',
-           'theory_section', 'layered_layout', 'map_section', 'demo_report', 'report_key', 'report_is_fresh',
-           'demo_geometry', 'demo_part', 'demo_aftermath', 'demo']
+           'Runs', 'Low', 'High', 'Seeds', 'Sampler', 'Storage', 'Joins', 'DryRun', 'Named', 'Curves', 'Draws',
+           'Preset', 'AllArms', 'Hospital', 'Tables', 'MLM_STAGE', 'ALIGN', 'HEAD', 'DEMO_ARMS', 'HOSPITAL_MLM',
+           'HOSPITAL_ALIGN', 'PROBE', 'HOSPITAL_ARMS', 'PARTS', 'say', 'told', 'main', 'hospital', 'hospital_at',
+           'settings', 'cohort', 'show_cohort', 'show_ledger', 'show_frame', 'diff', 'verify', 'describe', 'why',
+           'switches', 'export', 'run', 'show_run', 'test_scores', 'study_of', 'duration', 'estimated',
+           'show_estimates', 'carry_out', 'sweep', 'named_arms', 'search_of', 'show_sweep', 'arms_named', 'table1',
+           'carry_out_all', 'judged', 'show_judgement', 'show_table1', 'tree', 'gc', 'machine', 'releases',
+           'local_models', 'doctor', 'lab', 'demo_settings', 'hospital_study', 'demo_cohorts', 'demo_study',
+           'demo_oracle', 'demo_tables', 'demo_report', 'report_is_fresh', 'demo_geometry', 'demo_map', 'demo_part',
+           'demo_aftermath', 'demo']
 
 # %% ../nbs/18_cli.ipynb #imports
 import dataclasses
@@ -408,17 +408,30 @@ def duration(seconds: float) -> str:
     return f'{seconds:.0f} s' if seconds < 100 else f'{minutes} min' if minutes < 100 else f'{minutes // 60} h {minutes % 60} min'
 
 
-def carry_out(study, workers: int | None, worker: bool, dry_run: bool, as_json: bool) -> bool:
-    "Run a study, join it as a worker, or only estimate it; True when it was run and its results are to be shown."
+def estimated(study, workers: int | None) -> dict:
+    "What is left of a study."
     from lp_nb.sweeps import estimate
 
+    return estimate(study, workers)
+
+
+def show_estimates(said: list[dict], as_json: bool):
+    "What is left of a study, and of that of its label curves."
+    if as_json:
+        typer.echo(json.dumps(said[0] | dict(label_curves=said[1]) if len(said) > 1 else said[0]))
+        return
+    for what, one in zip(('', 'Label curves: '), said):
+        rests = '; '.join(f'{kind}: {on}' for kind, on in one['basis'].items()) or 'nothing left to do'
+        typer.echo(f"{what}{one['runs']} runs, {one['results']} stage results, {one['finished']} of them finished.\n"
+                   f"About {duration(one['seconds'])} left with {one['workers']} workers ({rests}).")
+
+# %% ../nbs/18_cli.ipynb #carry-out-b
+def carry_out(study, workers: int | None, worker: bool, dry_run: bool, as_json: bool) -> bool:
+    "Run a study, join it as a worker, or only estimate it; True when it was run and its results are to be shown."
     if worker:
         study.join(lambda node: node and say(f'{node.task}, seed {node.unit.seed}: {node.unit.plans[0]}'))
     elif dry_run:
-        said = estimate(study, workers)
-        rests = '; '.join(f'{kind}: {on}' for kind, on in said['basis'].items()) or 'nothing left to do'
-        typer.echo(json.dumps(said) if as_json else f"{said['runs']} runs, {said['results']} stage results, {said['finished']} of them finished.\n"
-                   f"About {duration(said['seconds'])} left with {said['workers']} workers ({rests}).")
+        show_estimates([estimated(study, workers)], as_json)
     else:
         study.run(workers)
     return not (worker or dry_run)
@@ -477,76 +490,91 @@ def show_sweep(study, as_json: bool):
     typer.echo(f'{len(study.results)} runs in {study.folder / "stages"}; again with --json for all of them.')
 
 # %% ../nbs/18_cli.ipynb #table1
+Curves = Annotated[bool, typer.Option(help='Also run every plan with 1, 5, 10 and 50 % of the labels.')]
+Draws = Annotated[int, typer.Option(min=1, help='Draws of the labelled stays for each share.')]
+Preset = Annotated[Optional[str], typer.Option(help="Arms from a preset of the plan notation ('paper', 'paper-code', 'modern'); default: Table 1's.")]
+AllArms = Annotated[bool, typer.Option('--all-arms', help='Also report and series fused (two ways), and the layered encoder held still.')]
+Hospital = Annotated[int, typer.Option(help='Instead of cohorts: make a synthetic hospital of this many patients.')]
+Tables = Annotated[Optional[Path], typer.Option(help='Folder for csv, LaTeX, html and the report; default: table1 beside the lab.')]
+
+
+def arms_named(preset: str | None, all_arms: bool) -> dict:
+    "The arms of these options."
+    from lp_nb.sweeps import ARMS, MORE_ARMS
+    from lp_nb.table1 import arms_of
+
+    core = ARMS if preset is None else {**arms_of(preset), 'series only': ARMS['series only']}
+    return core | (MORE_ARMS if all_arms else {})
+
+# %% ../nbs/18_cli.ipynb #table1-command
 @app.command()
 def table1(
-    cohort: Cohorts = None,
-    lab: LabFolder = Path('runs/lab'),
-    runs: Runs = 10,
-    low: Low = 1e-5, high: High = 1e-3,
-    seeds: Seeds = 1,
-    sampler: Sampler = 'random', storage: Storage = None,
-    workers: Workers = None, worker: Joins = False,
-    study: Named = None,
-    model: Model = 'small',
-    hospital: Annotated[int, typer.Option(help='Instead of cohorts: make a synthetic hospital of this many patients.')] = 0,
+    cohort: Cohorts = None, lab: LabFolder = Path('runs/lab'),
+    runs: Runs = 10, low: Low = 1e-5, high: High = 1e-3, seeds: Seeds = 1,
+    preset: Preset = None, all_arms: AllArms = False, curves: Curves = True, draws: Draws = 3,
+    sampler: Sampler = 'random', storage: Storage = None, workers: Workers = None, worker: Joins = False,
+    study: Named = None, model: Model = 'small', hospital: Hospital = 0, out: Tables = None,
     dry_run: DryRun = False, as_json: AsJson = False,
 ):
-    """Table 1: every arm, searched, selected on validation, tested with intervals.
+    """Table 1: every arm searched, selected on validation, tested beside baselines, compared, with few labels, by subgroup.
 
     Example: lp-nb table1 --cohort data/mortality --cohort data/phenotyping --runs 10 --dry-run
 
-    On a laptop without data, half an hour: lp-nb table1 --hospital 3000 --lab runs/hospital
+    On a laptop without data, under an hour: lp-nb table1 --hospital 3000 --lab runs/hospital
     """
-    from lp_nb.sweeps import tables
+    search, arms = search_of(runs, low, high, sampler, storage), arms_named(preset, all_arms)
+    whole = hospital_study(lab, hospital, search, seeds) if hospital else study_of(lab, cohort, search, seeds, model, arms, study)
+    few = dict(draws=draws) if curves else None
+    if carry_out_all(whole, few, workers, worker, dry_run, as_json):
+        show_judgement(lab, whole, few, out or whole.folder.with_name(f'{whole.folder.name}-table1'), hospital > 0, as_json)
 
-    search = search_of(runs, low, high, sampler, storage)
-    whole = hospital_study(lab, hospital, search, seeds) if hospital else study_of(lab, cohort, search, seeds, model, key=study)
-    if carry_out(whole, workers, worker, dry_run, as_json):
-        ceiling = {task: {'oracle': demo_oracle(lab, task)} for task in whole.labs} if hospital else None
-        show_table1(*tables(whole, ceiling), as_json)
+# %% ../nbs/18_cli.ipynb #table1-parts
+def carry_out_all(study, few: dict | None, workers, worker: bool, dry_run: bool, as_json: bool) -> bool:
+    "Run a study and then that of its label curves; True when there are results to show."
+    from lp_nb.table1 import label_study
+
+    studies = [study] if few is None else [study, label_study(study, **few)]
+    if dry_run:
+        show_estimates([estimated(s, workers) for s in studies], as_json)
+        return False
+    return all([carry_out(s, workers, worker, False, as_json) for s in studies])
+
+
+def judged(study, few: dict | None, home: Path, made_here: bool):
+    "The judgement of a study; the oracle is in it where the hospital was made here."
+    from lp_nb.table1 import judge
+
+    ceiling = {task: {'oracle': demo_oracle(home, task)} for task in study.labs} if made_here else None
+    return judge(study, ceiling, curves=few)
+
+
+def show_judgement(home: Path, study, few: dict | None, out: Path, made_here: bool, as_json: bool):
+    "Table 1 in the terminal, all tables and the report in a folder."
+    from lp_nb.report import study_report
+
+    judgement = judged(study, few, home, made_here)
+    judgement.save(out)
+    page = study_report(out / 'report.html', study, judgement)
+    show_table1(judgement, as_json)
+    if not as_json:
+        typer.echo(f'Tables (csv, LaTeX, html): {out.absolute()}\nThe report: {page.absolute()}')
 
 # %% ../nbs/18_cli.ipynb #show-table1
-def cell(row) -> str:
-    "A value with its interval."
-    return f'{row.value:.3f} ({row.low:.3f}, {row.high:.3f})' if row.low == row.low else f'{row.value:.3f}'
-
-
-def wide(table):
-    "Table 1 with a line per arm and a column per task and metric, as text."
-    shown = table.assign(cell=[cell(r) for r in table.itertuples()], column=table['task'] + ' ' + table['metric'])
-    out = shown.pivot(index='arm', columns='column', values='cell')
-    return out.reindex(index=table['arm'].unique(), columns=shown['column'].unique()).fillna('')
-
-
-def show_table1(table, compared, as_json: bool = False):
+def show_table1(judgement, as_json: bool = False):
     "Table 1 and what may be claimed from it, for a terminal or as JSON."
     from rich.console import Console
     from rich.table import Table
 
     if as_json:
-        typer.echo(json.dumps(dict(table1=json.loads(table.to_json(orient='records')),
-                                   comparisons=json.loads(compared.to_json(orient='records')))))
+        parts = {name: json.loads(getattr(judgement, name).to_json(orient='records')) for name in ('table', 'comparisons', 'baselines', 'labels')}
+        typer.echo(json.dumps(parts | dict(notes=judgement.notes)))
         return
-    pivot = wide(table)
+    pivot = judgement.wide()
     printed = Table('arm', *pivot.columns, title='Table 1: macro over labels, test stays, 95 % patient bootstrap')
     for arm, row in pivot.iterrows():
         printed.add_row(arm, *row)
     Console(width=max(100, shutil.get_terminal_size().columns)).print(printed)
-    for row in compared.itertuples():
-        typer.echo(claim(row))
-
-# %% ../nbs/18_cli.ipynb #claim
-def claim(row) -> str:
-    "What one comparison allows to be said, in words."
-    number = f'{row.difference:+.3f} ({row.low:+.3f}, {row.high:+.3f}), Holm p {row.p_holm:.3f}'
-    if row.p_holm < 0.05:
-        return f'{row.task}: {row.comparison} = {number}: a difference on these patients, for {seeds_said(row.seeds)}.'
-    return f'{row.task}: {row.comparison} = {number}: no claim in either direction.'
-
-
-def seeds_said(n: int) -> str:
-    "How many training seeds stand behind a number."
-    return 'one training seed' if n == 1 else f'the mean of {n} training seeds'
+    typer.echo(judgement.words())
 
 # %% ../nbs/18_cli.ipynb #lab-commands
 @app.command()
@@ -682,6 +710,8 @@ HOSPITAL_ARMS = {
     'contrastive': f'{HOSPITAL_ALIGN} > {PROBE}',
     'MLM + contrastive': f'{HOSPITAL_MLM} > {HOSPITAL_ALIGN} > {PROBE}',
     'series only': 'supervised(reads=series, batch=64, epochs=15, patience=4)',
+    'fused': f'{HOSPITAL_MLM} > {HOSPITAL_ALIGN} > supervised(reads=both, train=projection)',
+    'fused LSTM': f'{HOSPITAL_MLM} > {HOSPITAL_ALIGN} > supervised(reads=both, fusion=lstm, train=projection)',
 }
 
 
@@ -709,29 +739,6 @@ def demo_study(home: Path, cohorts: dict, settings: dict, seeds: int):
     return Study(home / 'lab', cohorts, DEMO_ARMS, settings['search'], range(seeds), settings['encoder'],
                  probe_stays=settings['probe_stays'], points=settings['points'])
 
-# %% ../nbs/18_cli.ipynb #demo-geometry
-def layered_run(study, task: str, seed: int = 0):
-    "The chosen run of the layered arm."
-    from lp_nb.sweeps import LAYERED, chosen_run
-
-    return chosen_run(study, task, LAYERED, seed)
-
-
-def curves(study, task: str):
-    "Geometry along the layered arm's stages for every seed, kept beside the lab."
-    import pandas as pd
-
-    from lp_nb.core import fingerprint, new_file
-    from lp_nb.geometry import trajectory
-
-    runs = [layered_run(study, task, seed) for seed in study.seeds]
-    path = study.folder / 'tables' / f'{fingerprint([r.stages[-1].address for r in runs])}-curves.parquet'
-    if not path.exists():
-        made = pd.concat([trajectory(r).assign(seed=r.seed) for r in runs], ignore_index=True)
-        with new_file(path) as tmp:
-            made.to_parquet(tmp)
-    return pd.read_parquet(path)
-
 # %% ../nbs/18_cli.ipynb #demo-tables
 def demo_oracle(out: Path, task: str):
     "What the hospital's own latents say of every stay, kept beside the cohort."
@@ -750,157 +757,47 @@ def demo_oracle(out: Path, task: str):
 
 
 def demo_tables(out: Path, study):
-    "Table 1 and the comparisons, with the oracle as the ceiling."
-    from lp_nb.sweeps import tables
-
-    return tables(study, {task: {'oracle': demo_oracle(out, task)} for task in study.labs})
-
-# %% ../nbs/18_cli.ipynb #demo-verdicts
-def demo_verdicts(study, task: str):
-    "Theorems 2 and 3 on every seed's stages."
-    import pandas as pd
-
-    from lp_nb.core import fingerprint, new_file
-    from lp_nb.sweeps import LAYERED, chosen_run
-    from lp_nb.theory import measures_of, verdicts
-
-    runs = [chosen_run(study, task, arm, seed) for arm in (LAYERED, 'contrastive') for seed in study.seeds]
-    path = study.folder / 'tables' / f'{fingerprint([r.stages[-1].address for r in runs])}-verdicts.parquet'
-    if not path.exists():
-        made = verdicts(measures_of(runs))
-        with new_file(path) as tmp:
-            made.to_parquet(tmp)
-    return pd.read_parquet(path)
-
-# %% ../nbs/18_cli.ipynb #report-cohort
-def cohort_section(cohorts: dict):
-    "Who is in the cohorts, and why others are not."
-    from lp_nb.figures import Section, cohort_flow
-
-    prose = ('Both cohorts come from the same tables by the rules of the preset `clean`. Every stay that entered is kept or counted '
-             'under one reason; counts under ten are hidden.')
-    return Section('The cohorts', prose, figures=tuple(
-        (cohort_flow(c.ledger, unit='stays'), f'{task.capitalize()}: from all ICU stays to the cohort.') for task, c in cohorts.items()))
-
-# %% ../nbs/18_cli.ipynb #report-baselines
-def against_baselines(table) -> str:
-    "Which arms of the study do not beat the best baseline, task by task."
-    lines = []
-    for task, rows in table[table['metric'] == 'AUROC'].groupby('task', sort=False):
-        baselines = rows[(rows['seeds'] == 0) & (rows['arm'] != 'oracle')]
-        best = baselines.loc[baselines['value'].idxmax()]
-        beaten = rows[(rows['seeds'] > 0) & (rows['value'] <= best['value'])]['arm']
-        said = f'{", ".join(beaten)} do not beat it' if len(beaten) else 'every arm beats it'
-        lines.append(f'- {task}: the best baseline is *{best["arm"]}* ({best["value"]:.3f}); {said}.')
-    return '\n'.join(lines)
-
-# %% ../nbs/18_cli.ipynb #report-table
-def table_section(table, compared):
-    "Table 1 with intervals, and what may be claimed."
-    from lp_nb.figures import Section, forest
-
-    shown = wide(table).reset_index()
-    claims = '\n'.join(f'- {claim(row)}' for row in compared.itertuples())
-    prose = ('Macro AUROC and AUPRC on the test stays. Each arm is the best of its learning rates by validation AUROC; in this demo the '
-             'report encoder is frozen in the last stage, as in the paper\'s released code. Intervals (95 %) come from resampling patients. '
-             f'*Oracle* reads what was emitted as the hospital\'s own model would.\n\nEncoders this small, on a few hundred stays, are not expected to '
-             f'beat a logistic regression, and the table says whether they do:\n\n{against_baselines(table)}\n\n'
-             f'Declared before training, the layered arm is compared with three others:\n\n{claims}')
-    return Section('Table 1', prose, figures=((forest(table), 'Every arm, task and metric; bars are 95 % intervals over patients.'),),
-                   tables=((shown, 'Value and interval of each arm.'),))
-
-# %% ../nbs/18_cli.ipynb #report-geometry
-def geometry_section(study, task: str):
-    "Training and deviation curves of the layered arm."
-    from lp_nb.figures import Section, deviation_curves, training_curves
-
-    measures = ('s_paper', 's_unit', 'ratio', 'anisotropy')
-    prose = ('The same held-out stays are embedded at log-spaced steps of every stage. `s_paper` is the intraclass deviation of '
-             'Definition 2; it grows with the square of the embedding\'s length, so `s_unit` repeats it on the unit sphere. `ratio`, '
-             'within- over between-class scatter, is what separability depends on. `anisotropy` is the mean cosine of two stays.')
-    return Section(f'What the stages do ({task})', prose, figures=(
-        (training_curves(layered_run(study, task).history), 'Loss and validation score of the layered arm.'),
-        (deviation_curves(curves(study, task), measures), 'Geometry from the untrained towers to the fine-tuned ones.')))
-
-
-def theory_section(study, task: str):
-    "The verdicts, with their reasons."
-    from lp_nb.figures import Section
-
-    found = demo_verdicts(study, task)
-    shown = found[['claim', 'statement', 'verdict', 'times', 'agree', 'seeds', 'reason']].rename(
-        columns=dict(times='ratio of arms', agree='seeds that agree'))
-    prose = ('Each form of Theorems 2 and 3 is a check that can fail. Seeds are the unit of evidence: fewer than eight cannot decide six '
-             'claims at once by testing, and the verdict says so. `lp-nb demo --seeds 8` can.')
-    return Section(f'The theorems ({task})', prose, tables=((shown, 'Verdict on each form.'),))
-
-# %% ../nbs/18_cli.ipynb #report-map
-def layered_layout(study, task: str):
-    "The joint map of the layered arm's test stays, kept with the run."
-    from lp_nb.figures import cached_layout
-
-    run = layered_run(study, task)
-    frames = [run.embeddings('test', stage=i) for i in range(len(run.stages))]
-    return cached_layout(run.stages[-1].dir / 'layouts', frames, [s.name for s in run.stages])
-
-
-def map_section(study, task: str):
-    "The test stays after every stage on one map."
-    from lp_nb.figures import Section, honesty, stage_maps
-
-    cohort, layout = study.labs[task].cohort, layered_layout(study, task)
-    label = cohort.stays[cohort.labels].mean().sub(0.3).abs().idxmin()
-    prose = ('One joint UMAP of the test stays after every stage, rotated onto each other in the embedding space first, so that movement '
-             'on the map is movement in the embedding and not a new drawing. The table says what the map is worth.')
-    return Section(f'Maps ({task})', prose, figures=((stage_maps(layout, cohort.stays[label]), f'Coloured by: {label}.'),),
-                   tables=((honesty(layout), 'Trust in the map, and neighbours kept, by stage.'),))
+    "Table 1 and everything about it, with the oracle as the ceiling."
+    return judged(study, None, out, True)
 
 # %% ../nbs/18_cli.ipynb #report
-def demo_report(out: Path, study, table, compared):
+def demo_report(out: Path, study, judgement):
     "Write report.html."
-    import torch
+    from lp_nb.report import report_key, study_report
 
-    from lp_nb.figures import write_report
-
-    cohorts = {task: lab.cohort for task, lab in study.labs.items()}
-    sections = [cohort_section(cohorts), table_section(table, compared)]
-    for task in cohorts:
-        sections += [geometry_section(study, task), theory_section(study, task)]
-    sections.append(map_section(study, MAPPED))
-    provenance = {f'cohort {task}': c.hash for task, c in cohorts.items()} | {
-        'seeds': len(study.seeds), 'runs': len(study.jobs), 'lp_nb': __version__, 'torch': torch.__version__, 'data': 'synthetic hospital'}
     made = demo_settings()['hospital']
     lede = ('Layered pretraining on a synthetic hospital, from raw tables to Table 1. Everything on this page was computed in this run. '
-            f'The reports of this hospital are easier to read than its default (bind {made.bind}, style {made.style}, ward {made.ward}).')
-    write_report(out / 'report.html', 'Layered pretraining: the whole story', sections, lede, provenance)
+            f'The reports of this hospital are easier to read than its default (bind {made.bind}, style {made.style}, ward {made.ward}), and encoders '
+            'this small, on a few hundred stays, are not expected to beat a logistic regression.')
+    study_report(out / 'report.html', study, judgement, 'Layered pretraining: the whole story', lede, geometry=True)
     write_json(out / 'report.json', dict(of=report_key(study)))
 
 # %% ../nbs/18_cli.ipynb #report-fresh
-def report_key(study) -> str:
-    "What the report depends on: the chosen runs and this version of the kit."
-    from lp_nb.core import fingerprint
-    from lp_nb.sweeps import chosen
-
-    return fingerprint([__version__, chosen(study)['address'].tolist()])
-
-
 def report_is_fresh(out: Path, study) -> bool:
     "Whether report.html already tells of these results."
+    from lp_nb.report import report_key
+
     made = out / 'report.json'
     return made.exists() and (out / 'report.html').exists() and read_json(made)['of'] == report_key(study)
 
 # %% ../nbs/18_cli.ipynb #demo-parts
-MAPPED = 'phenotyping'  # the task whose map is shown
-
-
 def demo_geometry(out: Path, study):
     "Curves and verdicts of every task."
+    from lp_nb.report import study_geometry, study_verdicts
+
     for task in study.labs:
-        curves(study, task)
-        demo_verdicts(study, task)
+        study_geometry(study, task)
+        study_verdicts(study, task)
 
 
-PARTS = dict(map=lambda out, study: layered_layout(study, MAPPED), tables=demo_tables, geometry=demo_geometry)
+def demo_map(out: Path, study):
+    "The map of the last task."
+    from lp_nb.report import study_layout
+
+    study_layout(study, list(study.labs)[-1])
+
+
+PARTS = dict(map=demo_map, tables=demo_tables, geometry=demo_geometry)
 
 
 def demo_part(out: Path, seeds: int, part: str):
@@ -947,6 +844,6 @@ def demo(
         say('3/4  Table 1 with baselines and oracle, geometry, map')
         demo_aftermath(out, seeds, workers)
         say('4/4  the report')
-        demo_report(out, study, *demo_tables(out, study))
-    show_table1(*demo_tables(out, study))
+        demo_report(out, study, demo_tables(out, study))
+    show_table1(demo_tables(out, study))
     typer.echo(f'Done in {(time.monotonic() - began) / 60:.1f} min. The report: {(out / "report.html").absolute()}')

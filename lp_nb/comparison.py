@@ -222,10 +222,10 @@ def seeds_said(n: int) -> str:
 
 
 def power_said(compared: pd.DataFrame) -> str:
-    "What the test set could have found, from the rows of `adjusted`."
-    worst = compared['mdd'].max()
-    return (f'Before any claim: with these test stays, a true difference of {worst:.3f} would be found four times in five '
-            f'({len(compared)} comparisons share an error rate of {compared["alpha"].iloc[0]:.0%}); smaller ones may be missed.')
+    "What a test set could have found, from the rows of `adjusted` that rest on it."
+    alpha, least = compared['alpha'].iloc[0], compared['mdd'].max()
+    return (f'before any claim: these test stays would show a true difference of {least:.3f} four times in five, with the family sharing an error '
+            f'rate of {alpha:.0%}; smaller ones may be missed.')
 
 
 def claim(row) -> str:

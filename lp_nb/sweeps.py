@@ -528,14 +528,15 @@ def record(study: 'Study'):
     if not path.exists():
         folders = {task: str(lab.cohort.dir.absolute()) for task, lab in study.labs.items()}
         save_every = next(iter(study.labs.values())).save_every
-        write_json(path, dict(description=description(study), folders=folders, save_every=save_every))
+        write_json(path, dict(description=description(study), folders=folders, save_every=save_every, part_of=study.part_of))
 
 # %% ../nbs/13_sweeps.ipynb #open-study
 def open_study(folder, key: str | None = None) -> 'Study':
-    "A study as its description in the lab says; without a `key` the only one."
+    "A study as its description in the lab says; without a `key` the only one that is no part of another."
     found = recorded(folder)
-    if key is None and len(found) == 1:
-        key = next(iter(found))
+    whole = [k for k, one in found.items() if not one.get('part_of')]
+    if key is None and len(whole) == 1:
+        key = whole[0]
     if key not in found:
         said = f'{key}' if key else f'{len(found)} studies'
         raise UserError(f'one of the studies of {folder} ({", ".join(found) or "none yet"})', said, 'Name one, or give all its settings.')
@@ -603,9 +604,10 @@ class Study:
         seeds=(0,),
         encoder: EncoderConfig = EncoderConfig(),
         settings: dict | None = None,  # by stage, e.g. dict(mlm=dict(epochs=5))
+        part_of: str | None = None,  # key of the study that this one belongs to
         **lab_options,  # probe_stays, points, save_every
     ):
-        self.folder, self.search, self.seeds, self.poll = Path(folder), search, tuple(seeds), 0.5
+        self.folder, self.search, self.seeds, self.part_of, self.poll = Path(folder), search, tuple(seeds), part_of, 0.5
         self.arms = {k: plan(v).using(**(settings or {})) for k, v in (ARMS if arms is None else arms).items()}
         self.labs = {task: Lab(folder, cohort, encoder, **lab_options) for task, cohort in cohorts.items()}
 

@@ -1,0 +1,211 @@
+"Cards and model folders: what they say of other cohorts and plans, what they refuse, and that a folder predicts as the lab did."
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from huggingface_hub import DatasetCard, ModelCard
+from safetensors.torch import load_file
+
+from lp_nb.cards import (NUMBER, calibration_points, data_card, eval_results, load_run, model_card, phrases_of, refuse_patients, results_table,
+                         run_metrics, run_tier, save_run, sharing_tier)
+from lp_nb.cohort import Cohort, build_cohort, example_cohort
+from lp_nb.core import UserError, write_json
+from lp_nb.encoders import EncoderConfig
+from lp_nb.plans import Lab
+
+TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series_hidden=32)
+DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', Path(__file__).parents[2] / 'shared' / 'data' / 'mimic-iv-demo'))
+PLANS = ['supervised(epochs=1)', 'supervised(epochs=1, reads=series)', 'supervised(epochs=1, train=projection)', 'supervised(epochs=1, pool=padded)',
+         'supervised(epochs=1, train=head, reads=both)', 'supervised(epochs=1, reads=both, fusion=lstm, head=linear)',
+         'supervised(epochs=1, train=last, last=1, pool=cls)', 'supervised(epochs=1, standardize=false)']
+
+
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory):
+    return Lab(tmp_path_factory.mktemp('lab'), example_cohort('mortality'), TINY, probe_stays=16, points=1)
+
+
+@pytest.fixture(scope='module')
+def run(lab):
+    return lab.run(PLANS[0])
+
+
+@pytest.fixture(scope='module')
+def metrics(run):
+    return run_metrics(run, n=50)
+
+
+@pytest.fixture
+def real(tmp_path):
+    "The example cohort as if it came from a release."
+    shutil.copytree(example_cohort('mortality').dir, tmp_path / 'cohort')
+    path = tmp_path / 'cohort' / 'manifest.json'
+    write_json(path, json.loads(path.read_text()) | dict(release='v3.1'))
+    return Cohort.load(tmp_path / 'cohort')
+
+
+@pytest.mark.parametrize('text', PLANS)
+def test_a_folder_predicts_as_the_lab_did(lab, text, tmp_path):
+    run = lab.run(text)
+    saved = load_run(save_run(run, tmp_path / 'model', run_metrics(run, n=5)))
+    for split in ('val', 'test'):
+        mine, theirs = run.predictions(split), saved.predict(lab.cohort, split)
+        assert mine.index.equals(theirs.index) and mine.columns.equals(theirs.columns)
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
+def test_adapters_are_merged_before_they_are_saved(lab, tmp_path):
+    pytest.importorskip('peft')
+    run = lab.run('supervised(epochs=1, train=lora, rank=2)')
+    saved = load_run(save_run(run, tmp_path / 'model', run_metrics(run, n=5)))
+    np.testing.assert_allclose(run.predictions('test'), saved.predict(lab.cohort), atol=1e-6)
+
+
+def test_people_may_write_in_the_card_and_in_nothing_else(run, metrics, tmp_path):
+    folder = save_run(run, tmp_path / 'model', metrics)
+    with open(folder / 'README.md', 'a') as f:
+        f.write('Ask us anything.\n')
+    assert load_run(folder).card.text.endswith('anything.\n')
+    with open(folder / 'run.json', 'a') as f:
+        f.write(' ')
+    with pytest.raises(UserError, match='this one was changed'):
+        load_run(folder)
+
+
+def test_another_cohort_is_scaled_as_the_training_stays_were(run, metrics, tmp_path):
+    "With other means in its own manifest, a cohort gets the same predictions."
+    shutil.copytree(run.cohort.dir, tmp_path / 'other')
+    path = tmp_path / 'other' / 'manifest.json'
+    manifest = json.loads(path.read_text())
+    manifest['scale']['mean'] = [m + 1 for m in manifest['scale']['mean']]
+    write_json(path, manifest)
+    saved = load_run(save_run(run, tmp_path / 'model', metrics))
+    np.testing.assert_allclose(saved.predict(Cohort.load(tmp_path / 'other')), run.predictions('test'), atol=1e-6)
+    manifest['features'] = manifest['features'][:-1]
+    write_json(path, manifest)
+    with pytest.raises(UserError, match='32 features'):
+        saved.predict(Cohort.load(tmp_path / 'other'))
+
+
+def test_the_folder_holds_no_stay_and_no_path(run, metrics, tmp_path):
+    folder = save_run(run, tmp_path / 'model', metrics)
+    names = {'README.md', 'config.json', 'data_card.md', 'manifest.json', 'model.safetensors', 'run.json', 'tokenizer.json', 'towers.safetensors'}
+    assert {p.name for p in folder.iterdir()} - {'generation_config.json'} == names
+    ids = {str(i) for c in ('subject_id', 'hadm_id') for i in run.cohort.stays[c]} | {str(i) for i in run.cohort.stays.index}
+    for path in folder.glob('*'):
+        if path.suffix in ('.md', '.json'):
+            text = path.read_text()
+            assert not ids & set(NUMBER.findall(text)), path.name
+            assert str(run.lab.folder) not in text and str(run.cohort.dir) not in text, path.name
+    assert not {k for k in load_file(folder / 'towers.safetensors') if k.startswith('towers.report.lm')}
+
+
+def test_many_labels(tmp_path):
+    "A macro row, no events behind it, and every label's own."
+    cohort = example_cohort('phenotyping')
+    run = Lab(tmp_path / 'lab', cohort, TINY, probe_stays=16, points=1).run('supervised(epochs=1, reads=series)')
+    metrics = run_metrics(run, n=20)
+    table = results_table(metrics)
+    assert table['label'].tolist() == [*cohort.labels, 'macro'] and table['events'].iloc[-1] == ''
+    assert len(calibration_points(run)) == len(cohort.labels) + 1
+    card = model_card(run, metrics)
+    card.save(tmp_path / 'README.md')
+    assert ModelCard.load(tmp_path / 'README.md').data.eval_results == eval_results(run, metrics) != []
+    assert '25 groups of diagnoses' in card.text and 'coded after discharge' in card.text
+    data_card(cohort)
+
+
+def test_a_metric_without_a_value_is_left_out(run, metrics):
+    gone = metrics.assign(value=np.nan, low=np.nan, high=np.nan, reason='no events')
+    assert model_card(run, gone).data.eval_results is None
+    no_interval = metrics.assign(low=np.nan, high=np.nan)
+    assert all(set(e.metric_args) == {'level'} for e in model_card(run, no_interval).data.eval_results)
+
+
+def test_real_tables_are_credentialed_only(real, tmp_path):
+    run = Lab(tmp_path / 'lab', real, TINY, probe_stays=16, points=1).run(PLANS[0])
+    card = model_card(run, run_metrics(run, n=5))
+    assert sharing_tier(real) == card.data.sharing_tier == 'credentialed only' and card.data.tags[0] == 'sharing-credentialed-only'
+    assert 'MIMIC-IV-Note' in card.text and "corpus of the user's own" in card.text and 'only through PhysioNet' in card.text
+    about = data_card(real)
+    about.save(tmp_path / 'data.md')
+    assert DatasetCard.load(tmp_path / 'data.md').data.license == 'other'
+    here = Path(__file__).parent / 'never written'  # a checkout that does not ignore it
+    with pytest.raises(UserError, match='git ignores'):
+        save_run(run, here)
+    assert not here.exists()
+
+
+def test_an_encoder_from_real_notes_stays_so(real, run, metrics, tmp_path):
+    "Through its card; a folder without a card counts as the narrowest; neither path is printed."
+    from_real = Lab(tmp_path / 'lab', real, TINY, probe_stays=16, points=1).run('contrastive(epochs=1)')
+    saved, silent, open_ = save_run(from_real, tmp_path / 'real'), run.save_encoder(tmp_path / 'silent'), save_run(run, tmp_path / 'open', metrics)
+    for folder, tier in ((saved, 'credentialed only'), (silent, 'credentialed only'), (open_, 'open')):
+        config = EncoderConfig(model=str(folder), dim=32, series_hidden=32)
+        after = Lab(tmp_path / f'{folder.name} lab', run.cohort, config, probe_stays=16, points=1).run(PLANS[0])
+        assert run_tier(after) == tier
+        card = model_card(after, run_metrics(after, n=5))
+        assert str(tmp_path) not in str(card) and card.data.base_model is None and 'local folder' in card.text
+    assert (load_run(save_run(after, tmp_path / 'again')).predict(run.cohort) - after.predictions('test')).abs().max().max() < 1e-6
+
+
+@pytest.mark.skipif(not DEMO.exists(), reason=f'no MIMIC-IV demo at {DEMO} (set LPNB_MIMIC_DEMO)')
+def test_the_demo_is_open_with_attribution(tmp_path):
+    cohort = build_cohort(DEMO, task='mortality', preset='medfuse', out=tmp_path / 'cohort')
+    card = data_card(cohort)
+    assert card.data.license == 'odbl' and card.data.sharing_tier == 'open, ODbL' and 'Clinical Database Demo' in card.text
+    assert 'None: the cohort was built without notes.' in card.text
+
+
+@pytest.mark.parametrize('field', ['uses', 'reason', 'license'])
+def test_planted_identifiers_and_words_are_refused(run, metrics, field):
+    cohort = run.cohort
+    text = next(t for t in cohort.reports['text'] if len(t.split()) > 40)
+    words = text.split()
+    plants = [f'{cohort.stays.index[3]}', f'patient {cohort.stays["subject_id"].iloc[3]}.', f'hadm={cohort.stays["hadm_id"].iloc[3]},',
+              'somebody else: ' + str(2 * 10**7 + 1), ' '.join(words[12:24]), '\n'.join(words[20:32]).lower()]
+    for planted in plants:
+        with pytest.raises(UserError, match='a model card without') as e:
+            model_card(run, metrics, **(dict(tier='credentialed only', reason='x') | {field: planted}))
+        assert planted not in str(e.value)
+
+
+def test_every_report_is_recognised(run):
+    "Any stretch of twelve words of any report is refused, however it is set."
+    texts = run.cohort.reports['text'].sample(20, random_state=0)
+    for text in texts:
+        words = text.split()
+        stretch = words[len(words) // 2:][:12] if len(words) > 24 else words
+        if phrases_of(' '.join(stretch)):
+            with pytest.raises(UserError, match='words of a report'):
+                refuse_patients('> ' + ' ** '.join(stretch), run.cohort, 'this')
+
+
+def test_killed_or_refused_leaves_nothing(run, metrics, tmp_path, monkeypatch):
+    monkeypatch.setattr('lp_nb.cards.other_weights', lambda run: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        save_run(run, tmp_path / 'model', metrics)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'thesis.txt').write_text('mine')
+    with pytest.raises(UserError, match='holds something'):
+        save_run(run, tmp_path / 'full', metrics)
+
+
+def test_nothing_asks_the_network(run, metrics, tmp_path, monkeypatch):
+    import socket
+
+    def refused(*args, **more):
+        raise AssertionError('a connection was opened')
+
+    monkeypatch.setattr(socket.socket, 'connect', refused)
+    monkeypatch.setattr(socket, 'getaddrinfo', refused)
+    assert len(load_run(save_run(run, tmp_path / 'model', metrics)).predict(run.cohort)) == len(run.cohort.ids('test'))
+    assert isinstance(load_run(tmp_path / 'model').card, ModelCard) and torch.is_grad_enabled()
+    assert isinstance(metrics, pd.DataFrame)
