@@ -1,6 +1,6 @@
 """Benchmarks of the judgement: speed against a loop over scikit-learn, memory, coverage of the intervals, size of the tests.
 
-    python tests/bench_judgement.py [speed] [memory] [coverage] [size]
+    python tests/bench_judgement.py [speed] [memory] [coverage] [many] [size]
 """
 import argparse
 import time
@@ -68,7 +68,7 @@ def coverage(hospitals=3000, patients=500, repeats=500):
     metrics = ('AUROC', 'AUPRC', 'Brier')
     big = returning(10**6, 300_000)
     truth = np.concatenate([np.append(score(*big[:2], m), macro(score(*big[:2], m))[0]) for m in metrics])
-    ways, held, start = {'percentile': True, 'BCa': True, 'rows': False}, {}, time.perf_counter()
+    ways, held, start = {'bias-corrected': True, 'percentile': True, 'BCa': True, 'rows': False}, {}, time.perf_counter()
     for k in range(hospitals):
         events, risk, who = returning(k, patients)
         for way, clustered in ways.items():
@@ -81,6 +81,30 @@ def coverage(hospitals=3000, patients=500, repeats=500):
           f'({time.perf_counter() - start:.0f} s); columns: three labels, macro, for each of {", ".join(metrics)}')
     for way, rows in held.items():
         print(f'coverage, {way}:', np.mean(rows, 0).round(3).tolist())
+
+
+def many_labels(seed, patients, labels=25):
+    "As `returning`, with 25 labels from common to rare."
+    g = rng(seed, 'many labels')
+    who = np.repeat(np.arange(patients), g.poisson(2, patients) + 1)
+    frail, taste = g.normal(size=(patients, labels))[who], g.normal(size=(patients, labels))[who]
+    events = (frail + 0.5 * g.normal(size=frail.shape) > np.linspace(0.3, 1.7, labels)).astype(int)
+    return events, stats.norm.cdf(0.8 * frail + taste + 0.3 * g.normal(size=frail.shape)), who
+
+
+def many(hospitals=500, repeats=1000):
+    "Coverage of the macro intervals over 25 labels, by the number of patients."
+    metrics, big = ('AUROC', 'AUPRC'), many_labels(10**6, 150_000)
+    truth = np.array([macro(score(*big[:2], m))[0] for m in metrics])
+    for patients in (200, 500):
+        held = {}
+        for k in range(hospitals):
+            events, risk, who = many_labels(k, patients)
+            for method in ('percentile', 'bias-corrected', 'BCa'):
+                rows = evaluate(events, risk, who, metrics=metrics, n=repeats, seed=k, method=method).query("label == 'macro'")
+                held.setdefault(method, []).append((rows['low'].to_numpy() <= truth) & (truth <= rows['high'].to_numpy()))
+        print(f'coverage of the macro over 25 labels, {patients} patients, {hospitals} hospitals, {repeats} resamples (AUROC, AUPRC):',
+              {k: np.mean(v, 0).round(3).tolist() for k, v in held.items()})
 
 
 def equal_arms(seed, patients=300, stays=3, models=1):
@@ -118,7 +142,7 @@ def size(pairs=4000, repeats=1000):
           f'({time.perf_counter() - start:.0f} s)')
 
 
-PARTS = dict(speed=speed, memory=memory, coverage=coverage, size=size)
+PARTS = dict(speed=speed, memory=memory, coverage=coverage, many=many, size=size)
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
