@@ -12,11 +12,10 @@ __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'WIDE'
            'shared_quantiles', 'share_text', 'share_panel', 'in_bounds', 'range_panel', 'plain', 'range_numbers',
            'quality_figure', 'month_table', 'month_panels', 'month_figure', 'draw_months', 'segments', 'curve_axis',
            'stage_spans', 'panel_curves', 'log_axis', 'short_plans', 'measure_panel', 'deviation_curves',
-           'interval_marks', 'forest_panel', 'forest', 'label_heatmap', 'wilson', 'reliability', 'loss_panel',
-           'score_panel', 'training_curves', 'align_stages', 'neighbours', 'turnover', 'Layout', 'movement', 'honesty',
-           'coordinates', 'joint_layout', 'steady', 'trust_of', 'save_layout', 'load_layout', 'cached_layout',
-           'point_colors', 'map_panel', 'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg',
-           'refuse_identifiers', 'write_report']
+           'label_heatmap', 'loss_panel', 'score_panel', 'training_curves', 'align_stages', 'neighbours', 'turnover',
+           'Layout', 'movement', 'honesty', 'coordinates', 'joint_layout', 'steady', 'trust_of', 'save_layout',
+           'load_layout', 'cached_layout', 'point_colors', 'map_panel', 'stage_maps', 'Section', 'cell_text',
+           'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -26,7 +25,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from io import StringIO
-from itertools import product
 from pathlib import Path
 
 import matplotlib.font_manager as font_manager
@@ -471,7 +469,6 @@ def share_text(
     share = n / max(rows, 1)
     return share, '' if not n else '<0.1 %' if share < 0.001 else f'{100 * share:.3g} %'
 
-
 # %% ../nbs/16_figures.ipynb #share-panel
 FATE_TITLES = dict(no_number='no number', out_of_range='out of range', converted='converted')
 
@@ -760,46 +757,6 @@ def deviation_curves(
             axes[0, j].set_title(title, pad=20)
         return keep(fig)
 
-# %% ../nbs/16_figures.ipynb #forest-marks
-def interval_marks(ax, rows: pd.DataFrame, y, color, size=7, **kw):
-    "Points with horizontal intervals (value, low, high) at heights `y`."
-    low, high = rows.value - rows.low, rows.high - rows.value
-    ax.errorbar(rows.value, y, xerr=np.clip([low, high], 0, None), fmt='o', ms=size, color=color, capsize=0, **kw)
-
-
-def forest_panel(ax, theme: Theme, rows: pd.DataFrame, arms: list[str], color, published: pd.DataFrame | None):
-    "One task and metric: an interval per arm, and below it, in grey, the published one."
-    place = pd.Series(range(len(arms)), arms)
-    interval_marks(ax, rows, place[rows.arm], color, lw=2, label='this study')
-    if published is not None:
-        old = published[published.arm.isin(arms)]
-        interval_marks(ax, old, place[old.arm] + 0.22, theme.soft, 4, lw=1.2, label='published')
-    ax.set_yticks(range(len(arms)), arms)
-    ax.tick_params(axis='y', length=0, labelcolor=theme.ink)
-    ax.grid(axis='y', visible=False)
-    ax.spines['left'].set_visible(False)
-
-# %% ../nbs/16_figures.ipynb #forest
-def forest(
-    table: pd.DataFrame,  # task, arm, metric, value, low, high; optionally plan
-    published: pd.DataFrame | None = None,  # the same columns: drawn behind, in grey
-    dark: bool = False,
-):
-    "Table 1 as a forest plot: a panel per task and metric, a line per arm, intervals as given."
-    needed = ('task', 'arm', 'metric', 'value', 'low', 'high')
-    check_columns(table, needed, 'a table of results')
-    arms, tasks, metrics = (list(dict.fromkeys(table[c])) for c in ('arm', 'task', 'metric'))
-    with style(dark) as theme:
-        fig, axes = canvas(3.6 * len(metrics) + 1.6, (0.42 * len(arms) + 0.9) * len(tasks), len(tasks), len(metrics), sharey=True)
-        for ax, (task, metric) in zip(axes.flat, product(tasks, metrics)):
-            forest_panel(ax, theme, table[(table.task == task) & (table.metric == metric)], arms, OKABE_ITO[metrics.index(metric)],
-                         None if published is None else published[(published.task == task) & (published.metric == metric)])
-            ax.set_title(f'{task}, {metric}')
-        axes[0, 0].set_ylim(len(arms) - 0.4, -0.6)
-        if published is not None:
-            fig.legend(*axes[0, 0].get_legend_handles_labels(), loc='outside lower right', ncols=2, fontsize=8)
-        return keep(fig)
-
 # %% ../nbs/16_figures.ipynb #label-heatmap
 def label_heatmap(
     table: pd.DataFrame,  # label, arm, value (one metric)
@@ -818,40 +775,6 @@ def label_heatmap(
             number.set_color('#fefefe' if number.get_color() == 'w' else '#262626')
         ax.set(xlabel='', ylabel='')
         ax.tick_params(length=0, labelcolor=theme.ink)
-        return keep(fig)
-
-# %% ../nbs/16_figures.ipynb #wilson
-def wilson(k, n, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    "Wilson's interval for a rate of `k` out of `n` (arrays), at `z` standard errors."
-    k, n = np.asarray(k, float), np.asarray(n, float)
-    centre = (k + z ** 2 / 2) / (n + z ** 2)
-    half = z * np.sqrt(k * (n - k) / n + z ** 2 / 4) / (n + z ** 2)
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
-
-# %% ../nbs/16_figures.ipynb #reliability
-def reliability(
-    y,  # (n,) 0/1 outcomes
-    p,  # (n,) predicted probabilities
-    bins: int = 10,  # of equally many stays
-    least: int = 10,  # smallest bin that is drawn
-    dark: bool = False,
-):
-    "Observed rate against predicted risk in equal-mass bins, with the distribution of the predictions below."
-    y, p = np.asarray(y, float), np.asarray(p, float)
-    if y.shape != p.shape or p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise UserError('y and p of the same length, p in [0, 1]', f'shapes {y.shape} and {p.shape}, p from {p.min():.3g} to '
-                        f'{p.max():.3g}', 'Give one label at a time, and probabilities, not logits.')
-    groups = [g for g in np.array_split(np.argsort(p, kind='stable'), bins) if len(g) >= least]
-    n, k = np.array([len(g) for g in groups]), np.array([y[g].sum() for g in groups])
-    risk, (low, high) = np.array([p[g].mean() for g in groups]), wilson(k, n)
-    with style(dark) as theme:
-        fig, ((ax,), (below,)) = canvas(4.6, 5, 2, 1, sharex=True, height_ratios=[4, 1])
-        ax.plot([0, 1], [0, 1], color=theme.soft, lw=1, ls=(0, (4, 3)))
-        ax.errorbar(risk, k / n, yerr=[np.maximum(k / n - low, 0), np.maximum(high - k / n, 0)], fmt='o-', color=OKABE_ITO[0], lw=1.2)
-        ax.set(ylabel='observed rate', ylim=(-0.02, min(1.02, high.max() + 0.08)))
-        count, edge = np.histogram(p, bins=30)
-        below.bar(edge[:-1], np.where(count < least, 0, count), np.diff(edge), align='edge', color=OKABE_ITO[0], ec=theme.paper, lw=0.5)
-        below.set(xlabel='predicted risk', ylabel='stays', xlim=(0, min(1.0, p.max() + 0.05)))
         return keep(fig)
 
 # %% ../nbs/16_figures.ipynb #loss-panel
@@ -1265,7 +1188,7 @@ REPORT_PAGE = '''<!doctype html>
 def refuse_identifiers(text: str, where: str):
     "Raise if a visible text holds a number that looks like a MIMIC patient, admission or stay (8 digits from 1, 2 or 3)."
     visible = re.sub(r'<style.*?</style>|<image\b[^>]*>|<[^>]*>', ' ', text, flags=re.S)
-    found = re.search(r'(?<![\w.])[123]\d{7}(?![\w.])', visible)
+    found = re.search(r'(?<![0-9A-Fa-f])(?<!\d\.)[123]\d{7}(?![0-9A-Za-z]|\.\d)', visible)  # also before a full stop or an underscore
     if found:
         raise UserError('a report without identifiers', f'the number {found[0][:2]}...... in {where}',
                         'Leave it out; write large counts with thousands separators.')
