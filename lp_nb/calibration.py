@@ -78,8 +78,8 @@ def one_temperature(
     size = np.sqrt((x**2).mean())
     if not 0 < y.mean() < 1 or size == 0:
         return 1.0
-    slope = newton(x[:, None] / size, y, np.zeros(len(y)), np.ones((len(y), 1)))[0, 0] / size
-    return float(1 / slope) if slope > 0 else 1.0  # nan: none
+    slope = newton(x[:, None] / size, y, np.zeros(len(y)), np.ones((len(y), 1)))[0, 0]  # for logits of unit size
+    return float(size / slope) if slope > 1e-8 else 1.0  # nan: none
 
 
 def temperature(

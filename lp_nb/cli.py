@@ -616,11 +616,14 @@ def show_table1(judgement, as_json: bool = False):
         parts = {name: json.loads(getattr(judgement, name).to_json(orient='records')) for name in ('table', 'comparisons', 'baselines', 'labels')}
         typer.echo(json.dumps(parts | dict(notes=judgement.notes)))
         return
-    pivot = judgement.wide()
-    printed = Table('arm', *pivot.columns, title='Table 1: macro over labels, test stays, 95 % patient bootstrap')
+    pivot, kinds = judgement.wide(), dict(zip(judgement.table['arm'], judgement.table['kind']))
+    printed, before = Table('arm', *pivot.columns, title='Table 1: macro over labels, test stays, 95 % patient bootstrap'), 'arm'
     for arm, row in pivot.iterrows():
+        if (kind := kinds.get(arm, 'published')) != before:
+            printed.add_section()
+        before = kind
         printed.add_row(arm, *row)
-    Console(width=max(100, shutil.get_terminal_size().columns)).print(printed)
+    Console(width=max(132, shutil.get_terminal_size().columns)).print(printed)
     typer.echo(judgement.words())
 
 # %% ../nbs/18_cli.ipynb #lab-commands

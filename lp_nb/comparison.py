@@ -188,7 +188,7 @@ def differences(
     margin: float = 0.01,  # largest difference that does not matter
 ) -> list[dict]:
     "First minus second for every pair of the family whose arms are there, not yet adjusted."
-    return [dict(comparison=f'{a} - {b}', first=a, second=b) | tested(paired(arms[a], arms[b]), margin) for a, b in family if a in arms and b in arms]
+    return [dict(comparison=f'{a} vs {b}', first=a, second=b) | tested(paired(arms[a], arms[b]), margin) for a, b in family if a in arms and b in arms]
 
 
 def adjusted(
@@ -231,12 +231,12 @@ def power_said(compared: pd.DataFrame) -> str:
 def claim(row) -> str:
     "What one row of `adjusted` allows to be said."
     low, high = (row.low, row.high) if row.seeds == 1 else (row.both_low, row.both_high)
-    said = f'{row.comparison} = {row.difference:+.3f} ({low:+.3f}, {high:+.3f}), Holm p {row.p_holm:.3f}, {seeds_said(row.seeds)}'
+    said = f'{row.comparison}: {row.difference:+.3f} ({low:+.3f}, {high:+.3f}), Holm p {row.p_holm:.3f}, {seeds_said(row.seeds)}'
     if row.seeds > 1:
         said += f' (sign-flip p {row.seed_p:.3f}, at least {2 / 2**row.seeds:.3f} possible)'
     small = f', though by less than the margin of {row.margin:g}' if row.equivalent else ''
     return said + {
-        'better': f': better{small}.',
-        'worse': f': worse{small}.',
-        'equivalent': f': equal within the margin of {row.margin:g}.',
-        'no claim': ': no claim, neither of a difference nor of equality.'}[row.verdict] + (f' ({row.reason})' if row.reason else '')
+        'better': f'; better{small}.',
+        'worse': f'; worse{small}.',
+        'equivalent': f'; equal within the margin of {row.margin:g}.',
+        'no claim': '; no claim, neither of a difference nor of equality.'}[row.verdict] + (f' ({row.reason})' if row.reason else '')

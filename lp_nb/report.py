@@ -102,7 +102,8 @@ def calibration_section(judgement: Judgement, task: str) -> Section:
     arms = judgement.reliability.query('task == @task')
     curves = {arm: rows for arm, rows in arms.groupby('arm', sort=False)}
     macro = judgement.calibration.query("task == @task and label == 'macro'")
-    table = macro.pivot(index=['arm', 'when'], columns='metric', values='value').reset_index()
+    order = [(arm, when) for arm in macro['arm'].unique() for when in macro['when'].unique()]
+    table = macro.pivot(index=['arm', 'when'], columns='metric', values='value').reindex(order).reset_index()
     prose = ('Observed rate against predicted risk, all labels pooled, and what acting on the risks would bring (net benefit: true positives for each '
              'stay, false ones charged at the odds of the threshold). The temperature is fitted on validation; it changes no ranking.')
     return Section(f'Calibration ({task})', prose, tables=((table, 'Calibration before and after temperature scaling, mean over labels.'),), figures=(

@@ -11,6 +11,7 @@ __all__ = ['PAPER_TABLE', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'FAMILY', 'MARGIN'
 
 # %% ../nbs/13a_table1.ipynb #imports
 import dataclasses
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import pandas as pd
 from .baselines import baselines
 from .calibration import calibration_report, net_benefit_curve, reliability_table
 from .comparison import adjusted, arm_draws, claim, differences, power_said
-from .core import UserError, fingerprint, mask_count, new_file, new_folder, track
+from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, track
 from .evaluation import auprc, auroc, macro
 from .intervals import nested
 from .plans import PRESETS, Plan, plan
@@ -88,7 +89,11 @@ def kept_baselines(study: Study, task: str, train=None) -> dict[str, pd.DataFram
     cohort = study.labs[task].cohort
     seen = '' if train is None else f'-{fingerprint(np.flatnonzero(train).tolist())}'
     path = study.folder / 'baselines' / f'{cohort.hash}{seen}.parquet'
-    whole = kept_frame(path, lambda: pd.concat(baselines(cohort, ('val', 'test'), train), names=['name']))
+    def make():
+        with no_progress() if seen else nullcontext():  # many small ones have a bar around them
+            return pd.concat(baselines(cohort, ('val', 'test'), train), names=['name'])
+
+    whole = kept_frame(path, make)
     return {name: whole.loc[name] for name in whole.index.get_level_values('name').unique()}
 
 
@@ -314,7 +319,7 @@ def judge(
     references = references or {}
     told = {task: {k: fingerprint(v.to_numpy().round(6).tolist()) for k, v in of.items()} for task, of in references.items()}
     cohorts = {task: lab.cohort.hash for task, lab in study.labs.items()}
-    key = fingerprint(dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=2))
+    key = fingerprint(dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=4))
     made = {}
 
     def all_drawn():
