@@ -1075,7 +1075,7 @@ def stage_maps(
         return keep(fig)
 
 # %% ../nbs/16_figures.ipynb #section
-COUNTS = ('n', 'count', 'rows', 'rows_in', 'events', 'stays', 'patients', 'reports', 'admissions')
+COUNTS = ('n', 'count', 'rows', 'rows_in', 'events', 'labels', 'stays', 'patients', 'reports', 'admissions')
 SECRET = ('subject_id', 'hadm_id', 'stay_id', 'note_id', 'patient', 'text', 'document', 'charttime', 'storetime', 'intime', 'outtime')
 
 

@@ -110,13 +110,16 @@ def calibration_section(judgement: Judgement, task: str) -> Section:
         (reliability_curves(curves), 'Reliability of every arm and the best baseline.'),
         (decision_curves(judgement.benefit.query('task == @task')), 'Net benefit by threshold.')))
 
-
+# %% ../nbs/16b_report.ipynb #subgroup-section
 def subgroup_section(judgement: Judgement, task: str, arm: str) -> Section:
     "One arm by subgroup."
     rows = judgement.subgroups.query('task == @task and arm == @arm')
+    gaps = judgement.gaps.query('task == @task and arm == @arm').drop(columns=['task', 'arm', 'metric'])
     prose = ('Groups under ten stays, or with under ten events or non-events, are not scored. Many groups are looked at here: the lowest of them is low '
-             'partly by chance, and no claim about a group rests on this figure alone.')
-    return Section(f'For whom ({task}, {arm})', prose, figures=((subgroup_forest(rows), 'Macro AUROC by group of test stays.'),))
+             'partly by chance. The table says how large the largest gap of each characteristic is, and how large it gets (95th percentile) when patients '
+             'are dealt to groups at random.')
+    return Section(f'For whom ({task}, {arm})', prose, figures=((subgroup_forest(rows), 'Macro AUROC by group of test stays.'),),
+                   tables=((gaps, 'Largest gap in AUROC by characteristic, and what chance gives.'),))
 
 # %% ../nbs/16b_report.ipynb #geometry
 def geometry_section(study: Study, task: str) -> Section:

@@ -192,7 +192,7 @@ GROUPS = {'sex': 'gender', 'race': 'race_group', 'care unit': 'careunit', 'year 
 
 
 def race_group(race: pd.Series) -> pd.Series:
-    "MIMIC's thirty-odd race texts in six groups."
+    "MIMIC's thirty-odd race texts in five groups."
     text = race.fillna('').str.upper()
     names = {'Asian': 'ASIAN', 'Black': 'BLACK', 'Hispanic or Latino': 'HISPANIC|LATINO|SOUTH AMERICAN', 'White': 'WHITE|PORTUGUESE'}
     out = pd.Series('Other or unknown', race.index)

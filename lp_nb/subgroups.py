@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['AGE_BANDS', 'OF_RISKS', 'age_band', 'characteristics_of', 'scored_labels', 'too_few', 'group_row', 'masked',
-           'characteristic_columns', 'subgroups', 'comparable', 'dealt', 'of_level', 'gaps_drawn', 'gaps_dealt',
-           'gap_row', 'subgroup_gaps']
+           'characteristic_columns', 'subgroups', 'comparable', 'rows_by_patient', 'dealt', 'of_level', 'gaps_drawn',
+           'gaps_dealt', 'gap_row', 'subgroup_gaps']
 
 # %% ../nbs/12e_subgroups.ipynb #imports
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 
 from .comparison import holm
 from .core import UserError, mask_counts, rng, track
-from .evaluation import checked, known
+from .evaluation import RANKED, checked, known
 from .intervals import evaluate, interval, patient_weights, replicates
 from .sharing import race_group
 
@@ -54,9 +54,10 @@ def too_few(y: np.ndarray, codes: np.ndarray, metric: str, least: int) -> str:
     return '' if scored_labels(y, metric, least).any() else f'fewer than {least} events or non-events'
 
 
-def group_row(y, p, codes, metric: str, n: int, seed: int, least: int) -> dict:
-    "Value, interval and reason of one group under one metric."
+def group_row(y, p, codes, metric: str, n: int, seed: int, least: int, hidden: bool = False) -> dict:
+    "Value, interval and reason of one group under one metric; a rate is no secret, so none where counts are hidden."
     why, use = too_few(y, codes, metric, least), scored_labels(y, metric, least)
+    why = why or ('its counts are hidden' if hidden and metric not in (*RANKED, *OF_RISKS) else '')
     if why:
         return dict(value=np.nan, low=np.nan, high=np.nan, reason=why)
     found = evaluate(y[:, use], p[:, use], codes, metrics=metric, n=n, seed=seed).iloc[-1]
@@ -71,10 +72,12 @@ def masked(
 ) -> pd.DataFrame:
     "Stays and events (over all labels) of each level, as text; index: the levels."
     inside = {k: y[(of == k).to_numpy()] for k in sorted(of.unique())}
-    n, events, others = (mask_counts({k: int(count(rows)) for k, rows in inside.items()}, least)
-                         for count in (len, np.sum, lambda rows: (1 - rows).sum()))
-    told = lambda text: text.replace(',', '').isdigit()
-    return pd.DataFrame(dict(n=n, events={k: events[k] if told(n[k]) and told(others[k]) else 'hidden' for k in inside}))
+    n = mask_counts({k: len(rows) for k, rows in inside.items()}, least)
+    cells = {k: (int(rows.sum()), int((1 - rows).sum())) for k, rows in inside.items()}  # events, non-events
+    secret = {k for k, two in cells.items() if not n[k].replace(',', '').isdigit() or any(0 < c < least for c in two)}
+    rest = sorted((min(two) < least, two[0], k) for k, two in cells.items() if k not in secret)
+    secret |= {rest[0][2]} if len(secret) == 1 and rest else set()  # the next smallest with it
+    return pd.DataFrame(dict(n=n, events={k: 'hidden' if k in secret else f'{two[0]:,}' for k, two in cells.items()}))
 
 # %% ../nbs/12e_subgroups.ipynb #subgroups
 def characteristic_columns(by, n: int) -> list[tuple[str, pd.Series]]:
@@ -84,7 +87,7 @@ def characteristic_columns(by, n: int) -> list[tuple[str, pd.Series]]:
         raise UserError(f'{n} rows of characteristics, one per stay', f'{len(by)}', 'Give those of the same stays in the same order.')
     return [(c, by[c].astype(str).reset_index(drop=True)) for c in by]
 
-
+# %% ../nbs/12e_subgroups.ipynb #subgroups-b
 def subgroups(
     y,  # labels 0/1, (n,) or (n, L)
     p,  # probabilities, the shape of y
@@ -100,9 +103,9 @@ def subgroups(
     rows, whole = [], ('all', pd.Series(['all test stays'] * len(y)))
     for name, of in track([whole, *characteristic_columns(by, len(y))], 'subgroups'):
         for level, count in masked(of, y, least).iterrows():
-            i = (of == level).to_numpy()
+            i, hidden = (of == level).to_numpy(), not count['events'].replace(',', '').isdigit()
             rows += [dict(characteristic=name, level=level, metric=m, n=count['n'], events=count['events'],
-                          **group_row(y[i], p[i], codes[i], m, n, seed, least)) for m in known(metrics)]
+                          **group_row(y[i], p[i], codes[i], m, n, seed, least, hidden)) for m in known(metrics)]
     return pd.DataFrame(rows)
 
 # %% ../nbs/12e_subgroups.ipynb #comparable
@@ -114,13 +117,22 @@ def comparable(y, codes, of: np.ndarray, metric: str, least: int) -> tuple[list,
     return list(can), np.all([*can.values()] or [[False] * y.shape[1]], axis=0)
 
 
-def dealt(of: np.ndarray, codes: np.ndarray, g) -> np.ndarray:
-    "The levels of each stay after dealing them anew among patients with as many stays."
-    order, counts, out = np.argsort(codes, kind='stable'), np.bincount(codes), of.copy()
+def rows_by_patient(codes: np.ndarray) -> list[np.ndarray]:
+    "The rows of the patients with one stay, with two, ...: arrays (patients, stays)."
+    order, counts = np.argsort(codes, kind='stable'), np.bincount(codes)
     first = np.cumsum(counts) - counts
-    for size in np.unique(counts):
-        rows = order[first[counts == size][:, None] + np.arange(size)]  # (patients, size)
-        out[rows] = of[g.permutation(rows)]
+    return [order[first[counts == size][:, None] + np.arange(size)] for size in np.unique(counts)]
+
+
+def dealt(
+    of: np.ndarray,  # level of each stay, shape (n,), or membership (n, K)
+    same: list,  # of `rows_by_patient`
+    g,  # random generator
+) -> np.ndarray:
+    "`of` dealt anew among patients with as many stays."
+    out = of.copy()
+    for rows in same:
+        out[rows] = of[rows[g.permutation(len(rows))]]
     return out
 
 # %% ../nbs/12e_subgroups.ipynb #gap
@@ -136,10 +148,10 @@ def gaps_drawn(y, p, codes, both: np.ndarray, metric: str, n: int, seed: int) ->
     return found[:, 0] - found[:, 1]
 
 
-def gaps_dealt(y, p, codes, of: np.ndarray, levels: list, metric: str, n: int, seed: int) -> np.ndarray:
-    "The largest difference between levels, each time they are dealt, shape (n,)."
-    g = rng(seed, 'deals')
-    weights = (of_level(dealt(of, codes, g), levels) for _ in range(n))
+def gaps_dealt(y, p, codes, member: np.ndarray, metric: str, n: int, seed: int) -> np.ndarray:
+    "The largest difference between levels, columns of `member` (m, K), each time they are dealt, shape (n,)."
+    g, same = rng(seed, 'deals'), rows_by_patient(codes)
+    weights = (dealt(member, same, g) for _ in range(n))
     return np.ptp(replicates(y, p, (metric,), weights)[metric].mean(1).reshape(n, -1), axis=1)
 
 # %% ../nbs/12e_subgroups.ipynb #gap-row
@@ -153,7 +165,7 @@ def gap_row(y, p, codes, of: np.ndarray, metric: str, n: int, seed: int, least: 
     y, p, values = y[:, use], p[:, use], values[:, use].mean(1)
     ends, gap = [levels[values.argmax()], levels[values.argmin()]], float(np.ptp(values))
     low, high, _, why = interval(gaps_drawn(y, p, codes, of_level(of, ends), metric, n, seed), value=gap)
-    chance = gaps_dealt(y, p, codes, of, levels, metric, n, seed)
+    chance = gaps_dealt(y, p, codes, of_level(of, levels), metric, n, seed)
     _, usual, lost, lack = interval(chance, level=0.9)  # up to the 95th percentile
     tail = np.nan if lack else (1 + (chance >= gap - 1e-12).sum()) / (1 + n - lost)
     part = '' if use.all() else f'mean over {use.sum()} of {len(use)} labels'

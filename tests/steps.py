@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from lp_nb.autoencoding import Autoencode
+from lp_nb import encoders
 from lp_nb.cohort import Cohort
 from lp_nb.contrastive import Contrastive
 from lp_nb.encoders import EncoderConfig, build_towers
@@ -75,6 +76,7 @@ def main(cohort: str, out: str):
     if rank() == 0:
         save_file({f'{name}/{key}': t.contiguous() for name, grads in made.items() for key, t in grads.items()}, out)
     torch.set_default_dtype(torch.float32)
+    encoders.has_bf16 = lambda kind: False  # the order of a sum must not be seen in three digits
     Lab(out + '.lab', Cohort.load(cohort), ENCODER, probe_stays=16, points=2).run(PLAN)
 
 
