@@ -103,7 +103,7 @@ DIFFERENCES = [  # what; the paper's text; the released code; the switch
     ('second moment of Adam, fine-tuning', "Adam's own, 0.999", '0.9', 'beta2'),
     ('order of an epoch', 'not stated', 'validate, then train: the last epoch is never scored', 'validate_first'),
     ('head', 'not stated', "layer norm and linear ('mlp'), or linear ('dense')", 'head'),
-    ('intervals', '95 % bootstrap', 'of rows, not patients; mean of the per-label bounds', 'lp_nb.evaluation'),
+    ('intervals', '95 % bootstrap', 'of rows, not patients; mean of the per-label bounds', "evaluate(method='published')"),
     ('seeds', 'not stated', '1002 and 379647', 'seed, --seeds'),
 ]
 
@@ -411,7 +411,10 @@ def stage_cost(lab: 'Lab', stage: Stage) -> int:
     epochs = min(stage.epochs, 3 * stage.patience)
     if stage.name == 'mlm':
         return len(lab.data.corpus) * epochs
-    return len(lab.cohort.ids('train')) * (1 if is_frozen(stage) else epochs)
+    stays, labels = len(lab.cohort.ids('train')), getattr(stage, 'labels', None)
+    if is_frozen(stage):
+        return stays  # each is encoded once
+    return max(1, int(min(stays, stays if labels is None else labels if labels >= 1 else labels * stays) * epochs))
 
 # %% ../nbs/11_plans.ipynb #locks
 def take(stack: ExitStack, path: Path, wait: bool) -> bool:
