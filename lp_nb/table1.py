@@ -6,9 +6,9 @@
 __all__ = ['PAPER_TABLE', 'BASELINES', 'JUDGEMENT', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'FAMILY', 'MARGIN', 'SHARES', 'PARTS',
            'published', 'differs', 'arms_of', 'kept_frame', 'kept_baselines', 'best_baseline', 'Predictor',
            'predictors', 'truth', 'drawn', 'table_rows', 'compared', 'against_baselines', 'label_points', 'label_study',
-           'label_rows', 'label_efficiency', 'looked_into', 'calibration_rows', 'reliability_rows', 'benefit_rows',
-           'subgroup_rows', 'gap_rows', 'Judgement', 'parts_of', 'judge', 'kept_curves', 'cell', 'wide', 'beaten',
-           'powers', 'words', 'save_judgement']
+           'label_rows', 'label_efficiency', 'looked_into', 'of_each', 'calibration_of', 'reliability_of', 'grouped',
+           'benefit_rows', 'Judgement', 'parts_of', 'judge', 'kept_curves', 'cell', 'wide', 'beaten', 'powers', 'words',
+           'save_judgement']
 
 # %% ../nbs/13a_table1.ipynb #imports
 import dataclasses
@@ -233,8 +233,7 @@ def label_rows(study: Study, points: dict, task: str) -> list[dict]:
 def label_efficiency(study: Study, shares=SHARES, draws: int = 3, runs: int = 3) -> pd.DataFrame:
     "Mean, smallest and largest test value over draws for each task, arm and share of labels; the label study must have been run."
     of = label_study(study, shares, draws, runs)
-    points = {k: v for k, v in label_points(study, shares, draws).items()}
-    rows = []
+    points, rows = label_points(study, shares, draws), []
     for task in of.labs:
         there = {row[1] for row in of.rows if row[0] == task}
         rows += label_rows(of, {k: v for k, v in points.items() if k in there}, task)
@@ -249,53 +248,33 @@ def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
     return [p for name, (p, _) in all_drawn[task].items() if p.kind == 'arm' or name == best]
 
 
-def calibration_rows(study: Study, all_drawn: dict, n: int) -> pd.DataFrame:
-    "Calibration of each arm and label before and after temperature scaling."
-    frames = []
-    for task in all_drawn:
-        (y, patients), (y_val, _) = truth(study, task), truth(study, task, 'val')
-        for p in looked_into(study, all_drawn, task):
-            found = calibration_report(y_val, p.val, y, p.test[0], patients, study.labs[task].cohort.labels, n)
-            frames.append(found.assign(task=task, arm=p.name))
-    return pd.concat(frames, ignore_index=True)
+def of_each(study: Study, all_drawn: dict, make) -> pd.DataFrame:
+    "A table about every arm and the best baseline of each task, from `make(task, predictor)`."
+    return pd.concat([make(task, p).assign(task=task, arm=p.name) for task in all_drawn for p in looked_into(study, all_drawn, task)], ignore_index=True)
 
 
-def reliability_rows(study: Study, all_drawn: dict) -> pd.DataFrame:
-    "Reliability of each arm, all labels pooled."
-    frames = []
-    for task in all_drawn:
-        y, patients = truth(study, task)
-        frames += [reliability_table(y, p.test[0], patients).assign(task=task, arm=p.name) for p in looked_into(study, all_drawn, task)]
-    return pd.concat(frames, ignore_index=True)
+def calibration_of(study: Study, task: str, p: Predictor, n: int) -> pd.DataFrame:
+    "Calibration by label before and after temperature scaling."
+    (y, patients), (y_val, _) = truth(study, task), truth(study, task, 'val')
+    return calibration_report(y_val, p.val, y, p.test[0], patients, study.labs[task].cohort.labels, n)
 
-# %% ../nbs/13a_table1.ipynb #benefit-rows
+
+def reliability_of(study: Study, task: str, p: Predictor) -> pd.DataFrame:
+    "Event rate by risk, all labels pooled."
+    y, patients = truth(study, task)
+    return reliability_table(y, p.test[0], patients)
+
+
+def grouped(study: Study, task: str, p: Predictor, ask, **options) -> pd.DataFrame:
+    "`subgroups` or `subgroup_gaps` by the characteristics of the test stays."
+    (y, patients), cohort = truth(study, task), study.labs[task].cohort
+    return ask(y, p.test[0], characteristics_of(cohort).loc[cohort.ids('test')], patients, **options)
+
+
 def benefit_rows(study: Study, all_drawn: dict) -> pd.DataFrame:
     "Net benefit of each arm by threshold, mean over labels."
-    frames = [net_benefit_curve(truth(study, task)[0], {p.name: p.test[0] for p in looked_into(study, all_drawn, task)}).assign(task=task)
-              for task in all_drawn]
-    return pd.concat(frames, ignore_index=True)
-
-
-def subgroup_rows(study: Study, all_drawn: dict, n: int) -> pd.DataFrame:
-    "Each arm by subgroup of the test stays."
-    frames = []
-    for task in all_drawn:
-        (y, patients), cohort = truth(study, task), study.labs[task].cohort
-        by = characteristics_of(cohort).loc[cohort.ids('test')]
-        for p in looked_into(study, all_drawn, task):
-            frames.append(subgroups(y, p.test[0], by, patients, metrics=('AUROC', 'calibration in the large'), n=n).assign(task=task, arm=p.name))
-    return pd.concat(frames, ignore_index=True)
-
-# %% ../nbs/13a_table1.ipynb #gap-rows
-def gap_rows(study: Study, all_drawn: dict, n: int) -> pd.DataFrame:
-    "The largest gap between subgroups of each arm, beside what patients dealt at random give."
-    frames = []
-    for task in all_drawn:
-        (y, patients), cohort = truth(study, task), study.labs[task].cohort
-        by = characteristics_of(cohort).loc[cohort.ids('test')]
-        for p in looked_into(study, all_drawn, task):
-            frames.append(subgroup_gaps(y, p.test[0], by, patients, n=n).assign(task=task, arm=p.name))
-    return pd.concat(frames, ignore_index=True)
+    curves = {task: {p.name: p.test[0] for p in looked_into(study, all_drawn, task)} for task in all_drawn}
+    return pd.concat([net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()], ignore_index=True)
 
 # %% ../nbs/13a_table1.ipynb #judgement
 @dataclass(frozen=True)
@@ -328,15 +307,19 @@ class Judgement:
 # %% ../nbs/13a_table1.ipynb #judge
 def parts_of(study: Study, all_drawn, n: int) -> dict:
     "Name -> a function that makes a part of the judgement; `all_drawn` gives the resamples, made once."
+    each = lambda make: of_each(study, all_drawn(), make)
+    asked = dict(metrics=('AUROC', 'calibration in the large'), n=n // 2)
     return dict(
         table=lambda: pd.DataFrame([r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]),
         comparisons=lambda: compared(study, all_drawn(), lambda task: FAMILY),
         baselines=lambda: against_baselines(study, all_drawn()),
-        calibration=lambda: calibration_rows(study, all_drawn(), n // 5), reliability=lambda: reliability_rows(study, all_drawn()),
-        benefit=lambda: benefit_rows(study, all_drawn()), subgroups=lambda: subgroup_rows(study, all_drawn(), n // 2),
-        gaps=lambda: gap_rows(study, all_drawn(), n // 5))
+        calibration=lambda: each(lambda task, p: calibration_of(study, task, p, n // 5)),
+        reliability=lambda: each(lambda task, p: reliability_of(study, task, p)),
+        benefit=lambda: benefit_rows(study, all_drawn()),
+        subgroups=lambda: each(lambda task, p: grouped(study, task, p, subgroups, **asked)),
+        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5)))
 
-
+# %% ../nbs/13a_table1.ipynb #judge-b
 def judge(
     study: Study,  # finished
     references: dict | None = None,  # task -> {name: test probabilities}, e.g. the oracle's
@@ -408,7 +391,10 @@ PARTS = ('table', 'comparisons', 'baselines', 'calibration', 'reliability', 'ben
 
 def save_judgement(judgement: Judgement, folder: Path) -> Path:
     "Write the tables of a judgement into a new folder."
-    masked = lambda frame: frame.assign(**{c: [mask_count(int(v)) for v in frame[c]] for c in ('n', 'events') if pd.api.types.is_numeric_dtype(frame.get(c))})
+    def masked(frame):
+        counts = [c for c in ('n', 'events', 'labels') if c in frame and pd.api.types.is_numeric_dtype(frame[c])]
+        return frame.assign(**{c: [mask_count(int(v)) for v in frame[c]] for c in counts})
+
     with new_folder(folder) as d:
         for name in PARTS:
             save_table(masked(getattr(judgement, name)), d / f'{name}.csv')

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lp_nb.cohort import Cohort
+from lp_nb.encoders import EncoderConfig
+from lp_nb.sweeps import Search, Study
+
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / 'data' / 'sample'
 DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', ROOT.parent / 'shared' / 'data' / 'mimic-iv-demo'))
@@ -104,6 +108,31 @@ def test_run_prints_where_results_lie(cohort, tmp_path):
     said = json.loads(done.stdout)
     assert Path(said['stages'][0], 'result.json').exists()
     assert 'test AUROC' in said
+
+
+def test_a_run_is_saved_with_its_cards(cohort, tmp_path):
+    plan, lab = 'supervised(reads=series, epochs=1)', tmp_path / 'lab'
+    wrong(lp_nb('save', plan, tmp_path / 'model', '--cohort', cohort, '--lab', lab), 'finished')
+    assert lp_nb('run', plan, '--cohort', cohort, '--lab', lab).returncode == 0
+    done = lp_nb('save', plan, tmp_path / 'model', '--cohort', cohort, '--lab', lab)
+    assert done.returncode == 0, done.stderr
+    assert 'Sharing: open' in (tmp_path / 'model' / 'README.md').read_text()
+    wrong(lp_nb('save', plan, tmp_path / 'model', '--cohort', cohort, '--lab', lab), 'new or empty folder')
+    shown = lp_nb('card', cohort)
+    assert shown.returncode == 0 and 'in-hospital' in shown.stdout.lower() or 'mortality' in shown.stdout
+
+
+def test_table1_of_a_finished_study(cohort, tmp_path):
+    "From a lab's study: table, claims and report from one command, and a dry run that knows what is there."
+    arms = {'contrastive': 'contrastive(epochs=1) > supervised(train=projection, epochs=2)', 'series only': 'supervised(reads=series, epochs=2)'}
+    tiny = EncoderConfig(width=32, layers=1, heads=2, vocab_size=500, dim=32, series_hidden=16)
+    Study(tmp_path / 'lab', dict(mortality=Cohort.load(cohort)), arms, Search(1, 1e-3, 1e-3), encoder=tiny, probe_stays=16, points=2).run(workers=1)
+    said = json.loads(lp_nb('table1', '--lab', tmp_path / 'lab', '--dry-run', '--draws', 1, '--json').stdout)
+    assert said['finished'] == said['results'] == 3 and said['label_curves']['finished'] == 3 < said['label_curves']['results']
+    done = lp_nb('table1', '--lab', tmp_path / 'lab', '--no-curves', '--out', tmp_path / 'out')
+    assert done.returncode == 0, done.stderr
+    assert 'series trees' in done.stdout and 'against the best baseline' in done.stdout
+    assert {'table1.csv', 'table1.tex', 'table1.html', 'report.html'} <= {p.name for p in (tmp_path / 'out').iterdir()}
 
 
 def test_doctor_knows_this_machine():
