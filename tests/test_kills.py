@@ -81,17 +81,28 @@ def attempt(data, stage, folder: Path, seconds: float | None) -> bool:
     return killed
 
 
+def killed_until_done(data, stage, folder: Path, length: float, draw: random.Random) -> int:
+    "Train with kills on the way; how many there were before it came to its end."
+    folder.mkdir()
+    kills = 0
+    while not (folder / 'done').exists():
+        kills += attempt(data, stage, folder, draw.uniform(0.2, 0.45) * length if kills < KILLS else None)
+    return kills
+
+
 @pytest.mark.parametrize('name', STAGES)
 def test_a_killed_stage_ends_as_if_nothing_had_happened(name, data, tmp_path):
-    whole, hurt = tmp_path / 'whole', tmp_path / 'hurt'
+    whole = tmp_path / 'whole'
     whole.mkdir()
-    hurt.mkdir()
     start = time.monotonic()
     assert not attempt(data, STAGES[name], whole, None)
-    length, draw, kills = time.monotonic() - start, random.Random(name), 0
-    while not (hurt / 'done').exists():
-        kills += attempt(data, STAGES[name], hurt, draw.uniform(0.2, 0.45) * length if kills < KILLS else None)
-    assert kills >= KILLS
+    length, draw = time.monotonic() - start, random.Random(name)
+    for halves in range(5):  # a machine that has become faster ends before it is killed: try again, earlier
+        hurt = tmp_path / f'hurt{halves}'
+        if killed_until_done(data, STAGES[name], hurt, length / 2**halves, draw) >= KILLS:
+            break
+    else:
+        pytest.fail(f'over before {KILLS} kills, five times')
     for path in sorted(whole.glob('*.safetensors')):
         assert path.read_bytes() == (hurt / path.name).read_bytes(), path.name
     for path in whole.glob('*.parquet'):
