@@ -594,17 +594,21 @@ def judged(study, few: dict | None, home: Path, made_here: bool):
     ceiling = {task: {'oracle': demo_oracle(home, task)} for task in study.labs} if made_here else None
     return judge(study, ceiling, curves=few)
 
-
+# %% ../nbs/18_cli.ipynb #show-judgement
 def show_judgement(home: Path, study, few: dict | None, out: Path, made_here: bool, as_json: bool):
     "Table 1 in the terminal, all tables and the report in a folder."
     from lp_nb.report import study_report
+    from lp_nb.results import forest
+    from lp_nb.table1 import PAPER_TABLE, SHOWN
 
     judgement = judged(study, few, home, made_here)
     judgement.save(out)
     page = study_report(out / 'report.html', study, judgement)
+    for end in ('svg', 'pdf'):
+        forest(judgement.table[judgement.table['metric'].isin(SHOWN)], PAPER_TABLE).savefig(out / f'forest.{end}')
     show_table1(judgement, as_json)
     if not as_json:
-        typer.echo(f'Tables (csv, LaTeX, html): {out.absolute()}\nThe report: {page.absolute()}')
+        typer.echo(f'Tables (csv, LaTeX, html) and the forest plot (svg, pdf): {out.absolute()}\nThe report: {page.absolute()}')
 
 # %% ../nbs/18_cli.ipynb #show-table1
 def show_table1(judgement, as_json: bool = False):

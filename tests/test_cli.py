@@ -132,7 +132,7 @@ def test_table1_of_a_finished_study(cohort, tmp_path):
     done = lp_nb('table1', '--lab', tmp_path / 'lab', '--no-curves', '--out', tmp_path / 'out')
     assert done.returncode == 0, done.stderr
     assert 'series trees' in done.stdout and 'against the best baseline' in done.stdout
-    assert {'table1.csv', 'table1.tex', 'table1.html', 'report.html'} <= {p.name for p in (tmp_path / 'out').iterdir()}
+    assert {'table1.csv', 'table1.tex', 'table1.html', 'report.html', 'forest.svg', 'forest.pdf'} <= {p.name for p in (tmp_path / 'out').iterdir()}
 
 
 def test_doctor_knows_this_machine():
