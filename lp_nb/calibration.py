@@ -96,7 +96,9 @@ def rescale(
     t,  # temperatures, (L,) or one number
 ) -> np.ndarray:
     "Probabilities with every logit divided by its temperature; the order of the stays stays."
-    t = np.asarray(t, float)
+    t, p = np.asarray(t, float), np.asarray(p, float)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise UserError('probabilities in [0, 1]', f'{p[~((p >= 0) & (p <= 1))].flat[0]}', 'Apply the sigmoid to logits.')
     if not (t > 0).all():
         raise UserError('temperatures above 0', f'{t.min():g}', 'Fit them with `temperature` on validation stays.')
     return special.expit(special.logit(np.asarray(p, float)) / t)  # 0 stays 0, and 1 stays 1
@@ -114,6 +116,8 @@ def calibration_report(
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:
     "`evaluate` of the calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label 'macro'."
+    if hasattr(y, 'columns') and hasattr(y_val, 'columns') and list(y.columns) != list(y_val.columns):
+        raise UserError(f'validation labels in the order of the test labels: {list(y.columns)}', f'{list(y_val.columns)}', 'Reorder: y_val[y.columns], p_val[y.columns].')
     labels, t = label_names(y, labels), temperature(y_val, p_val)
     shape = checked(y, p)[1].shape
     both = {'as trained': np.reshape(p, shape), 'temperature': rescale(np.reshape(p, shape), t)}

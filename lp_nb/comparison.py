@@ -13,22 +13,30 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.optimize import brentq
 
-from .core import UserError, rng
-from .evaluation import auroc, checked, known, label_names, macro, score, why_undefined
-from .intervals import bootstrap, interval, nested, over_seeds, placements
+from .core import UserError, fingerprint, rng
+from .evaluation import HIGHER, LOWER, auroc, checked, known, label_names, macro, one_label, same_stays, score, why_undefined
+from .intervals import bootstrap, degrees, interval, nested, over_seeds, placements
 
 # %% ../nbs/12b_comparison.ipynb #difference
-def tail_p(draws: np.ndarray) -> float:
-    "Two-sided bootstrap p of a difference, from its draws (R,); nan for none."
+def tail_p(
+    draws: np.ndarray,  # of the difference, shape (R,)
+    value: float,  # on the sample itself
+) -> float:
+    "Two-sided p of a difference: the level at which its bias-corrected interval touches zero; nan for no draws."
     ok = draws[np.isfinite(draws)]
-    return min(1.0, 2 * (1 + min((ok <= 0).sum(), (ok >= 0).sum())) / (1 + len(ok))) if len(ok) else np.nan
+    if not len(ok):
+        return np.nan
+    share = lambda x: np.clip(np.mean(ok < x) + np.mean(ok == x) / 2, 1 / (len(ok) + 1), len(ok) / (len(ok) + 1))
+    z = stats.norm.ppf(share(0)) - 2 * stats.norm.ppf(share(value))
+    return float(np.clip(2 * stats.norm.sf(abs(z)), 2 / (len(ok) + 1), 1))
 
 
 def difference(label, metric, a, b, draws, level) -> dict:
     "One row of `paired_difference`."
-    low, high, lost, why = interval(draws, level)
-    return dict(label=label, metric=metric, a=a, b=b, difference=a - b, low=low, high=high, p=np.nan if why else tail_p(draws), lost=lost,
+    low, high, lost, why = interval(draws, level, value=a - b)
+    return dict(label=label, metric=metric, a=a, b=b, difference=a - b, low=low, high=high, p=np.nan if why else tail_p(draws, a - b), lost=lost,
                 reason=why)
 
 # %% ../nbs/12b_comparison.ipynb #paired
@@ -60,13 +68,13 @@ def paired_difference(
 # %% ../nbs/12b_comparison.ipynb #delong
 def delong_difference(y, pa, pb, patients=None) -> dict:
     "Difference of two AUROCs on the same stays, its standard error (summed within patients) and two-sided p."
-    y, pa, codes = checked(y, pa, patients)
-    y, pa, pb = y[:, 0], pa[:, 0], np.asarray(pb, float).ravel()
+    pb = one_label(y, pb)[1]
+    y, pa, codes = one_label(y, pa, patients)
     if why_undefined(y)[0]:
         return dict(difference=np.nan, se=np.nan, p=np.nan)
     se = float(np.sqrt((np.bincount(codes, placements(y, pa) - placements(y, pb)) ** 2).sum()))
     d = float(auroc(y, pa)[0] - auroc(y, pb)[0])
-    p = 1.0 if d == 0 else float(2 * stats.norm.sf(abs(d) / se)) if se > 0 else 0.0
+    p = 1.0 if d == 0 else float(2 * stats.norm.sf(abs(d) / se)) if se > 0 else np.nan
     return dict(difference=d, se=se, p=p)
 
 # %% ../nbs/12b_comparison.ipynb #sign-flip
@@ -115,7 +123,7 @@ def equivalence_p(
 ) -> float:
     "The larger p of the two one-sided tests that the difference lies outside plus or minus `margin`."
     if not se > 0:
-        return float(abs(difference) >= margin) if difference == difference else np.nan
+        return np.nan  # without spread nothing is known of it
     return float(max(stats.t.sf((margin - difference) / se, freedom), stats.t.sf((margin + difference) / se, freedom)))
 
 # %% ../nbs/12b_comparison.ipynb #detectable
@@ -126,8 +134,13 @@ def detectable(
     power: float = 0.8,
     freedom: float = np.inf,
 ) -> float:
-    "The smallest true difference that this test set would show with `power`, at the strictest level of Holm's family."
-    return float((stats.t.ppf(1 - alpha / (2 * family), freedom) + stats.t.ppf(power, freedom)) * se)
+    "The smallest true difference that would be found with `power`, at the strictest level of Holm's family; nan without spread."
+    if not se > 0:
+        return np.nan
+    bound = stats.t.ppf(1 - alpha / (2 * family), freedom)
+    if np.isinf(freedom):
+        return float((bound + stats.norm.ppf(power)) * se)
+    return float(brentq(lambda d: stats.nct.sf(bound, freedom, d) - power, 0, 4 * bound + 10) * se)
 
 # %% ../nbs/12b_comparison.ipynb #arm
 @dataclass(frozen=True)
@@ -136,8 +149,10 @@ class ArmDraws:
 
     values: np.ndarray
     draws: np.ndarray
+    metric: str = 'AUROC'
+    stays: str = ''  # fingerprint of labels, patients and resamples: what is compared must share it
 
-
+# %% ../nbs/12b_comparison.ipynb #arm-draws
 def arm_draws(
     y,  # labels 0/1, (n, L)
     predictions: list,  # probabilities (n, L), one array per seed
@@ -147,7 +162,7 @@ def arm_draws(
     seed: int = 0,
 ) -> dict[str, ArmDraws]:
     "Metric -> `ArmDraws` of an arm."
-    out = {m: ([], []) for m in known(metrics)}
+    out, stays = {m: ([], []) for m in known(metrics)}, fingerprint([np.asarray(y).tolist(), np.asarray(patients).astype(str).tolist(), n, seed])
     for p in predictions:
         drawn = bootstrap(y, p, patients, metrics, n, seed)
         for m, (values, draws) in out.items():
@@ -155,7 +170,7 @@ def arm_draws(
             used = np.isfinite(whole)
             values.append(macro(whole)[0])
             draws.append(drawn[m][:, used].mean(1) if used.any() else np.full(n, np.nan))
-    return {m: ArmDraws(np.array(values), np.array(draws)) for m, (values, draws) in out.items()}
+    return {m: ArmDraws(np.array(values), np.array(draws), m, stays) for m, (values, draws) in out.items()}
 
 # %% ../nbs/12b_comparison.ipynb #paired-seeds
 def paired(first: ArmDraws, second: ArmDraws) -> ArmDraws:
@@ -163,22 +178,27 @@ def paired(first: ArmDraws, second: ArmDraws) -> ArmDraws:
     s = (len(first.values), len(second.values))
     if s[0] != s[1] and 1 not in s:
         raise UserError('the same seeds for both arms', f'{s[0]} and {s[1]} seeds', 'Run the missing seeds.')
-    return ArmDraws(first.values - second.values, first.draws - second.draws)
+    if (first.metric, first.stays) != (second.metric, second.stays):
+        raise UserError('two arms under one metric, on the same stays in the same resamples', f'{first.metric} and {second.metric}, or other stays or draws',
+                        'Make both with `arm_draws` from the same labels, patients, n and seed.')
+    if first.metric not in HIGHER + LOWER:
+        raise UserError('a metric of which more, or less, is better: ' + ', '.join(HIGHER + LOWER), first.metric, 'Calibration is looked at, not ranked.')
+    return ArmDraws(first.values - second.values, first.draws - second.draws, first.metric, first.stays)
 
 
 def tested(gap: ArmDraws, margin: float) -> dict:
     "Intervals and p-values of a difference, with its standard error and degrees of freedom."
     found, s = nested(gap.values, gap.draws), len(gap.values)
     patient, seed = np.nanvar(gap.draws.mean(0)), gap.values.var(ddof=1) / s if s > 1 else 0.0
-    se, freedom = np.sqrt(patient + seed), (s - 1) * ((patient + seed) / seed) ** 2 if seed > 0 else np.inf
+    se, freedom = np.sqrt(patient + seed) if not found['reason'] else np.nan, degrees(patient, seed, s) if s > 1 else np.inf
     several = float(2 * stats.t.sf(abs(found['value']) / se, freedom)) if se > 0 else float(found['value'] == 0)
-    p = np.nan if found['reason'] else tail_p(gap.draws[0]) if s == 1 else several
+    p = np.nan if found['reason'] else tail_p(gap.draws[0], found['value']) if s == 1 else several
     bounds = {k: found[k] for k in ('low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high')}
-    return dict(difference=found['value'], **bounds, p=p, seed_p=sign_flip(gap.values) if s > 1 else np.nan, seeds=s, se=se, freedom=freedom,
+    return dict(metric=gap.metric, difference=found['value'], **bounds, p=p, seed_p=sign_flip(gap.values) if s > 1 else np.nan, seeds=s, se=se, freedom=freedom,
                 margin=margin, p_margin=equivalence_p(found['value'], se, margin, freedom), reason=found['reason'])
 
 # %% ../nbs/12b_comparison.ipynb #compare
-FIELDS = ('comparison', 'first', 'second', 'difference', 'low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high', 'p', 'seed_p', 'seeds',
+FIELDS = ('comparison', 'first', 'second', 'metric', 'difference', 'low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high', 'p', 'seed_p', 'seeds',
           'se', 'freedom', 'margin', 'p_margin', 'reason')
 
 
@@ -187,8 +207,10 @@ def differences(
     family,  # pairs of names (first, second), declared before any result
     margin: float = 0.01,  # largest difference that does not matter
 ) -> list[dict]:
-    "First minus second for every pair of the family whose arms are there, not yet adjusted."
-    return [dict(comparison=f'{a} vs {b}', first=a, second=b) | tested(paired(arms[a], arms[b]), margin) for a, b in family if a in arms and b in arms]
+    "First minus second for every pair of the family, not yet adjusted."
+    for name in {name for pair in family for name in pair} - arms.keys():
+        raise UserError('a family of the arms ' + ', '.join(map(str, arms)), repr(name), 'Correct the name: a comparison that is dropped would make the rest look better.')
+    return [dict(comparison=f'{a} vs {b}', first=a, second=b) | tested(paired(arms[a], arms[b]), margin) for a, b in family]
 
 
 def adjusted(
@@ -203,7 +225,7 @@ def adjusted(
     out['verdict'] = [verdict(r) for r in out.itertuples()]
     return out
 
-
+# %% ../nbs/12b_comparison.ipynb #compare-b
 def compare(arms: dict, family, margin: float = 0.01, alpha: float = 0.05) -> pd.DataFrame:
     "`differences` of one family, `adjusted` together."
     return adjusted(differences(arms, family, margin), alpha)
@@ -212,7 +234,7 @@ def compare(arms: dict, family, margin: float = 0.01, alpha: float = 0.05) -> pd
 def verdict(row) -> str:
     "What a row of `adjusted` shows: 'better', 'worse', 'equivalent' or 'no claim'."
     if row.p_holm < row.alpha:
-        return 'better' if row.difference > 0 else 'worse'
+        return 'better' if (row.difference > 0) == (row.metric not in LOWER) else 'worse'
     return 'equivalent' if row.equivalent else 'no claim'
 
 # %% ../nbs/12b_comparison.ipynb #words

@@ -25,7 +25,7 @@ from .calibration import calibration_report, net_benefit_curve, reliability_tabl
 from .comparison import adjusted, arm_draws, claim, differences, power_said
 from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, track
 from .evaluation import auprc, auroc, macro
-from .intervals import nested
+from .intervals import NO_INTERVAL, nested
 from .plans import PRESETS, Plan, plan
 from .sharing import save_table
 from .subgroups import characteristics_of, subgroup_gaps, subgroups
@@ -86,7 +86,7 @@ def kept_frame(path: Path, make) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-BASELINES, JUDGEMENT = 2, 6  # versions of what is kept
+BASELINES, JUDGEMENT = 2, 7  # versions of what is kept
 
 
 def kept_baselines(study: Study, task: str, train=None) -> dict[str, pd.DataFrame]:
@@ -159,6 +159,8 @@ def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
     for name, (predictor, draws) in all_drawn.items():
         for metric in METRICS_KEPT:
             found = nested(draws[metric].values, draws[metric].draws)
+            if metric in NO_INTERVAL:
+                found |= dict.fromkeys(('low', 'high', 'both_low', 'both_high'), np.nan) | dict(reason=NO_INTERVAL[metric])
             out.append(dict(task=task, arm=name, plan=predictor.plan, kind=predictor.kind, metric=metric, **found, n=len(y), events=int(y.sum())))
             out[-1]['seeds'] = len(predictor.test) if predictor.kind == 'arm' else 0
     return out
@@ -174,7 +176,8 @@ def compared(study: Study, all_drawn: dict, pairs) -> pd.DataFrame:
     rows = []
     for task, of in all_drawn.items():
         arms = {name: draws['AUROC'] for name, (_, draws) in of.items()}
-        rows += [dict(task=task, metric='AUROC', **row) for row in differences(arms, pairs(task), MARGIN)]
+        there = [(a, b) for a, b in pairs(task) if a in arms and b in arms]  # a study need not have all arms of the family
+        rows += [dict(task=task, **row) for row in differences(arms, there, MARGIN)]
     found = adjusted(rows)
     return found.assign(claim=[f'{r.task}: {claim(r)}' for r in found.itertuples()])
 

@@ -131,7 +131,7 @@ def size(pairs=4000, repeats=1000):
     for k in range(pairs):
         events, a, b, who = equal_arms(k)
         first, second = (draws_of(events, p, who, repeats, k) for p in (a, b))
-        one.append(tail_p(first.draws[0] - second.draws[0]) <= 0.05)
+        one.append(tail_p(first.draws[0] - second.draws[0], first.values[0] - second.values[0]) <= 0.05)
         closed.append(delong_difference(events, a[0], b[0], who)['p'] <= 0.05)
     for k in range(pairs // 4):
         events, a, b, who = equal_arms(k, models=5)
