@@ -10,10 +10,10 @@ __all__ = ['app', 'Folder', 'AsJson', 'Seed', 'LabFolder', 'Model', 'Workers', '
            'hospital_at', 'settings', 'cohort', 'show_cohort', 'show_ledger', 'show_frame', 'diff', 'verify',
            'describe', 'why', 'switches', 'export', 'run', 'show_run', 'save', 'card', 'test_scores', 'study_of',
            'duration', 'estimated', 'show_estimates', 'carry_out', 'sweep', 'named_arms', 'search_of', 'show_sweep',
-           'arms_named', 'table1', 'carry_out_all', 'judged', 'show_judgement', 'show_table1', 'tree', 'gc', 'machine',
-           'releases', 'local_models', 'doctor', 'lab', 'demo_settings', 'hospital_study', 'demo_cohorts', 'demo_study',
-           'demo_oracle', 'demo_tables', 'demo_report', 'report_is_fresh', 'demo_geometry', 'demo_map', 'demo_part',
-           'demo_aftermath', 'demo']
+           'arms_named', 'table1', 'one_source', 'carry_out_all', 'judged', 'show_judgement', 'show_table1', 'tree',
+           'gc', 'machine', 'releases', 'local_models', 'doctor', 'lab', 'demo_settings', 'hospital_study',
+           'demo_cohorts', 'demo_study', 'demo_oracle', 'demo_tables', 'demo_report', 'report_is_fresh',
+           'demo_geometry', 'demo_map', 'demo_part', 'demo_aftermath', 'demo']
 
 # %% ../nbs/18_cli.ipynb #imports
 import dataclasses
@@ -398,6 +398,8 @@ def card(
     from lp_nb.cards import data_card
     from lp_nb.cohort import Cohort
 
+    if out is not None and out.is_dir():
+        raise UserError('a file for the card', f'the folder {out}', f'Say --out {out / "data_card.md"}.')
     made = data_card(Cohort.load(cohort))
     if out is None:
         typer.echo(str(made))
@@ -446,6 +448,8 @@ def study_of(lab: Path, cohorts: list[Path] | None, search, seeds: int, model: s
     if model != 'small':
         load_tokenizer(model)  # an unknown model is told before a night of work
     opened = [Cohort.load(c) for c in cohorts]
+    if len({c.task for c in opened}) < len(opened):
+        raise UserError('cohorts of different tasks', ', '.join(c.task for c in opened), 'A study has one cohort for each task.')
     return Study(lab, {c.task: c for c in opened}, arms, search, range(seeds), EncoderConfig(model=model))
 
 # %% ../nbs/18_cli.ipynb #carry-out
@@ -569,11 +573,22 @@ def table1(
 
     On a laptop without data, under an hour: lp-nb table1 --hospital 3000 --lab runs/hospital
     """
+    one_source(cohort, study, hospital, preset, all_arms, model)
     search, arms = search_of(runs, low, high, sampler, storage), arms_named(preset, all_arms)
     whole = hospital_study(lab, hospital, search, seeds) if hospital else study_of(lab, cohort, search, seeds, model, arms, study)
     few = dict(draws=draws) if curves else None
     if carry_out_all(whole, few, workers, worker, dry_run, as_json):
         show_judgement(lab, whole, few, out or whole.folder.with_name(f'{whole.folder.name}-table1'), hospital > 0, as_json)
+
+# %% ../nbs/18_cli.ipynb #table1-source
+def one_source(cohort, study, hospital: int, preset, all_arms: bool, model: str):
+    "Raise where options contradict each other: arms and cohorts come from one place."
+    own = [name for name, given in (('--preset', preset), ('--all-arms', all_arms), ('--model', model != 'small')) if given]
+    sources = [name for name, given in (('--hospital', hospital), ('--cohort', cohort), ('--study', study)) if given]
+    if len(sources) > 1:
+        raise UserError('one of --hospital, --cohort and --study', ' and '.join(sources), 'Leave out all but one.')
+    if own and sources != ['--cohort']:
+        raise UserError(f'--cohort with {own[0]}', ' '.join([*sources, *own]), 'A hospital, and a recorded study, have arms and encoder of their own.')
 
 # %% ../nbs/18_cli.ipynb #table1-parts
 def carry_out_all(study, few: dict | None, workers, worker: bool, dry_run: bool, as_json: bool) -> bool:

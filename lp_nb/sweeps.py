@@ -539,7 +539,7 @@ def open_study(folder, key: str | None = None) -> 'Study':
         key = whole[0]
     if key not in found:
         said = f'{key}' if key else f'{len(found)} studies'
-        raise UserError(f'one of the studies of {folder} ({", ".join(found) or "none yet"})', said, 'Name one, or give all its settings.')
+        raise UserError(f'one of the studies of {folder} ({", ".join(found) or "none yet"})', said, 'Name one with --study, or start one: --cohort FOLDER.')
     said, options = found[key]['description'], {k: found[key]['description'][k] for k in ('probe_stays', 'points')}
     storage = os.environ.get('LPNB_STORAGE') or None if said['search']['storage'] else None
     cohorts = {task: Cohort.load(where) for task, where in found[key]['folders'].items()}

@@ -207,6 +207,10 @@ def label_points(study: Study, shares=SHARES, draws: int = 3) -> dict[str, tuple
 def label_study(study: Study, shares=SHARES, draws: int = 3, runs: int = 3) -> Study:
     "The study of the label curves: `runs` rates for each point, the first seed, the same lab."
     lab, search = next(iter(study.labs.values())), study.search
+    for task, one in study.labs.items():
+        if (stays := len(one.cohort.ids('train'))) * min(shares) < 1:
+            raise UserError(f'{int(np.ceil(1 / min(shares)))} training stays or more for a share of {min(shares):.0%} of the labels', f'{stays} ({task})',
+                            'Leave the label curves out (--no-curves), or give larger shares.')
     return Study(study.folder, {task: one.cohort for task, one in study.labs.items()},
                  {name: p[-1] for name, p in label_points(study, shares, draws).items()},
                  Search(min(runs, search.runs), search.low, search.high, search.seed), study.seeds[:1], lab.encoder,
