@@ -127,8 +127,10 @@ def test_table1_of_a_finished_study(cohort, tmp_path):
     arms = {'contrastive': 'contrastive(epochs=1) > supervised(train=projection, epochs=2)', 'series only': 'supervised(reads=series, epochs=2)'}
     tiny = EncoderConfig(width=32, layers=1, heads=2, vocab_size=500, dim=32, series_hidden=16)
     Study(tmp_path / 'lab', dict(mortality=Cohort.load(cohort)), arms, Search(1, 1e-3, 1e-3), encoder=tiny, probe_stays=16, points=2).run(workers=1)
-    said = json.loads(lp_nb('table1', '--lab', tmp_path / 'lab', '--dry-run', '--draws', 1, '--json').stdout)
-    assert said['finished'] == said['results'] == 3 and said['label_curves']['finished'] == 3 < said['label_curves']['results']
+    said = json.loads(lp_nb('table1', '--lab', tmp_path / 'lab', '--dry-run', '--no-curves', '--json').stdout)
+    assert said['finished'] == said['results'] == 3 and said['seconds'] == 0
+    wrong(lp_nb('table1', '--lab', tmp_path / 'lab', '--dry-run'), '100 training stays', '--no-curves')  # a share of 1 % of 26 stays
+    wrong(lp_nb('table1', '--cohort', cohort, '--hospital', 100), '--hospital and --cohort')
     done = lp_nb('table1', '--lab', tmp_path / 'lab', '--no-curves', '--out', tmp_path / 'out')
     assert done.returncode == 0, done.stderr
     assert 'series trees' in done.stdout and 'against the best baseline' in done.stdout
