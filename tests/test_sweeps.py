@@ -86,7 +86,7 @@ def alive(pid):
     "Whether a process runs (and is no zombie)."
     try:
         return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before it was opened, or before it was read
         return False
 
 
