@@ -549,6 +549,8 @@ class CohortSeries(CohortNames):
 class CohortReports(CohortSeries):
     "The reports: one by one, as documents, and the general-domain corpus."
 
+    tokenizer = None  # of its own (tokenizers.Tokenizer); None: the learning trains one
+
     @property
     def has_reports(self) -> bool:
         return (self.dir / 'reports.parquet').exists()

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MASKS', 'NEARLY', 'SCALED', 'MAX_SCALE', 'similarities', 'toward', 'soft', 'infonce', 'same_labels',
            'label_similarity', 'supcon', 'cosine_loss', 'vicreg', 'document_shingles', 'related', 'Aligned',
-           'check_contrastive', 'Contrastive', 'with_report', 'pairs', 'pair_loss', 'fixed_batches', 'ReportViews',
-           'ContrastiveObjective', 'batch_loss', 'JointObjective', 'masked_documents', 'ranks', 'retrieval', 'SimCSE',
-           'SimCSEObjective', 'noisy_loss']
+           'check_contrastive', 'Contrastive', 'with_report', 'pairs', 'some_pairs', 'partners', 'pair_loss',
+           'fixed_batches', 'ReportViews', 'ContrastiveObjective', 'batch_loss', 'JointObjective', 'masked_documents',
+           'ranks', 'retrieval', 'SimCSE', 'SimCSEObjective', 'noisy_loss']
 
 # %% ../nbs/09_contrastive.ipynb #imports
 import math
@@ -24,7 +24,7 @@ from .core import UserError, rng
 from .encoders import Towers, collate_documents, collate_series, document_tokens, tune, wide
 from .mlm import mask_chunks, masked_loss, masking, mean_of_parts
 from .reports import shingles
-from .training import LearningData, Objective, Scored, Stage, check_choices, embed_reports, embed_series, isolated_random, pooled, standardize
+from .training import LearningData, Objective, Scored, Stage, check_choices, check_least, embed_reports, embed_series, isolated_random, pooled, standardize
 
 # %% ../nbs/09_contrastive.ipynb #cross-entropy
 def similarities(
@@ -182,7 +182,9 @@ class Aligned(Stage):
 # %% ../nbs/09_contrastive.ipynb #check
 def check_contrastive(stage: 'Contrastive'):
     "Raise `UserError` on settings that contradict each other."
-    check_choices(stage, loss=(*SCALED, 'cosine', 'vicreg'))
+    check_choices(stage, loss=(*SCALED, 'cosine', 'vicreg'), pairing=('own', 'shuffled'), train_series=('all', 'projection'))
+    if stage.pairs is not None:
+        check_least(stage, pairs=2)
     if stage.mask != 'none' and stage.loss not in SCALED:
         raise UserError('mask=none for a loss without negatives', f'mask={stage.mask!r} with loss={stage.loss!r}',
                         f'Leave mask out, or use one of the losses {", ".join(SCALED)}.')
@@ -204,6 +206,9 @@ class Contrastive(Aligned):
     loss: str = 'infonce'  # 'infonce', 'supcon', 'soft', 'cosine' or 'vicreg'
     learn_temperature: bool = True
     mlm: float = 0.0  # weight of masked language modelling on the same reports
+    pairs: int | None = None  # training stays that are aligned, drawn by seed; None: all
+    pairing: str = 'own'  # a report with its 'own' series, or 'shuffled' with that of another stay (negative control)
+    train_series: str = 'all'  # what learns in the series tower: 'all' or 'projection'
 
     name = 'contrastive'
     version = 2
@@ -231,6 +236,21 @@ def pairs(data: LearningData) -> tuple[np.ndarray, np.ndarray]:
                         f'{len(train)} and {len(val)}',
                         'Use a cohort that was built with notes; without them only `supervised(reads=series)` can run.')
     return train, val
+
+# %% ../nbs/09_contrastive.ipynb #some-pairs
+def some_pairs(examples: np.ndarray, n: int | None, seed: int) -> np.ndarray:
+    "At most `n` of the positions to align, in row order."
+    return examples if n is None else np.sort(rng(seed, 'pairs').permutation(examples)[:n])
+
+
+def partners(data: LearningData, stage: Contrastive, seed: int) -> np.ndarray:
+    "The stay whose series goes with the report of each stay: itself, or another of its split: (stays,)."
+    out = np.arange(len(data.labels))
+    if stage.pairing == 'shuffled':
+        for split in ('train', 'val', 'test'):
+            order = rng(seed, 'shuffled', split).permutation(data.positions(split))
+            out[order] = np.roll(order, 1)
+    return out
 
 # %% ../nbs/09_contrastive.ipynb #batch-loss
 MAX_SCALE = math.log(100)
@@ -288,13 +308,18 @@ class ContrastiveObjective(ReportViews):
 
     def __init__(self, towers: Towers, data: LearningData, stage: Contrastive, seed: int):
         super().__init__(towers, data, stage, seed)
+        self.examples, self.partner = some_pairs(self.examples, stage.pairs, seed), partners(data, stage, seed)
+        self.sizes = document_tokens(data.documents)[self.examples]
+        towers.series.requires_grad_(stage.train_series == 'all')
+        towers.series.projection.requires_grad_(True)
         learns = stage.learn_temperature and stage.loss in SCALED
         self.log_scale = nn.Parameter(torch.tensor(-math.log(stage.temperature)), requires_grad=learns)
 
     def embed(self, items) -> tuple[torch.Tensor, torch.Tensor]:
         "Reports and series: two tensors (b, dim)."
-        batch = collate_series(self.data.values, self.data.offsets, items).to(self.device)
-        return self.report(np.asarray(items)), self.towers.series(batch)
+        items = np.asarray(items)
+        batch = collate_series(self.data.values, self.data.offsets, self.partner[items]).to(self.device)
+        return self.report(items), self.towers.series(batch)
 
     def together(self, embeddings, items) -> torch.Tensor:
         "The stage's loss of the whole batch."
@@ -302,7 +327,7 @@ class ContrastiveObjective(ReportViews):
 
     def validate(self) -> Scored:
         "Mean loss over validation batches of the training size; the score is its negative."
-        reports, series = self.vectors(self.data, self.val), embed_series(self.towers, self.data, self.val)
+        reports, series = self.vectors(self.data, self.val), embed_series(self.towers, self.data, self.partner[self.val])
         batches = fixed_batches(len(self.val), self.stage.batch)
         views = [(torch.from_numpy(reports[i]), torch.from_numpy(series[i]), self.val[i]) for i in batches]
         loss = float(np.mean([batch_loss(self, *view).item() for view in views]))

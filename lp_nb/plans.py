@@ -337,7 +337,8 @@ def probe_positions(data: LearningData, n: int) -> np.ndarray:
 # %% ../nbs/11_plans.ipynb #lab-address
 def lab_addresses(lab: 'Lab', plan: Plan, seed: int) -> list[str]:
     "Addresses of a plan's results in this lab."
-    extra = dict(probe_stays=lab.probe_stays, points=lab.points) | (dict(weights=lab.weights) if lab.weights else {})
+    given = dict(weights=lab.weights, precision=lab.precision)
+    extra = dict(probe_stays=lab.probe_stays, points=lab.points) | {k: v for k, v in given.items() if v}
     return addresses(plan, lab.cohort.hash, lab.encoder, seed, extra)
 
 
@@ -359,6 +360,7 @@ def is_done(lab: 'Lab', address: str) -> bool:
 def towers_at(lab: 'Lab', address: str, seed: int) -> Towers:
     "The towers of a node, on this machine's device."
     towers = build_towers(lab.encoder, lab.data.values.shape[1], seed)
+    towers.precision = lab.precision
     if address == lab_addresses(lab, Plan(()), seed)[0]:  # untrained
         return towers.to(device())
     if not is_done(lab, address):
@@ -540,7 +542,7 @@ def trainer_of(lab: 'Lab', unit: Unit, events=(), control: Control | None = None
     if rank() == 0:
         events = [*events, heartbeat(heartbeat_file(lab, unit.key))]
     return Trainer(objective, stages[0], unit.seed, beside(lab, unit.key, ''), lambda: objective.vectors(data, lab.probe), events,
-                   control, lab.save_every, lab.points)
+                   control, lab.save_every, lab.points, lab.precision)
 
 
 def train_unit(lab: 'Lab', unit: Unit, events=(), control: Control | None = None, give_up: int | None = None):
@@ -896,9 +898,10 @@ class Lab:
         probe_stays: int = 256,  # held-out stays that are looked at during training
         points: int = 6,  # looks per stage
         save_every: float = 30.0,  # seconds between checkpoints
+        precision: str | None = None,  # 'fp32' or 'bf16'; None: what the machine has units for
     ):
         self.folder, self.cohort, self.encoder = Path(folder), cohort, encoder
-        self.probe_stays, self.points, self.save_every = probe_stays, points, save_every
+        self.probe_stays, self.points, self.save_every, self.precision = probe_stays, points, save_every, precision
         check_format(self.folder)
 
     data = cached_property(lambda self: learning_data(self.cohort, self.encoder))

@@ -66,6 +66,8 @@ def make_tokenizer(cohort: Cohort, config: EncoderConfig):
     "The tokeniser that goes with `config.model`."
     if config.model != 'small':
         return load_tokenizer(config.model)
+    if cohort.tokenizer is not None:
+        return cohort.tokenizer
     train = cohort.documents.loc[cohort.ids('train')].tolist() if cohort.has_reports else []
     texts = list(cohort.corpus) or [t for t in train if t]
     return train_tokenizer(texts or ['no reports'], vocab_size=config.vocab_size)
@@ -153,7 +155,7 @@ def check_choices(stage: 'Stage', **choices):
 def check_stage(stage: 'Stage'):
     "Raise where a setting of the loop makes no sense."
     check_least(stage, **LEAST)
-    check_choices(stage, schedule=SCHEDULES)
+    check_choices(stage, schedule=SCHEDULES, keep=('best', 'last'))
 
 # %% ../nbs/07_training.ipynb #stage-class
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ class Stage:
     clip: float = 1.0  # largest gradient norm; 0: none
     beta2: float = 0.999  # Adam's memory of squared gradients
     weight_decay: float = 0.0  # decoupled from the gradient (AdamW)
+    keep: str = 'best'  # which weights are handed on: the 'best' by validation, or the 'last', after all epochs
     validate_first: bool = False  # score before each epoch instead of after it, as the paper's released code does
 
     name = 'stage'  # the word in a plan
@@ -522,13 +525,13 @@ def scores(trainer: Trainer) -> list[Scored]:
 
 # %% ../nbs/07_training.ipynb #judge
 def judge(trainer: Trainer, k: int, scored: Scored, loss: float, throughput: float):
-    "Note a member's epoch; keep its weights if they are the best so far (ties: the earliest); halve its rate on a plateau."
+    "Note a member's epoch; keep its weights if they are the best so far (ties: the earliest) or all that counts is the last; halve its rate on a plateau."
     at, member, stage = trainer.at, trainer.members[k], trainer.stage
     factor = next(g['factor'] for g in trainer.optimizer.param_groups if g['member'] == k)
     rate = rate_at(max(at.step - 1, 0), trainer.total, stage) * factor * member.factor
     member.history.append(dict(epoch=at.epoch, step=at.step, loss=loss, val_loss=scored.val_loss, score=scored.score, by=scored.by,
                                lr=rate, seconds=at.seconds, throughput=throughput, memory_gb=memory_gb()))
-    if member.best_score is None or scored.score > member.best_score:
+    if member.best_score is None or scored.score > member.best_score or stage.keep == 'last':
         member.best_score, member.best_step, member.bad_epochs, trainer.best[k] = scored.score, at.step, 0, trainer.objective.best_of(k)
     else:
         member.bad_epochs += 1
