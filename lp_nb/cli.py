@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['app', 'Folder', 'AsJson', 'Seed', 'LabFolder', 'Model', 'Workers', 'FAULT', 'INTERRUPTED', 'cohorts', 'Tier',
            'Reason', 'Cohorts', 'Runs', 'Low', 'High', 'Seeds', 'Sampler', 'Storage', 'Joins', 'DryRun', 'Named',
-           'Curves', 'Draws', 'Preset', 'AllArms', 'Hospital', 'Tables', 'MLM_STAGE', 'ALIGN', 'HEAD', 'DEMO_ARMS',
-           'HOSPITAL_MLM', 'HOSPITAL_ALIGN', 'PROBE', 'HOSPITAL_ARMS', 'PARTS', 'say', 'told', 'main', 'hospital',
-           'hospital_at', 'settings', 'cohort', 'show_cohort', 'show_ledger', 'show_frame', 'diff', 'verify',
-           'describe', 'why', 'switches', 'export', 'run', 'show_run', 'save', 'card', 'test_scores', 'study_of',
-           'duration', 'estimated', 'show_estimates', 'carry_out', 'sweep', 'named_arms', 'search_of', 'show_sweep',
-           'arms_named', 'table1', 'one_source', 'carry_out_all', 'judged', 'show_judgement', 'show_table1', 'tree',
-           'gc', 'machine', 'releases', 'local_models', 'doctor', 'lab', 'demo_settings', 'hospital_study',
-           'demo_cohorts', 'demo_study', 'demo_oracle', 'demo_tables', 'demo_report', 'report_is_fresh',
-           'demo_geometry', 'demo_map', 'demo_part', 'demo_aftermath', 'demo']
+           'Curves', 'Draws', 'Preset', 'AllArms', 'Hospital', 'Tables', 'BenchFolder', 'GridSeeds', 'Quick',
+           'MLM_STAGE', 'ALIGN', 'HEAD', 'DEMO_ARMS', 'HOSPITAL_MLM', 'HOSPITAL_ALIGN', 'PROBE', 'HOSPITAL_ARMS',
+           'PARTS', 'say', 'told', 'main', 'hospital', 'hospital_at', 'settings', 'cohort', 'show_cohort',
+           'show_ledger', 'show_frame', 'diff', 'verify', 'describe', 'why', 'switches', 'export', 'run', 'show_run',
+           'save', 'card', 'test_scores', 'study_of', 'duration', 'estimated', 'show_estimates', 'carry_out', 'sweep',
+           'named_arms', 'search_of', 'show_sweep', 'arms_named', 'table1', 'one_source', 'carry_out_all', 'judged',
+           'show_judgement', 'show_table1', 'theory', 'show_cost', 'show_record', 'tree', 'gc', 'machine', 'releases',
+           'local_models', 'doctor', 'lab', 'demo_settings', 'hospital_study', 'demo_cohorts', 'demo_study',
+           'demo_oracle', 'demo_tables', 'demo_report', 'report_is_fresh', 'demo_geometry', 'demo_map', 'demo_part',
+           'demo_aftermath', 'demo']
 
 # %% ../nbs/18_cli.ipynb #imports
 import dataclasses
@@ -644,6 +645,60 @@ def show_table1(judgement, as_json: bool = False):
         printed.add_row(arm, *row)
     Console(width=max(132, shutil.get_terminal_size().columns)).print(printed)
     typer.echo(judgement.words())
+
+# %% ../nbs/18_cli.ipynb #theory
+BenchFolder = Annotated[Path, typer.Option(help='Where results, record and figures are kept; the same folder goes on where it stopped.')]
+GridSeeds = Annotated[int, typer.Option(min=0, help='Seeds of the grid beyond the paper; 0: the claims of the paper only.')]
+Quick = Annotated[bool, typer.Option('--quick', help='A demonstration in minutes: two seeds, small cohorts, no order decided.')]
+
+
+@app.command()
+def theory(
+    out: BenchFolder = Path('runs/theory'),
+    seeds: Annotated[int, typer.Option(min=1, help='Seeds of the claims; eight decide a family of six.')] = 8,
+    grid_seeds: GridSeeds = 4, quick: Quick = False, workers: Workers = None, dry_run: DryRun = False, as_json: AsJson = False,
+):
+    """Every claim of the paper judged over seeds on the exact world; no data needed.
+
+    Example: lp-nb theory --seeds 8 --dry-run
+    """
+    from lp_nb.bench import evidence_of, full_bench, quick_bench, record, run_bench
+
+    bench = quick_bench(out) if quick else full_bench(out, seeds, grid_seeds)
+    show_cost(bench, workers, as_json and dry_run, as_json)
+    if dry_run:
+        return
+    run_bench(bench, workers)
+    show_record(record(bench, evidence_of(bench, workers), labels=200 if quick else 400), out, as_json)
+
+# %% ../nbs/18_cli.ipynb #theory-cost
+def show_cost(bench, workers: int | None, told: bool, quiet: bool):
+    "What a bench still has to do, before it starts."
+    from lp_nb.bench import dry_run as cost_of
+
+    left = cost_of(bench, workers)
+    if told:
+        typer.echo(json.dumps(left))
+    elif not quiet:
+        basis = '; '.join(f'{kind}: {why}' for kind, why in left['basis'].items())
+        typer.echo(f"{left['results']} stage results to train and {left['arms']} arms to measure: about {duration(left['seconds'])} "
+                   f"with {left['workers']} processes" + (f' ({basis})' if basis else ''))
+
+# %% ../nbs/18_cli.ipynb #theory-record
+def show_record(found: dict, out: Path, as_json: bool):
+    "Write the record and its figures, and print the verdicts."
+    from lp_nb.bench import frame_of
+    from lp_nb.theory_figures import bench_figures
+
+    write_json(out / 'record.json', found)
+    for name, fig in bench_figures(found).items():
+        fig.savefig(out / f'{name}.svg')
+    table = frame_of(found, 'verdicts')
+    if as_json:
+        typer.echo(table.to_json(orient='records'))
+        return
+    show_frame(table[['world', 'claim', 'verdict', 'effect', 'low', 'high', 'p_family', 'reason']].round(4), 'Verdicts', False)
+    typer.echo(f'Record and figures: {out.absolute()}')
 
 # %% ../nbs/18_cli.ipynb #lab-commands
 @app.command()

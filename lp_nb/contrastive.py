@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MASKS', 'NEARLY', 'SCALED', 'MAX_SCALE', 'similarities', 'toward', 'soft', 'infonce', 'same_labels',
            'label_similarity', 'supcon', 'cosine_loss', 'vicreg', 'document_shingles', 'related', 'Aligned',
-           'check_contrastive', 'Contrastive', 'with_report', 'pairs', 'some_pairs', 'partners', 'pair_loss',
+           'check_contrastive', 'Contrastive', 'with_report', 'pairs', 'some_pairs', 'partners', 'free', 'pair_loss',
            'fixed_batches', 'ReportViews', 'ContrastiveObjective', 'batch_loss', 'JointObjective', 'masked_documents',
            'ranks', 'retrieval', 'SimCSE', 'SimCSEObjective', 'noisy_loss']
 
@@ -252,6 +252,12 @@ def partners(data: LearningData, stage: Contrastive, seed: int) -> np.ndarray:
             out[order] = np.roll(order, 1)
     return out
 
+# %% ../nbs/09_contrastive.ipynb #free
+def free(series: nn.Module, what: str):
+    "Let 'all' of a series tower learn, or its 'projection' only."
+    series.requires_grad_(what == 'all')
+    series.projection.requires_grad_(True)
+
 # %% ../nbs/09_contrastive.ipynb #batch-loss
 MAX_SCALE = math.log(100)
 
@@ -310,8 +316,7 @@ class ContrastiveObjective(ReportViews):
         super().__init__(towers, data, stage, seed)
         self.examples, self.partner = some_pairs(self.examples, stage.pairs, seed), partners(data, stage, seed)
         self.sizes = document_tokens(data.documents)[self.examples]
-        towers.series.requires_grad_(stage.train_series == 'all')
-        towers.series.projection.requires_grad_(True)
+        free(towers.series, stage.train_series)
         learns = stage.learn_temperature and stage.loss in SCALED
         self.log_scale = nn.Parameter(torch.tensor(-math.log(stage.temperature)), requires_grad=learns)
 

@@ -13,7 +13,7 @@ __all__ = ['STAGES', 'WORD', 'TIMES', 'Preset', 'FROZEN', 'PRESETS', 'DIFFERENCE
            'run_predictions', 'run_history', 'save_encoder', 'Run', 'stats', 'size_of', 'bytes_said', 'is_held',
            'finished_nodes', 'unfinished_nodes', 'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'newest',
            'stale', 'orphans', 'unused', 'remove', 'folder_gc', 'lab_gc', 'setting_rows', 'mean_cosine', 'run_diff',
-           'lab_diff', 'Lab']
+           'lab_diff', 'LabData', 'Lab']
 
 # %% ../nbs/11_plans.ipynb #imports
 import dataclasses
@@ -886,8 +886,16 @@ def lab_diff(lab: 'Lab', a, b, seed: int = 0) -> dict:
     "Where two runs or plans part: `parts_at` (stage number, None if nowhere), `settings`, `metrics`, `cosine`."
     return run_diff(*(x if isinstance(x, Run) else Run(lab, plan(x), seed) for x in (a, b)))
 
+# %% ../nbs/11_plans.ipynb #lab-data
+class LabData:
+    "What a lab reads, computed when it is first asked for."
+
+    data = cached_property(lambda self: learning_data(self.cohort, self.encoder))
+    probe = cached_property(lambda self: probe_positions(self.data, self.probe_stays))
+    weights = cached_property(lambda self: model_weights(self.encoder.model))
+
 # %% ../nbs/11_plans.ipynb #lab
-class Lab:
+class Lab(LabData):
     "A folder of stage results for a cohort and a pair of encoders."
 
     def __init__(
@@ -900,13 +908,10 @@ class Lab:
         save_every: float = 30.0,  # seconds between checkpoints
         precision: str | None = None,  # 'fp32' or 'bf16'; None: what the machine has units for
     ):
-        self.folder, self.cohort, self.encoder = Path(folder), cohort, encoder
-        self.probe_stays, self.points, self.save_every, self.precision = probe_stays, points, save_every, precision
+        self.folder, self.cohort, self.encoder, self.precision = Path(folder), cohort, encoder, precision
+        self.probe_stays, self.points, self.save_every = probe_stays, points, save_every
         check_format(self.folder)
 
-    data = cached_property(lambda self: learning_data(self.cohort, self.encoder))
-    probe = cached_property(lambda self: probe_positions(self.data, self.probe_stays))
-    weights = cached_property(lambda self: model_weights(self.encoder.model))
     tree, gc, diff = lab_tree, lab_gc, lab_diff
 
     def run(self, text, seed: int = 0, events=(), control: Control | None = None) -> Run:

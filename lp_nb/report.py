@@ -16,7 +16,7 @@ import torch
 from . import __version__
 from .core import fingerprint, new_file
 from .figures import Section, cached_layout, cohort_flow, deviation_curves, honesty, stage_maps, training_curves, write_report
-from .geometry import trajectory
+from .trajectories import trajectory
 from .plans import Run
 from .results import decision_curves, difference_forest, forest, label_curves, reliability_curves, subgroup_forest
 from .sweeps import Study, chosen, chosen_run

@@ -105,7 +105,7 @@ class CurveView(anywidget.AnyWidget):
 def read_trajectory(source, measures) -> pd.DataFrame:
     "The trajectory of a run, or the one given, with the columns `seed` and `plan` filled in."
     if not isinstance(source, pd.DataFrame):
-        from lp_nb.geometry import trajectory
+        from lp_nb.trajectories import trajectory
 
         source = trajectory(source)
     check_columns(source, ('stage', 'step', 'global_step', *measures), 'a trajectory')

@@ -49,6 +49,7 @@ WORLDS = {
     'A': WorldConfig(ward=1.0, noise=2.5),  # the ward is louder than disease
     'silent': WorldConfig(series_label=0.0),  # series say nothing of disease: the negative control
     'bag': WorldConfig(bind=0.0),  # a word alone tells the label
+    'one domain': WorldConfig(shift=0.0),  # the general corpus is of the same patients and readers
 }
 
 # %% ../nbs/01a_world.ipynb #words
@@ -232,7 +233,7 @@ def draw_reports(w: World, r, pattern, reader, ward) -> np.ndarray:
     rows = table[reader[:, None], ward[:, None], kind]  # (n, s, slots, words)
     return (r.random((n, s, SLOTS, 1)) > rows[..., :-1]).sum(-1).reshape(n, s * SLOTS)
 
-
+# %% ../nbs/01a_world.ipynb #sample-b
 def sample(
     config: WorldConfig,  # which world
     n: int,  # patients
