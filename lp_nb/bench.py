@@ -12,7 +12,7 @@ __all__ = ['CORE', 'MEASURING', 'PROBES', 'SPECIAL', 'LINKS', 'T1', 'COMPARISONS
            'definition_claims', 'link_slack', 'constant_growth', 'tightness', 'theorem_1_claims', 'theorem_3_claims',
            'most_labels', 'printed_corollary', 'effect', 'corollary_claims', 'worst', 'true_claims', 'linear_claims',
            'cross_claims', 'control_claims', 'bench_claims', 'fit_controls', 'verdict_tables', 'compared', 'arm_table',
-           'similarity', 'curve_rows', 'commit', 'record', 'frame_of']
+           'likeness', 'curve_rows', 'commit', 'record', 'kept_record', 'frame_of']
 
 # %% ../nbs/15b_bench.ipynb #imports
 import json
@@ -33,7 +33,7 @@ from . import __version__
 from .comparison import seed_difference
 
 # %% ../nbs/15b_bench.ipynb #imports-2
-from .core import Progress, UserError, rng
+from .core import Progress, UserError, asset, read_json, rng
 from .evaluation import auroc, macro
 from .geometry import deviation_below, unit
 from .plans import Lab, Plan, Run, is_done, lab_addresses, plan, stage_cost, stage_kind, towers_at, unit_of
@@ -711,19 +711,20 @@ def arm_table(seeds: dict, keys=SHOWN) -> pd.DataFrame:
     return table.assign(seeds=[sum(a in s for s in seeds.values()) for a in names])
 
 # %% ../nbs/15b_bench.ipynb #similar
-def similarity(bench: Bench, world: str = 'B', names=('R', 'M', 'C', 'MC', 'CM', 'MCM', 'MCMC', 'MM', 'CC'), seeds=None) -> pd.DataFrame:
-    "CKA between the test embeddings of two sequences, mean over seeds: (sequences, sequences)."
+def likeness(bench: Bench, evidence: dict, names=('R', 'M', 'C', 'MC', 'CM', 'MCM', 'MCMC', 'MM', 'CC')) -> pd.DataFrame:
+    "CKA between the test embeddings after two sequences in the first world, mean over the seeds that have all: column arm and one for each."
+    world, seeds = next((w, [s for s, e in of.items() if {*names} <= e.keys()]) for w, of in evidence.items())
+    if not seeds:
+        return pd.DataFrame(columns=['arm'])
     cells = {k: c for p in bench.parts if p.world == world for k, c in p.cells.items()}
-    seeds = range(min(p.seeds for p in bench.parts if p.world == world)) if seeds is None else seeds
     total = np.zeros((len(names), len(names)))
     for seed in seeds:
         lab = bench.lab(world, seed)
         h = [run_at(lab, cells[n].plan, seed).embeddings('test').to_numpy()[:1000] for n in names]
         for i, j in combinations(range(len(names)), 2):
             total[i, j] += cka(h[i], h[j])
-    total = (total + total.T) / max(len(seeds), 1)
-    np.fill_diagonal(total, 1.0)
-    return pd.DataFrame(total, index=names, columns=names)
+    total = (total + total.T) / len(seeds) + np.eye(len(names))
+    return pd.DataFrame(total, index=pd.Index(names, name='arm'), columns=names).reset_index()
 
 # %% ../nbs/15b_bench.ipynb #tracks
 CURVES = ('s_paper', 's_unit', 'ratio', 'anisotropy')
@@ -758,7 +759,12 @@ def record(bench: Bench, evidence: dict, labels: int = 400) -> dict:
                     worlds={p.world: asdict(WORLDS[p.world]) for p in bench.parts})
     found = verdict_tables(evidence, labels)
     return dict(version=__version__, commit=commit(), settings=settings, verdicts=frame(found), arms=arms,
-                compared=frame(compared(evidence)), curves=frame(curve_rows(bench)))
+                compared=frame(compared(evidence)), curves=frame(curve_rows(bench)), likeness=frame(likeness(bench, evidence)))
+
+
+def kept_record() -> dict:
+    "The record of the full bench that comes with the package."
+    return read_json(asset('theory.json'))
 
 
 def frame_of(record: dict, name: str, world: str | None = None) -> pd.DataFrame:

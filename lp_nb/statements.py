@@ -132,8 +132,7 @@ def model_words(
         raise UserError('places that are hidden', 'a visible one', 'Set hidden[i, at[i]] to True.')
     cls, sep, mask = (SPECIALS.index(t) for t in ('[CLS]', '[SEP]', '[MASK]'))
     ids = np.pad(np.where(hidden, mask, x), ((0, 0), (1, 1)), constant_values=((0, 0), (cls, sep)))  # (n, words + 2)
-    report, device, out = towers.report, device_of(towers), []
-    mode = report.training
+    report, device, mode, out = towers.report, device_of(towers), towers.report.training, []
     report.eval()
     with mixed(device, 'fp32'):
         for i in range(0, len(ids), size):
