@@ -139,7 +139,7 @@ def model_words(
             batch = pack_chunks(list(ids[i:i + size]))  # all of one length: their order stays
             states = report.hidden(batch.to(device)).unflatten(0, (-1, ids.shape[1]))  # (m, words + 2, width)
             rows = torch.arange(len(states), device=device)
-            logits = lm_logits(report.lm, states[rows, torch.as_tensor(at[i:i + size] + 1, device=device)])
+            logits = lm_logits(report.lm, states[rows, torch.as_tensor(np.asarray(at)[i:i + size] + 1, device=device)])
             out.append(logits.double().softmax(1).cpu().numpy())
     report.train(mode)
     return np.concatenate(out)

@@ -464,14 +464,17 @@ def gradient_of_batch(trainer: Trainer, items: list) -> torch.Tensor:
 
 # %% ../nbs/07_training.ipynb #hand-on
 def hand_on(trainer: Trainer, parts: list, own: list, grads: list):
-    "Bring the gradients of the embeddings (share, d) down to the weights, piece by piece."
+    "Bring the gradients of the embeddings (share, d) down to the weights, piece by piece; a tower in which nothing learns is passed over."
+    def down(found, given):
+        torch.autograd.backward(*zip(*((z, g) for z, g in zip(found, given, strict=True) if z.requires_grad), strict=True))
+
     if len(parts) == 1:
-        torch.autograd.backward(own, grads)
+        down(own, grads)
         return
     ends = np.cumsum([0, *map(len, parts)])
     for k, piece in enumerate(parts):
         z = forward(trainer, k, trainer.objective.embed, piece)
-        torch.autograd.backward([wide(x) for x in z], [g[ends[k]:ends[k + 1]] for g in grads])
+        down([wide(x) for x in z], [g[ends[k]:ends[k + 1]] for g in grads])
 
 # %% ../nbs/07_training.ipynb #update
 def defines(objective: Objective, what: str) -> bool:

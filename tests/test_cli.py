@@ -56,7 +56,7 @@ def test_help_is_quick_and_has_examples():
     "Each command explains itself with an example."
     listed = lp_nb('--help')
     assert listed.returncode == 0
-    for command in ('demo', 'hospital', 'cohort', 'run', 'table1', 'doctor', 'lab'):
+    for command in ('demo', 'hospital', 'cohort', 'run', 'table1', 'theory', 'doctor', 'lab'):
         assert command in listed.stdout
         assert 'Example: lp-nb' in lp_nb(command, '--help').stdout
 
@@ -135,6 +135,14 @@ def test_table1_of_a_finished_study(cohort, tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'series trees' in done.stdout and 'against the best baseline' in done.stdout
     assert {'table1.csv', 'table1.tex', 'table1.html', 'report.html', 'forest.svg', 'forest.pdf'} <= {p.name for p in (tmp_path / 'out').iterdir()}
+
+
+def test_theory_says_its_cost_first(tmp_path):
+    "A dry run trains nothing; seeds below one are refused."
+    said = json.loads(lp_nb('theory', '--quick', '--out', tmp_path / 'theory', '--dry-run', '--json').stdout)
+    assert said['results'] == 2 * 11 and said['arms'] == 2 * 8 and said['seconds'] > 0
+    assert not list((tmp_path / 'theory').glob('stages/*'))
+    assert lp_nb('theory', '--seeds', 0).returncode == 2
 
 
 def test_doctor_knows_this_machine():
