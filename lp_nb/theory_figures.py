@@ -55,7 +55,7 @@ def chart_axes(ax, theme, claims: list, worlds: list, controls: int):
     ax.set_yticks(range(len(claims)), claims, fontsize=8)
     ax.set_xticks(np.arange(len(worlds)) + 0.4, [f'world {w}' for w in worlds])
     ax.xaxis.tick_top()
-    ax.set(xlim=(-0.15, len(worlds)), ylim=(len(claims) - 0.4, -0.6))
+    ax.set(xlim=(-0.15, len(worlds) + (0.3 if controls else 0)), ylim=(len(claims) - 0.4, -0.6))
     ax.tick_params(length=0)
     ax.grid(False)
     for side in ax.spines.values():
@@ -63,7 +63,7 @@ def chart_axes(ax, theme, claims: list, worlds: list, controls: int):
     if controls:
         at = len(claims) - controls - 0.5
         ax.axhline(at, color=theme.soft, lw=0.8)
-        ax.text(len(worlds), at + 0.05, 'controls', ha='right', va='top', fontsize=7, color=theme.soft)
+        ax.text(len(worlds) + 0.3, at + 0.1, 'controls', ha='right', va='top', fontsize=7, color=theme.soft)
 
 # %% ../nbs/16c_theory_figures.ipynb #plane-paths
 def plane_paths(
