@@ -6,18 +6,19 @@
 __all__ = ['CORE', 'MEASURING', 'PROBES', 'SPECIAL', 'LINKS', 'T1', 'COMPARISONS', 'FACTORS', 'SHOWN', 'CURVES', 'Budget',
            'sequence', 'tuned', 'Cell', 'core_cells', 'control_cells', 'extra_cells', 'order_cells', 'tower_cells',
            'factor_cells', 'shift_cells', 'Part', 'Bench', 'open_lab', 'full_bench', 'quick_bench', 'work_of',
-           'dry_run', 'train_job', 'each', 'run_bench', 'run_at', 'only_here', 'arm_measures', 'test_auroc',
-           'cell_measures', 't1_rows', 'cross_rows', 'track_rows', 'plane_row', 'counts', 'foretold', 'two_views',
-           'linear_rows', 'seed_evidence', 'bayes_row', 'evidence_of', 'From', 'arms_of', 'ranks_with',
-           'definition_claims', 'link_slack', 'constant_growth', 'tightness', 'theorem_1_claims', 'theorem_3_claims',
-           'most_labels', 'printed_corollary', 'effect', 'corollary_claims', 'worst', 'true_claims', 'linear_claims',
-           'cross_claims', 'control_claims', 'bench_claims', 'fit_controls', 'verdict_tables', 'compared', 'arm_table',
-           'likeness', 'curve_rows', 'commit', 'record', 'kept_record', 'frame_of']
+           'is_measured', 'dry_run', 'train_job', 'in_processes', 'each', 'run_bench', 'run_at', 'only_here',
+           'arm_measures', 'test_auroc', 'cell_measures', 't1_rows', 'cross_rows', 'track_rows', 'plane_row', 'counts',
+           'foretold', 'two_views', 'linear_rows', 'seed_evidence', 'bayes_row', 'evidence_of', 'From', 'arms_of',
+           'ranks_with', 'definition_claims', 'link_slack', 'constant_growth', 'tightness', 'theorem_1_claims',
+           'theorem_3_claims', 'most_labels', 'printed_corollary', 'effect', 'corollary_claims', 'worst', 'true_claims',
+           'linear_claims', 'cross_claims', 'control_claims', 'bench_claims', 'fit_controls', 'verdict_tables',
+           'compared', 'arm_table', 'likeness', 'curve_rows', 'commit', 'record', 'kept_record', 'frame_of']
 
 # %% ../nbs/15b_bench.ipynb #imports
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations
@@ -237,8 +238,14 @@ def work_of(bench: Bench) -> dict[str, tuple]:
 MEASURING = 6.0  # seconds that the measures of one arm take, roughly
 
 
+def is_measured(lab: Lab, seed: int, cell: Cell) -> bool:
+    "Whether the measures of a cell are kept in its lab."
+    address = lab_addresses(lab, plan(cell.plan) if cell.plan else Plan(()), seed)[-1]
+    return any((lab.folder / 'embeddings').glob(f'{address}-bench-*.safetensors'))
+
+
 def dry_run(bench: Bench, workers: int | None = None) -> dict:
-    "Stage results that are missing, seconds for `workers`, and what the estimate rests on."
+    "Stage results and measured arms that are missing, seconds for `workers`, and what the estimate rests on."
     workers, left = workers or os.cpu_count(), work_of(bench)
     labs = {f'{p.world} 0': bench.lab(p.world, 0) for p in bench.parts}
     study = SimpleNamespace(folder=bench.folder, labs=labs)
@@ -248,7 +255,7 @@ def dry_run(bench: Bench, workers: int | None = None) -> dict:
             node = SimpleNamespace(task=f'{world} 0', unit=unit_of(bench.lab(world, 0), whole, 0))
             rates[kind] = timed(study, node), 'three steps that were timed now'
     seconds = sum(rates[kind][0] * cost for *_, kind, cost in left.values())
-    arms = sum(len(p.cells) * p.seeds for p in bench.parts)
+    arms = sum(not is_measured(bench.lab(p.world, s), s, c) for p in bench.parts for c in p.cells.values() for s in range(p.seeds))
     return dict(results=len(left), arms=arms, workers=workers, seconds=round((seconds + MEASURING * arms) / workers, 1),
                 basis={kind: rates[kind][1] for kind in sorted({v[3] for v in left.values()})})
 
@@ -259,24 +266,29 @@ def train_job(bench: Bench, job: tuple) -> tuple:
     bench.lab(world, seed).run(text, seed=seed)
     return job
 
+# %% ../nbs/15b_bench.ipynb #each
+def in_processes(bench: Bench, work, jobs: list, workers: int):
+    "`work(bench, job)` for all jobs in new processes; yields (job, result) as they end."
+    with ProcessPoolExecutor(workers, get_context('spawn'), start_worker) as pool:
+        futures = {pool.submit(work, bench, job): job for job in jobs}
+        try:
+            for f in as_completed(futures):
+                yield futures[f], f.result()
+        except BrokenProcessPool as error:
+            raise UserError('workers that run to their end', 'one that was killed, perhaps for want of memory',
+                            'Run the same command again, with fewer --workers if memory is short: what was finished is kept.') from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
 
 def each(bench: Bench, work, jobs: list, what: str, workers: int | None):
-    "`work(bench, job)` for all jobs in processes, with progress; yields (job, result) as they end."
+    "`work(bench, job)` for all jobs, here or in processes, with progress; yields (job, result) as they end."
     workers = min(workers or os.cpu_count(), max(len(jobs), 1))
+    found = ((job, work(bench, job)) for job in jobs) if workers == 1 else in_processes(bench, work, jobs, workers)
     with Progress(what, len(jobs)) as bar:
-        if workers == 1:
-            for job in jobs:
-                yield job, work(bench, job)
-                bar.step()
-            return
-        with ProcessPoolExecutor(workers, get_context('spawn'), start_worker) as pool:
-            futures = {pool.submit(work, bench, job): job for job in jobs}
-            try:
-                for f in as_completed(futures):
-                    yield futures[f], f.result()
-                    bar.step()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        for one in found:
+            yield one
+            bar.step()
 
 # %% ../nbs/15b_bench.ipynb #run-bench
 def run_bench(bench: Bench, workers: int | None = None):

@@ -1,14 +1,17 @@
 "The bench of the exact world: what is trained is not trained again, who works does not matter, and a broken one says so."
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 
 from lp_nb.bench import (
-    Bench, Budget, Cell, Part, arm_table, bench_claims, compared, control_cells, core_cells, dry_run, evidence_of, frame_of, record, run_bench, sequence,
+    Bench, Budget, Cell, Part, arm_table, bench_claims, compared, control_cells, core_cells, dry_run, each, evidence_of, frame_of, record, run_bench, sequence,
     tuned, verdict_tables, work_of,
 )
+from lp_nb.core import UserError
 from lp_nb.plans import plan
 from lp_nb.theory import BrokenBench
 from lp_nb.theory_figures import bench_figures
@@ -34,7 +37,7 @@ def done(tmp_path_factory):
 def test_nothing_is_left_and_nothing_is_done_twice(done):
     bench, evidence = done
     assert work_of(bench) == {}
-    assert dry_run(bench)['results'] == 0
+    assert (dry_run(bench)['results'], dry_run(bench)['arms']) == (0, 0)
     before = {p: p.stat().st_mtime_ns for p in bench.folder.rglob('*.safetensors')}
     run_bench(bench, workers=1)
     again = evidence_of(bench, workers=1)
@@ -51,6 +54,18 @@ def test_who_trains_does_not_matter(done, tmp_path):
     assert 0 < len(work_of(one)) < len(work_of(tiny(tmp_path / 'other', seeds=1)))
     run_bench(one, workers=1)
     assert json.dumps(evidence_of(one, workers=1)['B'][0]) == json.dumps(evidence['B'][0])
+
+
+def kills_itself(bench, job):
+    "A worker that the machine kills."
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_told_and_what_is_done_is_kept(done):
+    bench, _ = done
+    with pytest.raises(UserError, match='one that was killed'):
+        list(each(bench, kills_itself, bench.jobs[:2], 'testing', 2))
+    assert work_of(bench) == {}
 
 
 def test_every_claim_is_judged_and_two_seeds_decide_no_order(done):
