@@ -585,13 +585,3 @@ def geometry_of(
         out |= {f'class_{k}': v for k, v in by_class(h, classes, seed).items()}
     out |= {f'eta2_{k}': share(h, c) for k, c in pd.DataFrame({} if nuisances is None else nuisances).items()}
     return {k: float(v) for k, v in (out | dict(labels=y.shape[1], stays=len(h))).items()}
-
-# %% ../nbs/14_geometry.ipynb #moved
-def __getattr__(name: str):
-    "`measure` and `trajectory` have moved to the next two pages."
-    import importlib
-
-    homes = dict(measure='lp_nb.readouts', trajectory='lp_nb.trajectories')
-    if name not in homes:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(importlib.import_module(homes[name]), name)

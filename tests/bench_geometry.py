@@ -158,21 +158,14 @@ def measures() -> list[dict]:
 
 # Looks during training
 
-def wall(f) -> tuple[float, object]:
-    "Wall seconds of one call, and what it returned."
-    start = time.perf_counter()
-    out = f()
-    return time.perf_counter() - start, out
-
-
 def trained(plan: str, **lab) -> tuple[float, float, int, object]:
-    "Wall seconds of a plan in a new lab, those of its looks, how many looks, and the run."
+    "Seconds of a plan in a new lab, those of its looks, how many looks, and the run."
     spent, look = [], lp_nb.training.look
     place = Lab(tempfile.mkdtemp(), example_cohort('mortality'), EncoderConfig(), **lab)
     place.data, place.probe  # tokens are made before the clock starts
-    lp_nb.training.look = lambda trainer, step: spent.append(wall(lambda: look(trainer, step))[0])
+    lp_nb.training.look = lambda trainer, step: spent.append(seconds(lambda: look(trainer, step))[0])
     try:
-        took, run = wall(lambda: place.run(plan))
+        took, run = seconds(lambda: place.run(plan))
     finally:
         lp_nb.training.look = look
     return took, sum(spent), len(spent), run
@@ -188,8 +181,8 @@ def probes(plan: str) -> list[dict]:
               f'{share:5.1%}; goal < 10 %: {"met" if share < 0.1 else "NOT met"}', flush=True)
         lines.append(dict(part='probes', plan=plan, points=points, training=took, looks=looks, count=count, share=share))
         if points:
-            first, table = wall(lambda run=run: trajectory(run, readouts=True))
-            second = wall(lambda run=run: trajectory(run, readouts=True))[0]
+            first, table = seconds(lambda run=run: trajectory(run, readouts=True))
+            second = seconds(lambda run=run: trajectory(run, readouts=True))[0]
             print(f'    measures of {len(table)} points: {first:.2f} s, {first / took:.1%} of the run; read again in {1000 * second:.0f} ms')
             lines[-1] |= dict(measures=first, again=second, rows=len(table))
     print(f'  the whole run took {lines[1]["training"] / lines[0]["training"] - 1:+.1%} against points=0, which looks at the first and last step only')
@@ -204,7 +197,7 @@ def main():
     option('--dims', type=int, default=768, help='columns of the part `norms`')
     option('--patience', type=float, default=180, help='seconds a baseline may take before it is extrapolated')
     option('--rounds', type=int, default=3, help='timed runs of ours (median)')
-    option('--plan', default='mlm(epochs=2) > contrastive(epochs=2) > supervised(epochs=2)', help='what the part `probes` trains')
+    option('--plan', default='mlm(epochs=5) > contrastive(epochs=5) > supervised(epochs=5)', help='what the part `probes` trains')
     option('--only', nargs='+', choices=PARTS, default=PARTS, help='parts to measure')
     option('--json', type=Path, help='file to write the numbers to')
     a = parser.parse_args()
