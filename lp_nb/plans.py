@@ -811,11 +811,12 @@ def unused(folder: Path, keep) -> list[Garbage]:
 
 # %% ../nbs/11_plans.ipynb #gc
 def remove(garbage: Garbage, seen: float) -> bool:
-    "Remove it, unless a process holds it or has touched it since it was `seen`."
+    "Remove it, unless a process holds it, has touched it since it was `seen`, or has tidied it up itself."
     with held(garbage.locks, wait=False) as free:
-        if not free or newest(*garbage.paths) > seen:
+        there = [path for path in garbage.paths if path.exists()]
+        if not free or not there or newest(*there) > seen:
             return False
-        for path in garbage.paths:
+        for path in there:
             if path.is_dir():
                 trash = path.with_name(f'.{path.name.strip(".")}.old-{os.getpid()}')
                 os.replace(path, trash)  # gone at once, whatever happens to this process
