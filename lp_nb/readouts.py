@@ -8,9 +8,7 @@ __all__ = ['rank_auroc', 'direction', 'discriminate', 'gaussian_auroc', 'halves'
            'measure']
 
 # %% ../nbs/14a_readouts.ipynb #imports
-from itertools import pairwise
 import numpy as np
-import pandas as pd
 from scipy import linalg
 from scipy.stats import norm
 from .core import UserError, rng

@@ -11,16 +11,15 @@ __all__ = ['WORLDS', 'SPECIALS', 'FINDINGS', 'PHENOTYPES', 'SHARED', 'EXTENT', '
            'Inferred', 'infer', 'in_parts', 'exact_labels', 'words_at', 'exact_words', 'density_ratio', 'gamma_bound']
 
 # %% ../nbs/01a_world.ipynb #imports
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-import pandas as pd
 from scipy.signal import lfilter
 from scipy.special import expit, logsumexp
 
 from .core import UserError, rng
-from .hospital import BOILERPLATE, DEVICES, disease, findings
+from .hospital import BOILERPLATE, DEVICES, findings
 
 # %% ../nbs/01a_world.ipynb #config
 @dataclass(frozen=True)
