@@ -7,6 +7,7 @@ __all__ = ['world', 'rank', 'join_processes', 'cut', 'my_share', 'add_up', 'gath
            'wait_for_all']
 
 # %% ../nbs/06a_processes.ipynb #imports
+import atexit
 import os
 
 import torch
@@ -32,6 +33,7 @@ def join_processes():
     if device() == 'cuda':
         torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count())
     dist.init_process_group('nccl' if device() == 'cuda' else 'gloo')
+    atexit.register(dist.destroy_process_group)
 
 # %% ../nbs/06a_processes.ipynb #share
 def cut(n: int, parts: int) -> list[slice]:

@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
-from .core import asset, rng
+from .core import rng
 from .figures import (
     MEASURES, OKABE_ITO, Layout, cached_layout, check_columns, curve_axis, deviation_curves, honesty, movement, short_plans, stage_maps)
+from .views import script, sheet
 
 # %% ../nbs/17_widgets.ipynb #curve-series
 def plain(values) -> list:
@@ -79,8 +80,8 @@ def curve_points(trajectory: pd.DataFrame, axis: str) -> list[dict]:
 class CurveView(anywidget.AnyWidget):
     "What curves show and where their cursor stands; drawn by `assets/curves.js`."
 
-    _esm = asset('curves.js')
-    _css = asset('curves.css')
+    _esm = script('curves')
+    _css = sheet('curves')
     series, spans, ticks, points = (T.List().tag(sync=True) for _ in range(4))
     at = T.Int(-1).tag(sync=True)  # the number of the probe under the cursor, -1: none
     log = T.Bool(True).tag(sync=True)

@@ -1,45 +1,8 @@
 // Curves of a measure across the stages of a plan: one panel per measure, one SVG, no library.
-// Traits in: series, spans, ticks, points, log, height. Traits out: at (the number of the probe under the cursor), log.
+// Traits in: series, spans, ticks, points, log, height, stage. Traits out: at (number of the probe under the cursor), stage, step, log.
 
-const NS = 'http://www.w3.org/2000/svg'
 const MARGIN = { left: 58, right: 16, top: 26, bottom: 36 }
 const GAP = 18 // between panels
-
-const svgElement = (parent, tag, attributes = {}, text) => {
-  const element = document.createElementNS(NS, tag)
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
-  if (text !== undefined) element.textContent = text
-  parent.append(element)
-  return element
-}
-
-const htmlElement = (parent, tag, className, text) => {
-  const element = document.createElement(tag)
-  element.className = className
-  if (text !== undefined) element.textContent = text
-  parent.append(element)
-  return element
-}
-
-const number = v => v === null || v === undefined || Number.isNaN(v) ? 'none'
-  : Math.abs(v) >= 1000 || (v && Math.abs(v) < 0.01) ? v.toExponential(1) : String(+v.toPrecision(3))
-
-// Ticks at 1, 2, 5 times powers of ten: evenly spaced, or for a logarithmic axis all that fall inside.
-function niceTicks(low, high, log) {
-  if (log) {
-    const mantissas = high / low > 5 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]
-    const ticks = []
-    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
-      for (const m of mantissas) if (m * 10 ** e >= low && m * 10 ** e <= high) ticks.push(m * 10 ** e)
-    return ticks
-  }
-  const raw = (high - low) / 4
-  const power = 10 ** Math.floor(Math.log10(raw))
-  const step = power * (raw / power > 5 ? 10 : raw / power > 2 ? 5 : raw / power > 1 ? 2 : 1)
-  const ticks = []
-  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) ticks.push(+v.toPrecision(10))
-  return ticks
-}
 
 // From data to pixels; the range of heights is padded, and on a linear axis includes zero if that is near.
 function heightScale(values, top, bottom, log) {
@@ -70,8 +33,17 @@ const path = (xs, ys) => {
 
 function render({ model, el }) {
   const hidden = new Set()
-  const root = htmlElement(el, 'div', 'lp-curves')
-  const bar = htmlElement(root, 'div', 'lp-curves-bar')
+  const root = rootElement(el, 'lp-curves', 'Curves')
+  const bar = htmlElement(root, 'div', 'lp-bar')
+  const keys = htmlElement(bar, 'div', 'lp-curves-keys')
+  const toggle = textButton(bar, 'log scale', () => { model.set('log', !model.get('log')); model.save_changes() }, { className: 'lp-curves-log' })
+  helpButton(bar, root, [
+    ['click a panel', 'move the cursor to the nearest step; a linked explorer shows the map of its stage'],
+    ['← →, Home, End', 'move the cursor once a panel has the focus'],
+    ['click a name', 'hide or show its curves'],
+    ['log scale', 'logarithmic or linear heights'],
+    ['dashed borders', 'one stage ends, the next begins; step 0 is what the stage before left'],
+  ])
   const svg = svgElement(root, 'svg', { tabindex: 0, role: 'slider', 'aria-label': 'Step of the run' })
   const said = htmlElement(root, 'div', 'lp-curves-said')
   said.setAttribute('aria-live', 'polite')
@@ -79,28 +51,32 @@ function render({ model, el }) {
   let width = 760
 
   const setCursor = at => {
-    const last = model.get('points').length - 1
-    if (last < 0) return
-    model.set('at', Math.max(0, Math.min(last, at)))
+    const points = model.get('points')
+    if (!points.length) return
+    const to = Math.max(0, Math.min(points.length - 1, at))
+    model.set('at', to)
+    model.set('step', points[to].global_step)
+    model.set('stage', points[to].number)
     model.save_changes()
   }
 
+  // A stage set from outside: on its last probe, unless the cursor is in that stage already.
+  function followStage() {
+    const points = model.get('points'), stage = model.get('stage')
+    if (stage === null || points[model.get('at')]?.number === stage) return
+    const at = points.findLastIndex(p => p.number === stage && (p.step || !stage))
+    if (at >= 0) setCursor(at)
+  }
+
   function drawLegend() {
-    bar.replaceChildren()
+    keys.replaceChildren()
     const seen = new Map()
     for (const s of model.get('series')) if (!seen.has(s.name)) seen.set(s.name, s)
     for (const [name, s] of seen) {
-      const button = htmlElement(bar, 'button', 'lp-curves-key', name)
-      button.style.setProperty('--key', s.color)
-      button.setAttribute('aria-pressed', String(!hidden.has(name)))
-      button.onclick = () => {
-        hidden.has(name) ? hidden.delete(name) : hidden.add(name)
-        draw()
-      }
+      const act = () => { hidden.has(name) ? hidden.delete(name) : hidden.add(name); draw() }
+      textButton(keys, name, act, { pressed: !hidden.has(name), className: 'lp-curves-key' }).style.setProperty('--key', s.color)
     }
-    const toggle = htmlElement(bar, 'button', 'lp-curves-log', 'log scale')
     toggle.setAttribute('aria-pressed', String(model.get('log')))
-    toggle.onclick = () => { model.set('log', !model.get('log')); model.save_changes() }
   }
 
   function drawFrame(top, bottom, first, last) {
@@ -198,18 +174,14 @@ function render({ model, el }) {
     })
     setCursor(best)
   })
-  svg.addEventListener('keydown', event => {
-    const moves = { ArrowRight: model.get('at') + 1, ArrowLeft: model.get('at') - 1, Home: 0, End: model.get('points').length - 1 }
-    if (!(event.key in moves)) return
-    event.preventDefault()
-    event.stopPropagation()
-    setCursor(moves[event.key])
+  const last = () => model.get('points').length - 1
+  onKeys(svg, {
+    ArrowRight: () => setCursor(model.get('at') + 1), ArrowLeft: () => setCursor(model.get('at') - 1),
+    Home: () => setCursor(0), End: () => setCursor(last()),
   })
-  for (const name of ['series', 'spans', 'ticks', 'points', 'log', 'at', 'height']) model.on(`change:${name}`, draw)
-  const watch = new ResizeObserver(() => { if (Math.abs((root.clientWidth || width) - width) > 2) draw() })
-  watch.observe(root)
-  draw()
-  return () => watch.disconnect()
+  model.on('change:stage', followStage)
+  const clean = redrawOn(model, root, ['series', 'spans', 'ticks', 'points', 'log', 'at', 'height'], draw)
+  return () => { clean(); model.off('change:stage', followStage) }
 }
 
 export default { render }

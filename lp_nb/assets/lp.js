@@ -1,0 +1,103 @@
+// What the scripts of all widgets begin with: elements, numbers, ticks, buttons, keys and help. No library, nothing loaded.
+
+const NS = 'http://www.w3.org/2000/svg'
+
+const svgElement = (parent, tag, attributes = {}, text) => {
+  const element = document.createElementNS(NS, tag)
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
+  if (text !== undefined) element.textContent = text
+  parent.append(element)
+  return element
+}
+
+const htmlElement = (parent, tag, className = '', text) => {
+  const element = document.createElement(tag)
+  if (className) element.className = className
+  if (text !== undefined) element.textContent = text
+  parent.append(element)
+  return element
+}
+
+// The root of a widget: carries the colours, and keeps its keys from JupyterLab's shortcuts.
+const rootElement = (el, className, label) => {
+  const root = htmlElement(el, 'div', `lp ${className}`)
+  root.dataset.lmSuppressShortcuts = 'true'
+  root.setAttribute('role', 'group')
+  root.setAttribute('aria-label', label)
+  return root
+}
+
+const number = v => v === null || v === undefined || Number.isNaN(v) ? 'none'
+  : Math.abs(v) >= 10000 || (v && Math.abs(v) < 0.001) ? v.toExponential(1) : String(+v.toPrecision(3))
+
+// Ticks at 1, 2, 5 times powers of ten: evenly spaced, or for a logarithmic axis all that fall inside.
+function niceTicks(low, high, log = false, about = 4) {
+  const ticks = []
+  if (log) {
+    const mantissas = high / low > 5 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]
+    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
+      for (const m of mantissas) if (m * 10 ** e >= low && m * 10 ** e <= high) ticks.push(m * 10 ** e)
+    return ticks
+  }
+  const raw = (high - low) / about
+  if (!(raw > 0)) return [low]
+  const power = 10 ** Math.floor(Math.log10(raw))
+  const step = power * (raw / power > 5 ? 10 : raw / power > 2 ? 5 : raw / power > 1 ? 2 : 1)
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) ticks.push(+v.toPrecision(10))
+  return ticks
+}
+
+// A button; with `pressed` it is a toggle and says so.
+function textButton(parent, text, act, { pressed, title, className = '' } = {}) {
+  const button = htmlElement(parent, 'button', `lp-button ${className}`, text)
+  button.type = 'button'
+  if (title) button.title = title
+  if (pressed !== undefined) button.setAttribute('aria-pressed', String(pressed))
+  button.onclick = act
+  return button
+}
+
+// Keys of an element: { ArrowLeft: () => ..., ... }; what is handled goes no further.
+function onKeys(element, moves) {
+  element.addEventListener('keydown', event => {
+    const act = event.ctrlKey || event.metaKey || event.altKey ? undefined : moves[event.key]
+    if (!act) return
+    event.preventDefault()
+    event.stopPropagation()
+    act(event)
+  })
+}
+
+// A `?` button that opens and closes lines of [what to press or click, what it does].
+function helpButton(bar, root, lines) {
+  const panel = document.createElement('dl')
+  panel.className = 'lp-help'
+  panel.hidden = true
+  for (const [what, does] of lines) {
+    htmlElement(panel, 'dt', '', what)
+    htmlElement(panel, 'dd', '', does)
+  }
+  const button = textButton(bar, '?', () => {
+    panel.hidden = !panel.hidden
+    button.setAttribute('aria-expanded', String(!panel.hidden))
+  }, { title: 'Help', className: 'lp-ask' })
+  button.setAttribute('aria-label', 'Help')
+  button.setAttribute('aria-expanded', 'false')
+  root.append(panel)
+  return panel
+}
+
+// Call `draw` whenever one of the traits changes or the root gets another width; returns the clean-up.
+function redrawOn(model, root, traits, draw) {
+  for (const trait of traits) model.on(`change:${trait}`, draw)
+  let width = root.clientWidth
+  const watch = new ResizeObserver(() => {
+    if (Math.abs(root.clientWidth - width) > 2) { width = root.clientWidth; draw() }
+  })
+  watch.observe(root)
+  draw()
+  return () => {
+    watch.disconnect()
+    for (const trait of traits) model.off(`change:${trait}`, draw)
+  }
+}
