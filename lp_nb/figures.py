@@ -12,10 +12,9 @@ __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'WIDE'
            'shared_quantiles', 'share_text', 'share_panel', 'in_bounds', 'range_panel', 'plain', 'range_numbers',
            'quality_figure', 'month_table', 'month_panels', 'month_figure', 'draw_months', 'segments', 'curve_axis',
            'stage_spans', 'panel_curves', 'log_axis', 'short_plans', 'measure_panel', 'deviation_curves',
-           'label_heatmap', 'loss_panel', 'score_panel', 'training_curves', 'align_stages', 'neighbours', 'turnover',
-           'Layout', 'movement', 'honesty', 'coordinates', 'joint_layout', 'steady', 'trust_of', 'save_layout',
-           'load_layout', 'cached_layout', 'point_colors', 'map_panel', 'stage_maps', 'Section', 'cell_text',
-           'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
+           'label_heatmap', 'loss_panel', 'score_panel', 'training_curves', 'point_colors', 'arrows_to', 'map_panel',
+           'map_frame', 'color_key', 'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg',
+           'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -37,7 +36,8 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator
 
-from .core import Progress, UserError, fingerprint, mask_count, mask_counts, new_folder, rng
+from .core import UserError, mask_count, mask_counts
+from .maps import Layout, movement, noise_floor
 from .series import VARIABLES
 from .tables import shareable as shareable_steps
 
@@ -820,197 +820,6 @@ def training_curves(
         fig.legend(names.values(), names.keys(), loc='outside lower left', ncols=3, fontsize=9)
         return keep(fig)
 
-# %% ../nbs/16_figures.ipynb #align-stages
-def align_stages(
-    stages,  # list of (n, d_k) arrays: the same n stays after each stage
-) -> np.ndarray:
-    "The stages (k, n, d) centred, scaled to unit mean square norm, and each rotated onto the one before (orthogonal Procrustes)."
-    sizes = {len(h) for h in stages}
-    if len(sizes) > 1:
-        raise UserError('the same stays in every stage', f'stages of {sorted(sizes)} rows', 'Embed one split with every stage.')
-    d = max(h.shape[1] for h in stages)
-    out = []
-    for h in stages:
-        h = np.asarray(h, float)
-        h = np.pad(h - h.mean(0), [(0, 0), (0, d - h.shape[1])])  # (n, d)
-        h = h / max(np.sqrt((h ** 2).sum(1).mean()), 1e-12)
-        if out:
-            u, _, vt = np.linalg.svd(h.T @ out[-1])
-            h = h @ (u @ vt)
-        out.append(h)
-    return np.stack(out)
-
-# %% ../nbs/16_figures.ipynb #neighbours
-def neighbours(
-    h: np.ndarray,  # (n, d) embeddings of one stage
-    k: int = 15,
-) -> np.ndarray:
-    "The indices (n, k) of each row's nearest other rows, by Euclidean distance."
-    from sklearn.neighbors import NearestNeighbors
-
-    k = min(k, len(h) - 1)
-    return NearestNeighbors(n_neighbors=k).fit(h).kneighbors(return_distance=False).astype(np.int32)
-
-
-def turnover(
-    before: np.ndarray,  # (n, k) neighbours in one stage
-    after: np.ndarray,  # (n, k) neighbours in another
-) -> np.ndarray:
-    "The share (n,) of each row's neighbours that were lost."
-    kept = (before[:, :, None] == after[:, None, :]).any(2)  # (n, k)
-    return 1 - kept.mean(1)
-
-# %% ../nbs/16_figures.ipynb #layout
-@dataclass(frozen=True)
-class Layout:
-    "One map of the same stays after every stage, with the measures of its honesty."
-
-    ids: np.ndarray  # (n,) stay ids
-    names: tuple  # of the stages
-    xy: np.ndarray  # (stages, n, 2)
-    near: np.ndarray  # (stages, n, k) neighbours in the original spaces
-    trust: np.ndarray  # (stages,) trustworthiness of the map
-    method: str = 'umap'
-
-    def turnover(self, a: int, b: int) -> pd.Series:
-        "Share of original-space neighbours lost between two stages, by stay."
-        return pd.Series(turnover(self.near[a], self.near[b]), self.ids, name='turnover')
-
-    def distance(self, a: int, b: int) -> pd.Series:
-        "How far each stay went on the map between two stages, in standard deviations of the map."
-        unit = np.sqrt(self.xy.reshape(-1, 2).var(0).mean())
-        return pd.Series(np.linalg.norm(self.xy[b] - self.xy[a], axis=1) / unit, self.ids, name='distance')
-
-    def square(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        "The (low, high) of x and of y of one square that holds the points of all stages."
-        middle, half = (self.xy.min((0, 1)) + self.xy.max((0, 1))) / 2, 0.54 * float(np.ptp(self.xy, axis=(0, 1)).max())
-        return tuple((float(m - half), float(m + half)) for m in middle)
-
-    def frame(self) -> pd.DataFrame:
-        "Long form: stay_id, stage (number), name, x, y."
-        parts = [dict(stay_id=self.ids, stage=k, name=n, x=self.xy[k, :, 0], y=self.xy[k, :, 1]) for k, n in enumerate(self.names)]
-        return pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
-
-# %% ../nbs/16_figures.ipynb #movement
-def movement(
-    layout: Layout,
-    a: int,  # from this stage
-    b: int,  # to this one
-) -> pd.DataFrame:
-    "Per stay (index), the share of neighbours lost and the way on the map; those who changed company most come first."
-    both = pd.DataFrame({'turnover': layout.turnover(a, b), 'distance': layout.distance(a, b)})
-    both.index.name = 'stay_id'
-    return both.sort_values(['turnover', 'distance'], ascending=False, kind='stable')
-
-
-def honesty(layout: Layout) -> pd.DataFrame:
-    "Per stage: trustworthiness, share of neighbours kept since the stage before, what chance keeps, agreement of map and turnover."
-    n, k = layout.near.shape[1:]
-    rows = [dict(stage=layout.names[0], trust=layout.trust[0])]
-    for i in range(1, len(layout.names)):
-        moved = movement(layout, i - 1, i)
-        rows.append(dict(stage=layout.names[i], trust=layout.trust[i], kept=1 - moved.turnover.mean(), chance=k / (n - 1),
-                         agreement=moved.corr('spearman').loc['turnover', 'distance']))
-    return pd.DataFrame(rows)
-
-# %% ../nbs/16_figures.ipynb #coordinates
-def coordinates(
-    aligned: np.ndarray,  # (stages, n, d)
-    method: str,  # 'umap', 'aligned' or 'pca'
-    seed: int,
-    k: int,  # neighbours that UMAP looks at
-) -> np.ndarray:
-    "Two-dimensional coordinates (stages, n, 2) of all stages in one map."
-    s, n, d = aligned.shape
-    if method == 'pca':
-        flat = aligned.reshape(s * n, d)
-        axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:2]  # (2, d)
-        axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])[:, None]  # a sign of its own
-        return (flat @ axes.T).reshape(s, n, 2)
-    import umap
-
-    if method == 'umap':
-        fit = umap.UMAP(n_neighbors=k, random_state=seed, n_jobs=1)
-        return fit.fit_transform(aligned.reshape(s * n, d)).reshape(s, n, 2)
-    same = [{i: i for i in range(n)}] * (s - 1)
-    fit = umap.AlignedUMAP(n_neighbors=k, random_state=seed, alignment_window_size=2)
-    return np.stack(fit.fit_transform(list(aligned), relations=same))
-
-# %% ../nbs/16_figures.ipynb #joint-layout
-def joint_layout(
-    stages,  # list of (n, d_k) arrays, or of DataFrames indexed by stay id
-    names,  # one name per stage
-    seed: int = 0,
-    method: str = 'umap',  # 'umap', 'aligned' or 'pca'
-    k: int = 15,  # neighbours
-) -> Layout:
-    "One map of the same stays after every stage; see `honesty` for what it is worth."
-    if method not in ('umap', 'aligned', 'pca'):
-        raise UserError("a method 'umap', 'aligned' or 'pca'", repr(method), 'Use one of the three.')
-    ids = np.asarray(getattr(stages[0], 'index', np.arange(len(stages[0]))))
-    arrays = [np.asarray(h, float) for h in stages]
-    k = min(k, len(ids) - 1)
-    slow = '' if method == 'pca' else ', the first time in a session with 20-40 s of compilation'
-    with Progress(f'drawing one map of {len(ids):,} stays x {len(arrays)} stages{slow}', 3) as bar:
-        aligned = align_stages(arrays)
-        bar.step()
-        xy = coordinates(aligned, method, seed, k)
-        bar.step()
-        xy = steady(xy).astype(np.float32)
-        near = np.stack([neighbours(h, k) for h in arrays])
-        trust = np.array([trust_of(h, p, k, seed) for h, p in zip(arrays, xy)])
-        bar.step()
-    return Layout(ids, tuple(names), xy, near, trust, method)
-
-# %% ../nbs/16_figures.ipynb #steady
-def steady(
-    xy: np.ndarray,  # (stages, n, 2)
-) -> np.ndarray:
-    "The maps, each turned and shifted (rigidly) onto the one before."
-    out = [xy[0] - xy[0].mean(0)]
-    for p in xy[1:]:
-        p = p - p.mean(0)
-        u, _, vt = np.linalg.svd(p.T @ out[-1])
-        out.append(p @ (u @ vt))
-    return np.stack(out)
-
-
-def trust_of(h: np.ndarray, xy: np.ndarray, k: int, seed: int, most: int = 2000) -> float:
-    "Trustworthiness of the map `xy` of the embeddings `h`, on at most `most` rows."
-    from sklearn.manifold import trustworthiness
-
-    rows = rng(seed, 'trust').permutation(len(h))[:most]
-    return float(trustworthiness(h[rows], xy[rows], n_neighbors=min(k, (len(rows) - 1) // 2)))
-
-# %% ../nbs/16_figures.ipynb #cached-layout
-def save_layout(layout: Layout, path):
-    "Write the layout as a folder, whole or not at all."
-    with new_folder(path) as folder:
-        parts = dict(ids=layout.ids, names=np.array(layout.names), xy=layout.xy, near=layout.near, trust=layout.trust)
-        np.savez(folder / 'layout.npz', method=np.array(layout.method), **parts)
-
-
-def load_layout(path) -> Layout:
-    "Read a layout written by `save_layout`."
-    with np.load(Path(path) / 'layout.npz', allow_pickle=False) as z:
-        return Layout(z['ids'], tuple(z['names'].tolist()), z['xy'], z['near'], z['trust'], str(z['method']))
-
-
-def cached_layout(
-    folder,  # where layouts are kept, or None for nowhere
-    stages,  # list of DataFrames indexed by stay id
-    names,
-    **settings,  # seed, method, k of `joint_layout`
-) -> Layout:
-    "The layout of these stages: read if it was drawn before, else drawn and kept."
-    if folder is None:
-        return joint_layout(stages, names, **settings)
-    what = [settings, list(names), np.asarray(stages[0].index), [np.ascontiguousarray(h) for h in stages]]
-    path = Path(folder) / f'layout-{fingerprint(what)}'
-    if not (path / 'layout.npz').exists():
-        save_layout(joint_layout(stages, names, **settings), path)
-    return load_layout(path)
-
 # %% ../nbs/16_figures.ipynb #point-colors
 def point_colors(
     values: pd.Series,  # one value per stay
@@ -1031,22 +840,54 @@ def point_colors(
     table = {c: '#999999' if c == 'other' else OKABE_ITO[i] for i, c in enumerate(common)}
     return plt.matplotlib.colors.to_rgba_array(text.map(table).tolist()), list(table.items()), None
 
+# %% ../nbs/16_figures.ipynb #moved-arrows
+def arrows_to(
+    layout: Layout,
+    k: int,  # number of the node
+    most: int = 20,
+) -> pd.DataFrame:
+    "Per stay that changed company most in reaching a node: x0, y0, x1, y1; only ways of more than twice the noise floor."
+    parent = layout.nodes[k].parent
+    if parent < 0:
+        return pd.DataFrame(columns=['x0', 'y0', 'x1', 'y1'], dtype=float)
+    moved = movement(layout, parent, k)
+    moved = moved[moved.distance > 2 * noise_floor(moved)].head(most)
+    rows = pd.Index(layout.ids).get_indexer(moved.index)
+    ends = np.hstack([layout.xy[parent, rows], layout.xy[k, rows]]).astype(float)
+    return pd.DataFrame(ends, columns=['x0', 'y0', 'x1', 'y1'], index=moved.index)
+
 # %% ../nbs/16_figures.ipynb #map-panel
-def map_panel(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme, ring):
-    "The map of stage `k`, with its trustworthiness and the share of neighbours kept."
-    x, y = layout.xy[k].T
+def map_panel(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme, ring, arrows: int):
+    "The map of node `k`, with its trustworthiness and the share of neighbours kept."
+    (x, y), node = layout.xy[k].T, layout.nodes[k]
     size = float(np.clip(9000 / len(x), 2, 26))
     ax.scatter(x[order], y[order], s=size, c=rgba[order], lw=0.2, ec=theme.paper, rasterized=True)
     if len(ring):
         ax.scatter(x[ring], y[ring], s=size * 3, fc='none', ec=theme.ink, lw=0.9)
-    kept = f', {1 - layout.turnover(k - 1, k).mean():.0%} of neighbours kept' if k else ''
-    ax.set_title(layout.names[k], pad=18)
+    for x0, y0, x1, y1 in arrows_to(layout, k, arrows).to_numpy() if arrows else ():
+        ax.annotate('', (x1, y1), (x0, y0), arrowprops=dict(arrowstyle='-|>', mutation_scale=7, color=theme.ink, lw=0.7, shrinkA=0, shrinkB=0))
+    kept = f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept' if node.parent >= 0 else ''
+    ax.set_title(node.name if node.step in (None, 0) else f'{node.name}, step {node.step}', pad=18)
     ax.text(0, 1.02, f'trust {layout.trust[k]:.2f}{kept}', transform=ax.transAxes, va='bottom', fontsize=8, color=theme.soft)
+
+# %% ../nbs/16_figures.ipynb #map-frame
+def map_frame(ax, layout: Layout, theme: Theme):
+    "The square that all panels share, without ticks."
     wide, high = layout.square()
     ax.set(xticks=[], yticks=[], xlim=wide, ylim=high, aspect='equal')
     ax.grid(False)
     for side in ax.spines.values():
         side.set(visible=True, color=theme.rule)
+
+
+def color_key(fig, axes, values: pd.Series, names, scale):
+    "A bar for numbers, dots for categories."
+    if scale:
+        bar = plt.cm.ScalarMappable(plt.Normalize(*scale), 'viridis')
+        fig.colorbar(bar, ax=axes, label=values.name or '', shrink=0.7).outline.set_visible(False)
+    else:
+        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name) for name, c in names]
+        fig.legend(handles=dots, loc='outside lower left', ncols=len(dots), title=values.name, alignment='left', fontsize=9)
 
 # %% ../nbs/16_figures.ipynb #stage-maps
 def stage_maps(
@@ -1054,24 +895,26 @@ def stage_maps(
     color: pd.Series | None = None,  # by stay id: what to colour by
     highlight=(),  # stay ids to ring
     dark: bool = False,
+    arrows: int = 0,  # stays whose way is drawn
 ):
-    "The same stays after every stage as small multiples of one joint map."
+    "The same stays after every stage as small multiples of one joint map, a row for each plan."
     values = pd.Series('stay', layout.ids) if color is None else color.reindex(layout.ids)
     common = values.map(values.value_counts()).fillna(0).to_numpy()
     order = np.argsort(-common, kind='stable')  # rare categories on top
     ring = np.flatnonzero(np.isin(layout.ids, list(highlight)))
-    n = len(layout.names)
+    routes, n = layout.routes, max(map(len, layout.routes.values()))
     with style(dark) as theme:
         rgba, names, scale = point_colors(values, theme)
-        fig, (axes,) = canvas(2.7 * n + (0.6 if scale else 0), 3.4, 1, n)
-        for k, ax in enumerate(axes):
-            map_panel(ax, layout, k, rgba, order, theme, ring)
-        if scale:
-            bar = plt.cm.ScalarMappable(plt.Normalize(*scale), 'viridis')
-            fig.colorbar(bar, ax=axes, label=color.name or '', shrink=0.7).outline.set_visible(False)
-        elif color is not None:
-            dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name) for name, c in names]
-            fig.legend(handles=dots, loc='outside lower left', ncols=len(dots), title=color.name, alignment='left', fontsize=9)
+        fig, axes = canvas(2.7 * n + (0.6 if scale else 0), 3.1 * len(routes) + 0.3, len(routes), n)
+        for row, (plan, route) in zip(axes, zip(short_plans(list(routes)), routes.values())):
+            for ax in row[len(route):]:
+                ax.set_axis_off()
+            for ax, k in zip(row, route):
+                map_panel(ax, layout, k, rgba, order, theme, ring, arrows)
+                map_frame(ax, layout, theme)
+            row[0].set_ylabel(plan if len(routes) > 1 else '')
+        if color is not None:
+            color_key(fig, axes, color, names, scale)
         return keep(fig)
 
 # %% ../nbs/16_figures.ipynb #section

@@ -15,7 +15,8 @@ import torch
 
 from . import __version__
 from .core import fingerprint, new_file
-from .figures import Section, cached_layout, cohort_flow, deviation_curves, honesty, stage_maps, training_curves, write_report
+from .figures import Section, cohort_flow, deviation_curves, stage_maps, training_curves, write_report
+from .maps import honesty, run_layout
 from .trajectories import trajectory
 from .plans import Run
 from .results import decision_curves, difference_forest, forest, label_curves, reliability_curves, subgroup_forest
@@ -53,9 +54,7 @@ def study_verdicts(study: Study, task: str) -> pd.DataFrame:
 
 def study_layout(study: Study, task: str):
     "The joint map of the layered arm's test stays, kept with the run."
-    run = layered_run(study, task)
-    frames = [run.embeddings('test', stage=i) for i in range(len(run.stages))]
-    return cached_layout(run.stages[-1].dir / 'layouts', frames, [s.name for s in run.stages])
+    return run_layout(layered_run(study, task))
 
 # %% ../nbs/16b_report.ipynb #cohorts
 def cohort_section(study: Study) -> Section:
