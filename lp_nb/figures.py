@@ -704,6 +704,8 @@ def panel_curves(ax, part: pd.DataFrame, measure: str, axis: str, color: str, ba
         ax.plot(tracks[0][1], mean, color=color, lw=2.2)
         if band:
             ax.fill_between(tracks[0][1], y.min(0), y.max(0), color=color, alpha=0.18, lw=0)
+    elif band and f'{measure}_low' in part:
+        ax.fill_between(tracks[0][1], part[f'{measure}_low'], part[f'{measure}_high'], color=color, alpha=0.18, lw=0)
     return tracks[0][2:]
 
 
@@ -742,7 +744,7 @@ def deviation_curves(
     measures=('s_paper', 'ratio'),  # columns to draw, one row of panels each
     log: bool = True,  # logarithmic measures
     axis: str = 'stage',  # 'stage': equal width per stage; 'step': global steps
-    band: bool = False,  # fill between the seeds instead of drawing each
+    band: bool = False,  # fill between the seeds instead of drawing each, or between the columns MEASURE_low and MEASURE_high
     dark: bool = False,
 ):
     "Measures of geometry across the stages of one or several plans; one column of panels per plan."

@@ -1,5 +1,5 @@
-// Curves of a measure across the stages of a plan: one panel per measure, one SVG, no library.
-// Traits in: series, spans, ticks, points, log, height, stage. Traits out: at (number of the probe under the cursor), stage, step, log.
+// Curves of measures across the stages of a plan: one panel per measure, one SVG, no library.
+// Traits in: series, spans, ticks, points, height, xlabel. Both ways: at (number of the probe under the cursor), stage, step, log, bands, parts, shown.
 
 const MARGIN = { left: 58, right: 16, top: 26, bottom: 36 }
 const GAP = 18 // between panels
@@ -17,7 +17,7 @@ function heightScale(values, top, bottom, log) {
   const pad = 0.06 * (high - low)
   low = low >= 0 && low < 0.5 * high ? 0 : low - pad
   high += pad
-  return { scale: v => bottom - ((v - low) / (high - low)) * (bottom - top), ticks: niceTicks(low, high, false) }
+  return { scale: v => bottom - ((v - low) / (high - low)) * (bottom - top), ticks: niceTicks(low, high) }
 }
 
 // A path through the finite points; a missing value breaks the line.
@@ -32,16 +32,24 @@ const path = (xs, ys) => {
 }
 
 function render({ model, el }) {
-  const hidden = new Set()
-  const root = rootElement(el, 'lp-curves', 'Curves')
+  const hidden = new Set() // names of plans
+  const root = rootElement(el, 'lp-curves', 'Deviation curves')
   const bar = htmlElement(root, 'div', 'lp-bar')
   const keys = htmlElement(bar, 'div', 'lp-curves-keys')
-  const toggle = textButton(bar, 'log scale', () => { model.set('log', !model.get('log')); model.save_changes() }, { className: 'lp-curves-log' })
-  helpButton(bar, root, [
-    ['click a panel', 'move the cursor to the nearest step; a linked explorer shows the map of its stage'],
-    ['← →, Home, End', 'move the cursor once a panel has the focus'],
-    ['click a name', 'hide or show its curves'],
-    ['log scale', 'logarithmic or linear heights'],
+  const flip = trait => () => { model.set(trait, !model.get(trait)); model.save_changes() }
+  const toggles = htmlElement(bar, 'div', 'lp-curves-toggles')
+  const toggle = {
+    parts: textButton(toggles, 'labels', flip('parts'), { title: 'A thin line for each label' }),
+    bands: textButton(toggles, 'bands', flip('bands'), { title: 'How far the curve could lie elsewhere' }),
+    log: textButton(toggles, 'log', flip('log'), { title: 'Logarithmic or linear heights' }),
+  }
+  helpButton(toggles, root, [
+    ['click a panel', 'move the cursor to the nearest step; a linked explorer shows the map of that step'],
+    ['← →, Home, End', 'move the cursor once the curves have the focus'],
+    ['click a measure', 'show or hide its panel; at least one stays'],
+    ['click a plan', 'show or hide its curves'],
+    ['labels', 'a thin line for each label behind the mean'],
+    ['bands', 'the lowest and the highest seed, or two standard errors under other patients'],
     ['dashed borders', 'one stage ends, the next begins; step 0 is what the stage before left'],
   ])
   const svg = svgElement(root, 'svg', { tabindex: 0, role: 'slider', 'aria-label': 'Step of the run' })
@@ -68,20 +76,42 @@ function render({ model, el }) {
     if (at >= 0) setCursor(at)
   }
 
-  function drawLegend() {
+  const panelsOf = series => [...new Set(series.map(s => s.panel))]
+  const namesOf = series => [...new Set(series.map(s => s.name))]
+
+  function showPanel(panel) {
+    const shown = model.get('shown'), all = panelsOf(model.get('series'))
+    const next = shown.includes(panel) ? shown.filter(p => p !== panel) : all.filter(p => p === panel || shown.includes(p))
+    if (next.length) { model.set('shown', next); model.save_changes() }
+  }
+
+  function key(name, on, color, act) {
+    const button = textButton(keys, name, act, { pressed: on, className: `lp-curves-key${color ? ' colored' : ''}` })
+    if (color) button.style.setProperty('--key', color)
+  }
+
+  function drawKeys() {
     keys.replaceChildren()
-    const seen = new Map()
-    for (const s of model.get('series')) if (!seen.has(s.name)) seen.set(s.name, s)
-    for (const [name, s] of seen) {
-      const act = () => { hidden.has(name) ? hidden.delete(name) : hidden.add(name); draw() }
-      textButton(keys, name, act, { pressed: !hidden.has(name), className: 'lp-curves-key' }).style.setProperty('--key', s.color)
+    const series = model.get('series'), names = namesOf(series), alone = names.length === 1
+    for (const panel of panelsOf(series)) {
+      const color = alone ? series.find(s => s.panel === panel).color : null
+      key(panel, model.get('shown').includes(panel), color, () => showPanel(panel))
     }
-    toggle.setAttribute('aria-pressed', String(model.get('log')))
+    if (!alone) {
+      htmlElement(keys, 'span', 'lp-curves-break')
+      for (const name of names) {
+        const act = () => { hidden.has(name) ? hidden.delete(name) : hidden.add(name); draw() }
+        key(name, !hidden.has(name), series.find(s => s.name === name).color, act)
+      }
+    }
+    for (const [trait, button] of Object.entries(toggle)) button.setAttribute('aria-pressed', String(model.get(trait)))
+    toggle.parts.hidden = !series.some(s => s.parts.length)
+    toggle.bands.hidden = !series.some(s => s.low)
   }
 
   function drawFrame(top, bottom, first, last) {
     const spans = model.get('spans')
-    const steps = model.get('ticks').length ? model.get('ticks') : niceTicks(spans[0][0], spans.at(-1)[1], false).map(v => [v, String(v)])
+    const steps = model.get('ticks').length ? model.get('ticks') : niceTicks(spans[0][0], spans.at(-1)[1]).map(v => [v, String(v)])
     spans.forEach(([start, end, name], i) => {
       if (i % 2) svgElement(svg, 'rect', { class: 'shade', x: toX(start), y: top, width: toX(end) - toX(start), height: bottom - top })
       if (i) svgElement(svg, 'line', { class: 'border', x1: toX(start), x2: toX(start), y1: top, y2: bottom })
@@ -94,8 +124,31 @@ function render({ model, el }) {
     svgElement(svg, 'line', { class: 'axis', x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom })
   }
 
+  function drawCurve(s, scale, keep) {
+    const xs = s.x.map(toX), y = vs => vs.map(v => keep(v) ? scale(v) : NaN)
+    if (s.low && model.get('bands')) {
+      const ends = s.low.map((v, i) => keep(v) && keep(s.high[i]) ? i : -1).filter(i => i >= 0)
+      const outline = [...ends.map(i => [xs[i], scale(s.high[i])]), ...ends.toReversed().map(i => [xs[i], scale(s.low[i])])]
+      if (ends.length) svgElement(svg, 'path', { class: 'band', d: `M${outline.map(p => p.map(v => v.toFixed(1))).join('L')}Z`, fill: s.color })
+    }
+    for (const seed of s.seeds) svgElement(svg, 'path', { class: 'seed', d: path(xs, y(seed)), stroke: s.color })
+    if (model.get('parts'))
+      for (const [name, values] of s.parts) {
+        const line = svgElement(svg, 'path', { class: 'part', d: path(xs, y(values)), stroke: s.color })
+        svgElement(line, 'title', {}, name)
+      }
+    svgElement(svg, 'path', { class: 'line', d: path(xs, y(s.y)), stroke: s.color, 'data-name': s.name })
+    const there = s.y.map((v, i) => keep(v) ? i : -1).filter(i => i >= 0)
+    for (const i of there) // a value whose neighbours are missing has no line
+      if (!there.includes(i - 1) && !there.includes(i + 1)) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 3.5, fill: s.color })
+    const point = model.get('points')[model.get('at')]
+    const i = point ? s.x.findIndex(x => Math.abs(x - point.x) < 1e-9) : -1
+    if (i >= 0 && keep(s.y[i])) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 4.5, fill: s.color })
+  }
+
   function drawPanel(panel, series, top, bottom, first, last) {
-    const all = series.flatMap(s => [...s.y, ...(s.low || []), ...(s.high || []), ...s.seeds.flat()])
+    const all = series.flatMap(s => [...s.y, ...(model.get('bands') && s.low ? [...s.low, ...s.high] : []), ...s.seeds.flat(),
+      ...(model.get('parts') ? s.parts.flatMap(part => part[1]) : [])])
     const log = model.get('log') && all.some(v => v > 0)
     const keep = v => v !== null && (!log || v > 0)
     const values = all.filter(keep)
@@ -111,20 +164,7 @@ function render({ model, el }) {
       svgElement(svg, 'line', { class: 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: scale(v), y2: scale(v) })
       svgElement(svg, 'text', { class: 'height', x: MARGIN.left - 7, y: scale(v) + 4 }, number(v))
     }
-    const y = vs => vs.map(v => keep(v) ? scale(v) : NaN)
-    for (const s of series) {
-      const xs = s.x.map(toX)
-      if (s.low) {
-        const outline = path([...xs, ...xs.toReversed()], [...y(s.high), ...y(s.low).toReversed()])
-        svgElement(svg, 'path', { class: 'band', d: `${outline}Z`, fill: s.color })
-      }
-      for (const seed of s.seeds) svgElement(svg, 'path', { class: 'seed', d: path(xs, y(seed)), stroke: s.color })
-      svgElement(svg, 'path', { class: 'line', d: path(xs, y(s.y)), stroke: s.color, 'data-name': s.name })
-      const here = model.get('at')
-      const point = model.get('points')[here]
-      const i = point ? s.x.findIndex(x => Math.abs(x - point.x) < 1e-9) : -1
-      if (i >= 0 && keep(s.y[i])) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 4.5, fill: s.color })
-    }
+    for (const s of series) drawCurve(s, scale, keep)
   }
 
   function describe(visible) {
@@ -132,17 +172,16 @@ function render({ model, el }) {
     if (!point) return 'Click a curve, or focus it and use the arrow keys, to move to a step.'
     const values = visible.map(s => {
       const i = s.x.findIndex(x => Math.abs(x - point.x) < 1e-9)
-      return i < 0 ? '' : `${s.label} ${number(s.y[i])}`
+      return i < 0 || s.y[i] === null ? '' : `${s.label} ${number(s.y[i])}`
     }).filter(Boolean)
     return `${point.stage}, step ${point.step} (global step ${point.global_step}): ${values.join(', ')}`
   }
 
   function draw() {
-    drawLegend()
+    drawKeys()
     svg.replaceChildren()
-    const visible = model.get('series').filter(s => !hidden.has(s.name))
-    const panels = [...new Set(visible.map(s => s.panel))]
-    const spans = model.get('spans')
+    const visible = model.get('series').filter(s => model.get('shown').includes(s.panel) && !hidden.has(s.name))
+    const panels = panelsOf(visible), spans = model.get('spans')
     if (!spans.length) return
     width = Math.max(360, root.clientWidth || 760)
     const inner = model.get('height')
@@ -174,13 +213,12 @@ function render({ model, el }) {
     })
     setCursor(best)
   })
-  const last = () => model.get('points').length - 1
   onKeys(svg, {
     ArrowRight: () => setCursor(model.get('at') + 1), ArrowLeft: () => setCursor(model.get('at') - 1),
-    Home: () => setCursor(0), End: () => setCursor(last()),
+    Home: () => setCursor(0), End: () => setCursor(model.get('points').length - 1),
   })
   model.on('change:stage', followStage)
-  const clean = redrawOn(model, root, ['series', 'spans', 'ticks', 'points', 'log', 'at', 'height'], draw)
+  const clean = redrawOn(model, root, ['series', 'spans', 'ticks', 'points', 'log', 'bands', 'parts', 'shown', 'at', 'height'], draw)
   return () => { clean(); model.off('change:stage', followStage) }
 }
 
