@@ -11,6 +11,7 @@ demo: install
 	$(BIN)/lp-nb demo
 
 test: install
+	$(BIN)/python tests/harness.py
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 	timeout 1500 $(BIN)/nbdev_test --n_workers 2 --do_print --timing
 

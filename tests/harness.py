@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,9 @@ import urllib.request
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-CHROMIUM = '/usr/bin/chromium'
+ROOT = Path(__file__).parent.parent
+BROWSERS = Path(os.environ.get('PLAYWRIGHT_BROWSERS_PATH', ROOT / '.venv' / 'browsers'))  # where Playwright's own would lie
+NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 FLAGS = ('--no-sandbox', '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader',  # WebGL without a GPU
          '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-quic')
 SETTINGS = {
@@ -33,6 +36,12 @@ SETTINGS = {
 }
 
 
+def chromium() -> str | None:
+    "The path of a Chromium: the system's, or the one that Playwright keeps."
+    own = sorted(BROWSERS.glob('chromium-*/chrome-*/chrome'))
+    return next(filter(None, map(shutil.which, NAMES)), None) or (str(own[-1]) if own else None)
+
+
 def why_not() -> str:
     "The reason why no browser test can run here, or an empty text."
     for package in ('jupyterlab', 'playwright'):
@@ -40,7 +49,23 @@ def why_not() -> str:
             version(package)
         except PackageNotFoundError:
             return f'{package} is not installed'
-    return '' if Path(CHROMIUM).exists() else f'there is no {CHROMIUM}'
+    return '' if chromium() else 'no Chromium was found, and none could be fetched (python tests/harness.py says why)'
+
+
+def fetch_browser() -> str:
+    "See to it that there is a Chromium: from Debian's packages for root, else Playwright's own, kept beside the environment."
+    if chromium():
+        return chromium()
+    apt = shutil.which('apt-get') if os.geteuid() == 0 else None
+    ways = [[apt, '-qq', 'update'], [apt, '-qq', 'install', '--yes', '--no-install-recommends', 'chromium']] if apt else []
+    for command in [*ways, [sys.executable, '-m', 'playwright', 'install', 'chromium']]:
+        if command[-1] == 'chromium' and chromium():
+            break
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False,
+                              env=os.environ | dict(PLAYWRIGHT_BROWSERS_PATH=str(BROWSERS), DEBIAN_FRONTEND='noninteractive'))
+        if done.returncode:
+            print(f'{" ".join(command)}: {(done.stderr or done.stdout).strip()[-300:]}')
+    return chromium() or 'none: tests in a browser will be skipped'
 
 
 def wait_for(condition, what: str, seconds: float = 60, pause: float = 0.1):
@@ -122,7 +147,7 @@ def browser_page(lab: JupyterLab, width: int = 1500, height: int = 1100):
 
     here = (lab.url, lab.url.replace('http', 'ws'), 'data:', 'blob:')
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = p.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         page = browser.new_page(viewport=dict(width=width, height=height))
         page.said, page.outside = [], []
         page.on('console', lambda m: page.said.append(f'{m.type}: {m.text}'))
@@ -184,3 +209,7 @@ class Notebook:
     def until(self, expression: str, seconds: float = 20):
         "Wait until a Python expression in the kernel is true; returns its value."
         return wait_for(lambda: self.value(expression), expression, seconds)
+
+
+if __name__ == '__main__':
+    print(f'Browser for the tests: {fetch_browser()}')

@@ -87,7 +87,7 @@ function render({ model, el }) {
 
   function key(name, on, color, act) {
     const button = textButton(keys, name, act, { pressed: on, className: `lp-curves-key${color ? ' colored' : ''}` })
-    if (color) button.style.setProperty('--key', color)
+    if (color) button.style.setProperty('--key', themed(color))
   }
 
   function drawKeys() {
@@ -125,25 +125,25 @@ function render({ model, el }) {
   }
 
   function drawCurve(s, scale, keep) {
-    const xs = s.x.map(toX), y = vs => vs.map(v => keep(v) ? scale(v) : NaN)
+    const color = themed(s.color), xs = s.x.map(toX), y = vs => vs.map(v => keep(v) ? scale(v) : NaN)
     if (s.low && model.get('bands')) {
       const ends = s.low.map((v, i) => keep(v) && keep(s.high[i]) ? i : -1).filter(i => i >= 0)
       const outline = [...ends.map(i => [xs[i], scale(s.high[i])]), ...ends.toReversed().map(i => [xs[i], scale(s.low[i])])]
-      if (ends.length) svgElement(svg, 'path', { class: 'band', d: `M${outline.map(p => p.map(v => v.toFixed(1))).join('L')}Z`, fill: s.color })
+      if (ends.length) svgElement(svg, 'path', { class: 'band', d: `M${outline.map(p => p.map(v => v.toFixed(1))).join('L')}Z`, style: `fill: ${color}` })
     }
-    for (const seed of s.seeds) svgElement(svg, 'path', { class: 'seed', d: path(xs, y(seed)), stroke: s.color })
+    for (const seed of s.seeds) svgElement(svg, 'path', { class: 'seed', d: path(xs, y(seed)), style: `stroke: ${color}` })
     if (model.get('parts'))
       for (const [name, values] of s.parts) {
-        const line = svgElement(svg, 'path', { class: 'part', d: path(xs, y(values)), stroke: s.color })
+        const line = svgElement(svg, 'path', { class: 'part', d: path(xs, y(values)), style: `stroke: ${color}` })
         svgElement(line, 'title', {}, name)
       }
-    svgElement(svg, 'path', { class: 'line', d: path(xs, y(s.y)), stroke: s.color, 'data-name': s.name })
+    svgElement(svg, 'path', { class: 'line', d: path(xs, y(s.y)), style: `stroke: ${color}`, 'data-name': s.name })
     const there = s.y.map((v, i) => keep(v) ? i : -1).filter(i => i >= 0)
     for (const i of there) // a value whose neighbours are missing has no line
-      if (!there.includes(i - 1) && !there.includes(i + 1)) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 3.5, fill: s.color })
+      if (!there.includes(i - 1) && !there.includes(i + 1)) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 3.5, style: `fill: ${color}` })
     const point = model.get('points')[model.get('at')]
     const i = point ? s.x.findIndex(x => Math.abs(x - point.x) < 1e-9) : -1
-    if (i >= 0 && keep(s.y[i])) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 4.5, fill: s.color })
+    if (i >= 0 && keep(s.y[i])) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 4.5, style: `fill: ${color}` })
   }
 
   function drawPanel(panel, series, top, bottom, first, last) {

@@ -30,6 +30,11 @@ const rootElement = (el, className, label) => {
 const number = v => v === null || v === undefined || Number.isNaN(v) ? 'none'
   : Math.abs(v) >= 10000 || (v && Math.abs(v) < 0.001) ? v.toExponential(1) : String(+v.toPrecision(3))
 
+// The colours of the palette that are too dim on dark paper, as the theme has them.
+const THEMED = { '#0072B2': 'var(--lp-blue)', '#D55E00': 'var(--lp-orange)', '#009E73': 'var(--lp-green)' }
+const themed = color => THEMED[color] || color
+const resolved = (element, color) => color in THEMED ? getComputedStyle(element).getPropertyValue(THEMED[color].slice(4, -1)).trim() || color : color
+
 // Ticks at 1, 2, 5 times powers of ten: evenly spaced, or for a logarithmic axis all that fall inside.
 function niceTicks(low, high, log = false, about = 4) {
   const ticks = []
