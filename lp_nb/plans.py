@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['STAGES', 'WORD', 'TIMES', 'Preset', 'FROZEN', 'PRESETS', 'DIFFERENCES', 'WORDS', 'FORMAT', 'Garbage', 'point',
            'refuse', 'presets', 'field_types', 'setting', 'arguments', 'Plan', 'stage_text', 'repeats', 'word',
-           'sequence', 'plan', 'addresses', 'StageResult', 'verify', 'load_towers', 'versions', 'check_format',
-           'probe_positions', 'lab_addresses', 'model_weights', 'stage_folder', 'is_done', 'towers_at', 'Unit',
-           'unit_of', 'unfinished', 'bundled', 'stage_kind', 'stage_cost', 'take', 'held', 'lock_file', 'write_result',
-           'node_facts', 'heartbeat_file', 'heartbeat', 'beside', 'step_of', 'begin', 'forget', 'sharing', 'trainer_of',
-           'train_unit', 'finish', 'stage_results', 'look_at_start', 'vectors_at', 'kept', 'run_embeddings',
-           'run_predictions', 'run_history', 'save_encoder', 'Run', 'stats', 'size_of', 'bytes_said', 'is_held',
-           'finished_nodes', 'unfinished_nodes', 'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'newest',
-           'stale', 'orphans', 'unused', 'remove', 'folder_gc', 'lab_gc', 'setting_rows', 'mean_cosine', 'run_diff',
-           'lab_diff', 'LabData', 'Lab']
+           'sequence', 'plan', 'said_settings', 'addresses', 'StageResult', 'verify', 'load_towers', 'versions',
+           'check_format', 'probe_positions', 'lab_addresses', 'model_weights', 'stage_folder', 'is_done', 'towers_at',
+           'Unit', 'unit_of', 'unfinished', 'bundled', 'stage_kind', 'stage_cost', 'work_done', 'take', 'held',
+           'lock_file', 'write_result', 'node_facts', 'heartbeat_file', 'heartbeat', 'beside', 'step_of', 'begin',
+           'forget', 'touched_unit', 'Branch', 'sharing', 'trainer_of', 'train_unit', 'finish', 'finish_plan',
+           'stage_results', 'look_at_start', 'vectors_at', 'kept', 'run_embeddings', 'run_predictions', 'run_history',
+           'save_encoder', 'Run', 'stats', 'size_of', 'bytes_said', 'is_held', 'finished_nodes', 'unfinished_nodes',
+           'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'measured_rates', 'newest', 'stale', 'orphans',
+           'unused', 'remove', 'folder_gc', 'lab_gc', 'setting_rows', 'mean_cosine', 'run_diff', 'lab_diff', 'LabData',
+           'Lab']
 
 # %% ../nbs/11_plans.ipynb #imports
 import dataclasses
@@ -38,7 +39,7 @@ from safetensors.torch import load_file, save_file
 from .autoencoding import Autoencode
 from .cohort import Cohort
 from .contrastive import Contrastive, SimCSE
-from .core import (UserError, clear_leftovers, device, disk_watched, file_fingerprint, fingerprint, new_file, new_folder, read_json,
+from .core import (UserError, canonical, clear_leftovers, device, disk_watched, file_fingerprint, fingerprint, new_file, new_folder, read_json,
                         rng, write_json)
 
 # %% ../nbs/11_plans.ipynb #imports-4
@@ -50,7 +51,7 @@ from .mlm import MLM
 # %% ../nbs/11_plans.ipynb #imports-2
 from .processes import from_lead, rank, wait_for_all
 from .supervised import Supervised, bundle, is_frozen, read
-from .training import Control, LearningData, Stage, Trainer, embed_reports, embed_series, fit, history, learning_data, weights
+from .training import Control, LearningData, Stage, Trainer, embed_reports, embed_series, fit, history, learning_data, touches, weights
 
 # %% ../nbs/11_plans.ipynb #stages
 STAGES = {stage.name: stage for stage in (MLM, SimCSE, Autoencode, Contrastive, Supervised)}
@@ -243,6 +244,11 @@ def plan(
     return Plan(found)
 
 # %% ../nbs/11_plans.ipynb #address
+def said_settings(stage: Stage) -> dict:
+    "The settings of a stage for its address; `touched` only where something was."
+    return {k: v for k, v in canonical(stage).items() if k != 'touched' or v}
+
+
 def addresses(
     plan: Plan,
     cohort_hash: str,  # from the cohort's manifest
@@ -253,7 +259,7 @@ def addresses(
     "Addresses along a plan, the untrained towers first: len(plan) + 1 strings of 16 hex digits."
     out = [fingerprint(dict(cohort=cohort_hash, encoder=encoder, seed=seed, **extra))]
     for stage in plan.stages:
-        out.append(fingerprint(dict(parent=out[-1], name=stage.name, version=stage.version, settings=stage)))
+        out.append(fingerprint(dict(parent=out[-1], name=stage.name, version=stage.version, settings=said_settings(stage))))
     return out
 
 # %% ../nbs/11_plans.ipynb #result
@@ -418,6 +424,13 @@ def stage_cost(lab: 'Lab', stage: Stage) -> int:
         return stays  # each is encoded once
     return max(1, int(min(stays, stays if labels is None else labels if labels >= 1 else labels * stays) * epochs))
 
+# %% ../nbs/11_plans.ipynb #work-done
+def work_done(lab: 'Lab', trainer: Trainer, stage: Stage) -> float:
+    "The work of a finished stage as `stage_cost` counts it; of one that was ended by hand, what was read."
+    if is_frozen(stage) or (trainer.at.step, None) not in touches(stage.touched):
+        return stage_cost(lab, stage)
+    return stage_cost(lab, dataclasses.replace(stage, patience=stage.epochs)) * trainer.at.step / trainer.total
+
 # %% ../nbs/11_plans.ipynb #locks
 def take(stack: ExitStack, path: Path, wait: bool) -> bool:
     "Take a lock until `stack` closes; False when another process has it and `wait` is False."
@@ -457,7 +470,7 @@ def write_result(lab: 'Lab', trainer: Trainer, k: int, plan: Plan, seed: int, ad
             save_file(predictions, d / 'predictions.safetensors')
         write_json(d / 'result.json', node_facts(lab, plan, seed) | dict(
             metrics=dict(score=member.best_score, best_step=member.best_step, steps=at.step, seconds=round(at.seconds, 2)),
-            work=dict(kind=stage_kind(stage), took=max(took, at.seconds) / members, cost=stage_cost(lab, stage) / members),
+            work=dict(kind=stage_kind(stage), took=max(took, at.seconds) / members, cost=work_done(lab, trainer, stage) / members),
             files={p.name: file_fingerprint(p) for p in sorted(d.iterdir())},
             encoder=vars(lab.encoder), versions=versions(), device=str(objective.device)))
         for p in d.iterdir():
@@ -527,6 +540,30 @@ def forget(lab: 'Lab', key: str):
     for end in ('step', 'holder', 'json'):
         beside(lab, key, end).unlink(missing_ok=True)
 
+# %% ../nbs/11_plans.ipynb #branch
+def touched_unit(lab: 'Lab', unit: Unit, touched: str | None) -> Unit:
+    "The unit whose stages are said to have been changed by hand in this way."
+    plans = [Plan((*p.stages[:-1], dataclasses.replace(p.stages[-1], touched=touched))) for p in unit.plans]
+    return unit if plans[0].stages[-1] == unit.plans[0].stages[-1] else unit_of(lab, plans, unit.seed)
+
+
+class Branch:
+    "A callback that moves a unit that is changed by hand to the address of what it has become (`now`)."
+
+    def __init__(self, lab: 'Lab', unit: Unit, locks: ExitStack):
+        self.lab, self.unit, self.now, self.locks = lab, unit, unit, locks
+
+    def __call__(self, event, trainer):
+        if event != 'touched':
+            return
+        before, self.now = self.now, touched_unit(self.lab, self.unit, trainer.stage.touched)
+        if self.now is not self.unit:
+            self.locks.enter_context(held([lock_file(self.lab.folder, self.now.key)]))
+            begin(self.lab, self.now, None)
+        trainer.folder = beside(self.lab, self.now.key, '')
+        if before is not self.unit:
+            forget(self.lab, before.key)
+
 # %% ../nbs/11_plans.ipynb #sharing
 def sharing(lab: 'Lab', parent: str) -> LearningData:
     "The lab's data, with a memory for what all children of a node compute alike (a frozen encoder's vectors)."
@@ -544,20 +581,23 @@ def trainer_of(lab: 'Lab', unit: Unit, events=(), control: Control | None = None
     return Trainer(objective, stages[0], unit.seed, beside(lab, unit.key, ''), lambda: objective.vectors(data, lab.probe), events,
                    control, lab.save_every, lab.points, lab.precision)
 
-
-def train_unit(lab: 'Lab', unit: Unit, events=(), control: Control | None = None, give_up: int | None = None):
-    "Train the unit, from its checkpoint if there is one, and write what is not in the lab yet; its lock must be held."
+# %% ../nbs/11_plans.ipynb #train-unit-2
+def train_unit(lab: 'Lab', unit: Unit, events=(), control: Control | None = None, give_up: int | None = None) -> str:
+    "Train the unit, from its checkpoint if there is one, and write what is not in the lab yet; its lock must be held. The key of what is finished."
     if rank() == 0:
         begin(lab, unit, give_up)
-    try:
-        began, trainer = time.monotonic(), fit(trainer_of(lab, unit, events, control))
-        for k, (plan, address) in enumerate(zip(unit.plans, unit.addresses, strict=True)):
-            if rank() == 0 and not is_done(lab, address):
-                write_result(lab, trainer, k, plan, unit.seed, address, time.monotonic() - began)
-        wait_for_all()
-    finally:
-        if rank() == 0:
-            beside(lab, unit.key, 'holder').unlink(missing_ok=True)
+    with ExitStack() as locks:
+        branch = Branch(lab, unit, locks)
+        try:
+            began, trainer = time.monotonic(), fit(trainer_of(lab, unit, [branch, *events], control))
+            for k, (plan, address) in enumerate(zip(branch.now.plans, branch.now.addresses, strict=True)):
+                if rank() == 0 and not is_done(lab, address):
+                    write_result(lab, trainer, k, plan, unit.seed, address, time.monotonic() - began)
+            wait_for_all()
+        finally:
+            for key in {unit.key, branch.now.key} if rank() == 0 else ():
+                beside(lab, key, 'holder').unlink(missing_ok=True)
+        return branch.now.key
 
 # %% ../nbs/11_plans.ipynb #finish
 def finish(
@@ -574,12 +614,22 @@ def finish(
     if from_lead([not unfinished(lab, unit) and not beside(lab, unit.key, 'json').exists()])[0]:
         return True
     locks = [lock_file(lab.folder, name) for name in (unit.key, *unit.addresses)] if rank() == 0 else []
+    ended = unit.key
     with disk_watched(lab.folder), held(locks, wait) as mine:
         if from_lead([mine and len(unfinished(lab, unit))])[0]:  # nobody was faster
-            train_unit(lab, unit, events, control, give_up)
+            ended = train_unit(lab, unit, events, control, give_up)
         if mine and rank() == 0:
-            forget(lab, unit.key)
+            forget(lab, ended)
     return mine
+
+# %% ../nbs/11_plans.ipynb #finish-plan
+def finish_plan(lab: 'Lab', whole: Plan, seed: int, events=(), control: Control | None = None) -> Plan:
+    "Make sure that all stages of a plan are in the lab; returns the plan as it was trained, with what was changed by hand."
+    for n in range(1, len(whole) + 1):
+        trained = []
+        finish(lab, whole.first(n), seed, [*events, lambda event, trainer: event == 'train_end' and trained.append(trainer.stage)], control)
+        whole = Plan((*whole.stages[:n - 1], *trained, *whole.stages[n - 1 + len(trained):]))
+    return whole
 
 # %% ../nbs/11_plans.ipynb #stage-results
 def stage_results(lab: 'Lab', plan: Plan, seed: int) -> list[StageResult]:
@@ -670,6 +720,7 @@ class Run:
     stages = cached_property(lambda self: stage_results(self.lab, self.plan, self.seed))
     history = property(run_history)
     metrics = property(lambda self: self.stages[-1].metrics)
+    touched = property(lambda self: {n: s.touched for n, s in enumerate(self.plan.stages, 1) if s.touched})  # by hand: {stage number: what}
 
     def __repr__(self):
         return f'Run({str(self.plan)!r}, seed={self.seed}, task={self.cohort.task!r})'
@@ -762,6 +813,13 @@ def folder_tree(folder: Path) -> str:
 def lab_tree(lab: 'Lab') -> str:
     "What is in the lab's folder: finished and unfinished results with score, seconds and size."
     return folder_tree(lab.folder)
+
+# %% ../nbs/11_plans.ipynb #work
+def measured_rates(lab: 'Lab') -> dict[str, float]:
+    "Seconds per document by kind of stage, from what the lab has finished with these encoders; kinds that it has not are not there."
+    work = [n['work'] for n in finished_nodes(lab.folder) if n['encoder'] == dataclasses.asdict(lab.encoder)]
+    frame = pd.DataFrame(work, columns=['kind', 'took', 'cost']).groupby('kind')[['took', 'cost']].sum()
+    return {kind: float(row.took / max(row.cost, 1)) for kind, row in frame.iterrows()}
 
 # %% ../nbs/11_plans.ipynb #gc-stale
 Garbage = namedtuple('Garbage', 'paths locks reason')
@@ -916,8 +974,5 @@ class Lab(LabData):
     tree, gc, diff = lab_tree, lab_gc, lab_diff
 
     def run(self, text, seed: int = 0, events=(), control: Control | None = None) -> Run:
-        "Compute what is missing of a plan and hand it back."
-        whole = plan(text)
-        for n in range(1, len(whole) + 1):
-            finish(self, whole.first(n), seed, events, control)
-        return Run(self, whole, seed)
+        "Compute what is missing of a plan and hand it back; where something was changed by hand, the run's plan says so."
+        return Run(self, finish_plan(self, plan(text), seed, events, control), seed)

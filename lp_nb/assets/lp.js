@@ -75,12 +75,12 @@ function onKeys(element, moves) {
 
 // A `?` button that opens and closes lines of [what to press or click, what it does].
 function helpButton(bar, root, lines) {
-  const panel = document.createElement('dl')
+  const panel = document.createElement('div')
   panel.className = 'lp-help'
   panel.hidden = true
   for (const [what, does] of lines) {
-    htmlElement(panel, 'dt', '', what)
-    htmlElement(panel, 'dd', '', does)
+    htmlElement(panel, 'b', '', what)
+    htmlElement(panel, 'span', '', does)
   }
   const button = textButton(bar, '?', () => {
     panel.hidden = !panel.hidden
