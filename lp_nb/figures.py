@@ -13,7 +13,7 @@ __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'WIDE'
            'quality_figure', 'month_table', 'month_panels', 'month_figure', 'draw_months', 'segments', 'curve_axis',
            'stage_spans', 'panel_curves', 'log_axis', 'short_plans', 'measure_panel', 'deviation_curves',
            'label_heatmap', 'loss_panel', 'score_panel', 'training_curves', 'point_colors', 'arrows_to', 'map_panel',
-           'map_frame', 'color_key', 'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg',
+           'map_frame', 'color_key', 'map_places', 'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg',
            'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
@@ -891,6 +891,17 @@ def color_key(fig, axes, values: pd.Series, names, scale):
         dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name) for name, c in names]
         fig.legend(handles=dots, loc='outside lower left', ncols=len(dots), title=values.name, alignment='left', fontsize=9)
 
+# %% ../nbs/16_figures.ipynb #map-places
+def map_places(axes: np.ndarray, routes: dict) -> list[tuple]:
+    "Which axes draw which node: a row for each plan, named if there are several; axes beyond its end are switched off."
+    out = []
+    for row, (plan, route) in zip(axes, zip(short_plans(list(routes)), routes.values())):
+        row[0].set_ylabel(plan if len(routes) > 1 else '')
+        for ax in row[len(route):]:
+            ax.set_axis_off()
+        out += zip(row, route)
+    return out
+
 # %% ../nbs/16_figures.ipynb #stage-maps
 def stage_maps(
     layout: Layout,
@@ -904,17 +915,13 @@ def stage_maps(
     common = values.map(values.value_counts()).fillna(0).to_numpy()
     order = np.argsort(-common, kind='stable')  # rare categories on top
     ring = np.flatnonzero(np.isin(layout.ids, list(highlight)))
-    routes, n = layout.routes, max(map(len, layout.routes.values()))
+    rows, n = len(layout.routes), max(map(len, layout.routes.values()))
     with style(dark) as theme:
         rgba, names, scale = point_colors(values, theme)
-        fig, axes = canvas(2.7 * n + (0.6 if scale else 0), 3.1 * len(routes) + 0.3, len(routes), n)
-        for row, (plan, route) in zip(axes, zip(short_plans(list(routes)), routes.values())):
-            for ax in row[len(route):]:
-                ax.set_axis_off()
-            for ax, k in zip(row, route):
-                map_panel(ax, layout, k, rgba, order, theme, ring, arrows)
-                map_frame(ax, layout, theme)
-            row[0].set_ylabel(plan if len(routes) > 1 else '')
+        fig, axes = canvas(2.7 * n + (0.6 if scale else 0), 3.1 * rows + 0.3, rows, n)
+        for ax, k in map_places(axes, layout.routes):
+            map_panel(ax, layout, k, rgba, order, theme, ring, arrows)
+            map_frame(ax, layout, theme)
         if color is not None:
             color_key(fig, axes, color, names, scale)
         return keep(fig)

@@ -72,6 +72,8 @@ PAGE = '''<!doctype html>
 <footer><p>Made by lp_nb. This page loads nothing and holds no identifiers and no text of reports.</p></footer>
 <script type="module">{{ script }}</script></body></html>
 '''
+
+# %% ../nbs/17_views.ipynb #model
 STAND_IN = '''
 class Model {
   constructor(values) { this.values = values; this.heard = new Map() }
