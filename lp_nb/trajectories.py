@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MEASURES', 'SPREAD', 'labels_of', 'measure_all', 'kept_rows', 'probe_rows', 'trajectory', 'label_rows',
-           'label_trajectory', 'quick_measures', 'half_samples', 'spread_rows', 'patient_spread', 'of_columns',
-           'split_measures', 'measure_run', 'measure_stages', 'every_state', 'pooled_state', 'LayerReader',
-           'layer_embeddings', 'by_layer', 'run_by_layer', 'stage_towers', 'modalities', 'plane_point', 'plane']
+           'label_trajectory', 'quick_measures', 'half_samples', 'enough', 'spread_rows', 'patient_spread',
+           'of_columns', 'split_measures', 'measure_run', 'measure_stages', 'every_state', 'pooled_state',
+           'LayerReader', 'layer_embeddings', 'by_layer', 'run_by_layer', 'stage_towers', 'modalities', 'plane_point',
+           'plane']
 
 # %% ../nbs/14b_trajectories.ipynb #imports
 import json
@@ -119,9 +120,9 @@ def label_trajectory(run, seed: int = 0) -> pd.DataFrame:
 SPREAD = ('s_paper', 's_2019', 's_unit', 'ratio', 'uniformity', 'anisotropy')
 
 
-def quick_measures(h: np.ndarray, y: np.ndarray, seed: int = 0) -> dict:
-    "The measures of SPREAD of a cloud, by the same formulas as `measure`, without what takes longer."
-    y = y[:, usable(y)]
+def quick_measures(h: np.ndarray, y: np.ndarray, seed: int = 0, least: int = 10) -> dict:
+    "The measures of SPREAD of a cloud, by the same formulas as `measure`, without what takes longer; labels with `least` stays in both classes."
+    y = y[:, usable(y, least)]
     binary = (2,) * y.shape[1]
     raw, u = combine(moment_table(Moments(binary).add(h, y))), unit(h)
     sphere = combine(moment_table(Moments(binary).add(u, y)))
@@ -134,11 +135,18 @@ def half_samples(patients: np.ndarray, draws: int, seed: int) -> list[np.ndarray
     return [np.flatnonzero(np.isin(patients, rng(seed, 'half', k).permutation(known)[:len(known) // 2])) for k in range(draws)]
 
 
+def enough(y: np.ndarray) -> bool:
+    "Whether every label has two stays in both classes, so that each class has a covariance."
+    return bool((np.minimum(y.sum(0), len(y) - y.sum(0)) >= 2).all())
+
+
 def spread_rows(h: pd.DataFrame, y: pd.DataFrame, patients: np.ndarray, draws: int, seed: int) -> dict:
     "Low and high end of each measure."
     x, labels = h.to_numpy(), y.to_numpy().astype(int)
+    labels = labels[:, usable(labels)]
     whole = pd.Series(quick_measures(x, labels))
-    halves = pd.DataFrame([quick_measures(x[rows], labels[rows]) for rows in half_samples(patients, draws, seed)])[whole.index]
+    drawn = [rows for rows in half_samples(patients, draws, seed) if enough(labels[rows])]
+    halves = pd.DataFrame([quick_measures(x[rows], labels[rows], least=2) for rows in drawn], columns=whole.index)
     log = (halves > 0).all() & (whole > 0)
     spread, scaled = 2 * halves.std(), 2 * np.log(halves.where(halves > 0)).std()
     low = (whole * np.exp(-scaled)).where(log, whole - spread)
