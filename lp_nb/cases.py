@@ -11,7 +11,7 @@ __all__ = ['CUTS', 'HIGHLIGHTS', 'ONE_MEANS', 'HIDDEN', 'SPOKEN', 'GROUPS', 'COM
            'as_text', 'stay_facts', 'predicts', 'stay_risks', 'outcomes', 'word_score', 'mask_columns', 'column_values',
            'group_of', 'references', 'stay_chart', 'report_hours', 'rate_row', 'split_risks', 'several_stays',
            'made_up', 'refuse_case', 'StayTraits', 'StayPanel', 'show_stay', 'embedded', 'near_lists', 'show_near',
-           'show_highlight', 'CasePanel', 'CaseView', 'chart_panel', 'text_lines', 'draw_text', 'case_figure',
+           'show_highlight', 'CasePanel', 'CaseView', 'chart_panel', 'text_lines', 'tint', 'draw_text', 'case_figure',
            'WalkPanel', 'filter_stays', 'StayViewer']
 
 # %% ../nbs/17b_cases.ipynb #imports
@@ -148,18 +148,18 @@ def label_number(run, label: str | None) -> int:
     return run.cohort.labels.index(label) if label is not None else 0
 
 
-def document_scores(reader: StageReader, stay, texts: list, label: str | None = None) -> tuple[np.ndarray, str]:
-    "What a stage makes of versions of a stay's document, the whole one first: one number each (n,), and its unit."
+def document_scores(reader: StageReader, stay, texts: list, label: str | None = None) -> tuple[np.ndarray, str, bool]:
+    "What a stage makes of versions of a stay's document, the whole one first: one number each (n,), its unit, whether differences have a sign."
     if isinstance(reader.stage, Autoencode) or getattr(reader.stage, 'reads', '') == 'series':
         raise UserError('a stage that reads reports', f'{reader.name}, which reads the series only', 'Choose another stage.')
     z = report_vectors(reader, texts)
     if isinstance(reader.stage, Supervised):
         written = [bool(t.strip()) for t in texts]
         k = label_number(reader.run, label)
-        return stage_logits(reader, stay, z, written)[:, k].astype(float), f'logit of {reader.run.cohort.labels[k]}'
+        return stage_logits(reader, stay, z, written)[:, k].astype(float), f'logit of {reader.run.cohort.labels[k]}', True
     if isinstance(reader.stage, Contrastive):
-        return cosines(z, series_vector(reader, stay)), 'cosine with its own series'
-    return cosines(z, z[:1]), 'cosine with the whole document'
+        return cosines(z, series_vector(reader, stay)), 'cosine with its own series', True
+    return cosines(z, z[:1]), 'cosine with the whole document', False
 
 # %% ../nbs/17b_cases.ipynb #occlusion
 def highlights(spans, values, unit: str, **said) -> pd.DataFrame:
@@ -180,8 +180,8 @@ def occlusion(
     "How much the score of a stage falls when a sentence or word is taken away: start, end, value."
     reader, text = stage_reader(run, stage), document_of(run, stay)
     spans = units(text, unit)
-    score, of = document_scores(reader, stay, [text, '', *(text[:a] + text[b:] for a, b in spans)], label)
-    return highlights(spans, score[0] - score[2:], of, signed='whole' not in of, whole=score[0], empty=score[1], each=unit)
+    score, of, signed = document_scores(reader, stay, [text, '', *(text[:a] + text[b:] for a, b in spans)], label)
+    return highlights(spans, score[0] - score[2:], of, signed=signed, whole=float(score[0]), empty=float(score[1]), each=unit)
 
 # %% ../nbs/17b_cases.ipynb #chunk-parts
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ def legend_of(kind: str, found: pd.DataFrame) -> dict:
     "What the colours mean: both ends of the scale, the unit, and a sentence."
     said, full = found.attrs, f'{reach(found.value):.3g}'
     if kind == 'occlusion':
-        how = f'By how much the {said["unit"]} falls when the {said["each"]} is taken away: {said["whole"]:.3g} with all, {said["empty"]:.3g} with no text.'
+        how = f'By how much the {said["unit"]} falls when the {said["each"]} is taken away: {said["whole"]:.3f} with all, {said["empty"]:.3f} with no text.'
     elif kind == 'attention':
         how = f'Attention received in the last layer, in even shares; {said["ends"]:.0%} of it goes to the ends of chunks.'
     else:
@@ -443,13 +443,15 @@ def group_of(name: str) -> tuple[int, int, str]:
 
 
 def references(cohort, name: str) -> dict:
-    "Unit, usual value and the cohort's middle half of a variable; None where nothing is documented."
+    "Unit, usual value, ends of a score and the cohort's middle half of a variable; None where nothing is documented."
     low = COMA.get(name.lower(), name.lower())
     known = next((v for v in VARIABLES if v.name.lower() == low), None)
     quality = getattr(cohort, 'quality', None) if getattr(cohort, 'dir', None) is not None else None
     row = quality[quality.variable == known.name] if quality is not None and known else ()
     middle = [float(row[c].iloc[0]) for c in ('p25', 'p75')] if len(row) else [np.nan]
-    return dict(unit=known.unit if known else '', usual=known.usual if known else None, middle=middle if np.isfinite(middle).all() else None)
+    ends = [float(known.low), float(known.high)] if known and known.unit == 'score' else None
+    return dict(unit=known.unit if known and not ends else '', usual=known.usual if known else None, ends=ends,
+                middle=middle if np.isfinite(middle).all() else None)
 
 # %% ../nbs/17b_cases.ipynb #chart
 def stay_chart(cohort, stay) -> list[dict]:
@@ -631,12 +633,13 @@ class CasePanel(StayPanel):
     "What a hand may ask of a case: another highlight, its neighbours, the stay before."
 
     pool = T.Unicode('test').tag(sync=True)  # whose stays are neighbours
-    k, took = 8, 0.0  # number of neighbours; seconds that the last highlight took
+    k = 8  # neighbours
+    took, patience = 0.0, 2.0  # seconds that the last highlight took, and may take to follow to the next stay
 
     def more(self):
         "Neighbours, and highlights if they are quick."
         show_near(self, embedded(self.run, self.pool))
-        if self.took > 2:
+        if self.took > self.patience:
             self.highlight = 'none'
         show_highlight(self)
 
@@ -700,7 +703,8 @@ def chart_panel(ax, theme, variable: dict, hours_of_reports: list):
     ax.step(hours[:first + 1], v[:first + 1], where='post', color=color, lw=1, ls=(0, (3, 2)))
     ax.step(hours[first:], v[first:], where='post', color=color, lw=1, alpha=0.7)
     ax.plot(hours[charted], v[charted], 'o', color=color, ms=2.6)
-    low, high = min([*v, *(variable['middle'] or [])]), max([*v, *(variable['middle'] or [])])
+    seen = [*v, *(variable['ends'] or variable['middle'] or [])]
+    low, high = min(seen), max(seen)
     pad = 0.12 * (high - low or 1)
     ax.set(ylim=(low - 2 * pad, high + pad), xlim=(-0.5, len(v) - 0.5), xticks=range(0, len(v) + 1, max(12, len(v) // 48 * 12)))
     ax.plot(hours[charted], np.full(charted.sum(), low - 1.6 * pad), '|', color=theme.soft, ms=4, mew=1.4)
@@ -723,20 +727,24 @@ def text_lines(pieces: list, width: int = 112) -> list[list]:
     return lines
 
 # %% ../nbs/17b_cases.ipynb #figure-draw-text
-def draw_text(ax, theme, lines: list, size: float, line: float):
-    "Lines in a fixed-width font, tinted and underlined by strength; `size` in points, `line` in inches."
+def tint(ax, start: float, end: float, top: float, height: float, strength: float):
+    "A tint and an underline behind a word, as strong as the number that it stands for."
+    color, below = '#D55E00' if strength > 0 else '#0072B2', top - height
+    ax.add_patch(Rectangle((start, below), end - start, height, color=color, alpha=0.45 * abs(strength), lw=0))
+    ax.plot([start, end], [below, below], color=color, lw=2 * abs(strength), solid_capstyle='butt', ls='-' if strength > 0 else (0, (2, 1)))
+
+
+def draw_text(ax, theme, lines: list, size: float = 8.3):
+    "Lines in a fixed-width font of `size` points, tinted and underlined by strength; axes that have been laid out already."
     ax.set_axis_off()
-    wide = 0.602 * size / 72  # inches of a character
-    ax.set(xlim=(0, ax.figure.get_figwidth() - 0.3), ylim=(-line * len(lines), 0))
+    box, wide, tall = ax.get_window_extent(), 0.602 * size / 72, 1.7 * size / 72  # inches of a character and of a line
+    ax.set(xlim=(0, box.width / ax.figure.dpi), ylim=(-box.height / ax.figure.dpi, 0))
     for k, row in enumerate(lines):
         at = 0
         for word, strength in row:
-            if strength and word.strip():
-                color = '#D55E00' if strength > 0 else '#0072B2'
-                ax.add_patch(Rectangle((at * wide, -line * (k + 0.92)), len(word) * wide, line * 0.86, color=color, alpha=0.45 * abs(strength), lw=0))
-                ax.plot([at * wide, (at + len(word)) * wide], [-line * (k + 0.92)] * 2, color=color, lw=2 * abs(strength), solid_capstyle='butt',
-                        ls='-' if strength > 0 else (0, (2, 1)))
-            ax.text(at * wide, -line * (k + 0.72), word, family='DejaVu Sans Mono', fontsize=size, color=theme.ink)
+            if strength:
+                tint(ax, at * wide, (at + len(word)) * wide, -tall * (k + 0.05), tall * 0.87, strength)
+            ax.text(at * wide, -tall * (k + 0.7), word, family='DejaVu Sans Mono', fontsize=size, color=theme.ink)
             at += len(word)
 
 # %% ../nbs/17b_cases.ipynb #figure
@@ -753,9 +761,9 @@ def case_figure(panel: StayPanel, dark: bool = False, most: int = 26):
             ax.set_axis_off()
         if lines:
             below = fig.add_subplot(axes[rows, 0].get_gridspec()[rows, :])
-            draw_text(below, theme, lines, 8.3, 0.2)
             below.set_title(panel.legend.get('said', 'Reports'), fontsize=9.5, fontweight='normal')
-        fig.supxlabel('' if lines else 'hour of the stay', fontsize=9)
+            fig.draw_without_rendering()
+            draw_text(below, theme, lines)
         return keep(fig)
 
 # %% ../nbs/17b_cases.ipynb #viewer-hands

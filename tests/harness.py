@@ -24,6 +24,8 @@ import urllib.request
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).parent.parent
 BROWSERS = Path(os.environ.get('PLAYWRIGHT_BROWSERS_PATH', ROOT / '.venv' / 'browsers'))  # where Playwright's own would lie
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
@@ -179,6 +181,25 @@ class Notebook:
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         wait_for(self.is_done, 'the cells to finish', seconds)
 
+    def start_cell(self, number: int):
+        "Begin to run one cell (negative numbers count from the end) and do not wait for it."
+        self.page.evaluate("""number => {
+          const notebook = window.jupyterapp.shell.currentWidget.content
+          notebook.deselectAll()
+          notebook.activeCellIndex = number < 0 ? notebook.widgets.length + number : number
+          window.jupyterapp.commands.execute('notebook:run-cell')
+        }""", number)
+        wait_for(lambda: not self.is_done(), 'the cell to begin', 20, pause=0.02)
+
+    def run_cells(self, last: int, seconds: float = 600):
+        "Run all cells before number `last` (negative numbers count from the end) and wait until none is left running."
+        self.page.evaluate("""last => {
+          const notebook = window.jupyterapp.shell.currentWidget.content
+          notebook.activeCellIndex = last < 0 ? notebook.widgets.length + last : last
+          window.jupyterapp.commands.execute('notebook:run-all-above')
+        }""", last)
+        wait_for(self.is_done, 'the cells to finish', seconds)
+
     def is_done(self) -> bool:
         prompts = self.page.eval_on_selector_all('.jp-CodeCell .jp-InputPrompt', 'all => all.map(e => e.textContent)')
         return not any('*' in p for p in prompts) and any(p.strip('[]: ') for p in prompts)
@@ -209,6 +230,46 @@ class Notebook:
     def until(self, expression: str, seconds: float = 20):
         "Wait until a Python expression in the kernel is true; returns its value."
         return wait_for(lambda: self.value(expression), expression, seconds)
+
+
+def copy_of(name: str, folder: Path, last: str | None = None, more: tuple = ()) -> str:
+    "A notebook up to a cell, with cells added at its end, in `folder`."
+    notebook = json.loads((ROOT / 'nbs' / f'{name}.ipynb').read_text())
+    if last:
+        notebook['cells'] = notebook['cells'][:[cell['id'] for cell in notebook['cells']].index(last) + 1]
+    kind = dict(cell_type='code', metadata={}, outputs=[], execution_count=None)
+    notebook['cells'] += [dict(kind, id=f'added-{i}', source=text) for i, text in enumerate(more)]
+    (folder / f'{Path(name).name}.ipynb').write_text(json.dumps(notebook))
+    return f'{Path(name).name}.ipynb'
+
+
+def map_canvas(page):
+    "The canvas of the explorer's big map: jupyter-scatter lays a second one for annotations over it."
+    tall = [c for c in page.query_selector_all('.jp-OutputArea canvas:not(.lp-map-canvas)') if (c.bounding_box() or {'height': 0})['height'] > 300]
+    return tall[0] if tall else None
+
+
+def drag_around(page, box):
+    "Draw a loop around the middle of a box with the mouse."
+    turn = np.linspace(0, 1.9 * np.pi, 40)  # not quite around: a release where the press was would be a click
+    x = box['x'] + box['width'] * (0.5 + 0.3 * np.cos(turn))
+    y = box['y'] + box['height'] * (0.5 + 0.45 * np.sin(turn))
+    page.mouse.move(x[0], y[0])
+    page.mouse.down()
+    for a, b in zip(x, y):
+        page.mouse.move(a, b)
+    page.mouse.up()
+
+
+def lasso(notebook) -> int:
+    "Draw a lasso on the map of `explorer`; how many stays Python then holds."
+    notebook.value('setattr(explorer.scatter.widget, "mouse_mode", "lasso")')
+    map_canvas(notebook.page).scroll_into_view_if_needed()
+    notebook.page.wait_for_timeout(500)
+    drag_around(notebook.page, map_canvas(notebook.page).bounding_box())
+    notebook.until('len(explorer.selection)')
+    notebook.page.wait_for_timeout(500)
+    return notebook.value('len(explorer.selection)')
 
 
 if __name__ == '__main__':

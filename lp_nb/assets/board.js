@@ -50,7 +50,8 @@ const stroke = (svg, points, color, width, dash = '') => svgElement(svg, 'path',
   d: points.map(([x, y], i) => `${i ? 'L' : 'M'}${x},${y}`).join(''), fill: 'none', stroke: color, 'stroke-width': width, 'stroke-dasharray': dash })
 
 // A chart that can have the focus.
-const chart = (parent, width, height, label) => svgElement(parent, 'svg', { class: 'chart', width, height, tabindex: 0, role: 'img', 'aria-label': label })
+const chart = (parent, width, height, label) => svgElement(parent, 'svg',
+  { class: 'chart', width, height, tabindex: 0, role: 'img', 'aria-label': label })
 
 function plotCell(row, width, scale) {
   const svg = svgElement(htmlElement(row, 'td', 'plot'), 'svg', { width, height: ROW, 'aria-hidden': 'true' })
@@ -333,7 +334,8 @@ function render({ model, el }) {
       cursor.setAttribute('visibility', 'visible')
       const values = lines.map(l => [l.arm, l.points.find(p => p[0] === shares[at])]).filter(([, p]) => p && there(p[1]))
       const [, share, stays] = part.ticks[at], falling = values.sort((p, q) => q[1][1] - p[1][1])
-      say(`${part.metric} with ${share} of the labels${stays && ` (${stays})`}: ${falling.map(([arm, p]) => `${arm} ${p[1].toFixed(3)}`).join(', ')}.`)
+      const reads = falling.map(([arm, p]) => `${arm} ${p[1].toFixed(3)}`).join(', ')
+      say(`${part.metric} with ${share} of the labels${stays && ` (${stays})`}: ${reads}.`)
     }
     svg.onmousemove = event => {
       const to = event.clientX - svg.getBoundingClientRect().left
@@ -412,7 +414,8 @@ function render({ model, el }) {
       at = Math.max(0, Math.min(bins.length - 1, i))
       const b = bins[at]
       ring.setAttribute('cx', x(b.risk)); ring.setAttribute('cy', y(b.rate)); ring.setAttribute('visibility', 'visible')
-      const [risk, rate, low, high] = [b.risk, b.rate, b.low, b.high].map(v => v.toFixed(3)), when = b.when === 'temperature' ? 'after one temperature' : b.when
+      const [risk, rate, low, high] = [b.risk, b.rate, b.low, b.high].map(v => v.toFixed(3))
+      const when = b.when === 'temperature' ? 'after one temperature' : b.when
       say(`${part.arm}, ${when}: predicted ${risk}, observed ${rate} (${low}, ${high}), ${b.n} predictions, ${b.events} events.`)
     }
     svg.onmousemove = event => {
@@ -434,7 +437,8 @@ function render({ model, el }) {
     const { rows, metric } = of.find(p => p.metric === local.group), plot = Math.max(120, width() - Math.min(220, width() * 0.3) - 430)
     const scale = widthScale(rows.flatMap(r => [r.value, r.low, r.high]), plot), whole = rows.find(r => r.characteristic === 'all')
     const table = htmlElement(htmlElement(panel, 'div', 'lp-board-scroll'), 'table', 'rows'), top = htmlElement(htmlElement(table, 'thead'), 'tr')
-    for (const title of ['group', 'stays', 'events', '', `${metric} (95 %)`]) htmlElement(top, 'th', ['stays', 'events'].includes(title) ? 'n' : '', title)
+    for (const title of ['group', 'stays', 'events', '', `${metric} (95 %)`])
+      htmlElement(top, 'th', ['stays', 'events'].includes(title) ? 'n' : '', title)
     const body = htmlElement(table, 'tbody')
     rows.forEach((r, i) => {
       if (r.characteristic !== 'all' && rows[i - 1]?.characteristic !== r.characteristic)

@@ -100,16 +100,18 @@ function render({ model, el }) {
       htmlElement(pair, 'dt', '', name)
       htmlElement(pair, 'dd', '', text)
     }
-    const list = htmlElement(known, 'ul', 'lp-case-outcomes')
+    const many = get('outcomes', []).length > 4
+    if (many) htmlElement(known, 'small', 'lp-case-wide', '● came true, ○ did not; the bar is the predicted risk')
+    const list = htmlElement(known, 'ul', `lp-case-outcomes${many ? ' many' : ''}`)
     for (const [label, came, risk] of get('outcomes', [])) {
       const row = htmlElement(list, 'li', came ? 'came' : '')
       htmlElement(row, 'span', 'mark', came ? '●' : '○')
       htmlElement(row, 'span', 'name', label)
-      htmlElement(row, 'span', 'word', came ? 'yes' : 'no')
+      htmlElement(row, 'span', many ? 'lp-case-unseen' : 'word', came ? 'yes' : 'no')
       if (risk === null) continue
       const bar = htmlElement(row, 'span', 'bar')
       htmlElement(bar, 'span').style.width = `${100 * risk}%`
-      htmlElement(row, 'span', 'risk', `risk ${risk.toFixed(risk < 0.01 ? 3 : 2)}`)
+      htmlElement(row, 'span', 'risk', `${many ? '' : 'risk '}${risk.toFixed(risk < 0.01 ? 3 : 2)}`)
     }
   }
 
@@ -180,12 +182,12 @@ function render({ model, el }) {
   }
 
   function drawPanel(variable, width) {
-    const { values, charted, middle, usual } = variable, n = values.length, color = themed(GROUP_COLORS[variable.group])
+    const { values, charted, middle, usual, ends: known } = variable, n = values.length, color = themed(GROUP_COLORS[variable.group])
     const cell = htmlElement(grid, 'div', 'lp-case-panel')
     htmlElement(cell, 'div', 'name', variable.name)
     const value = htmlElement(cell, 'div', 'value')
     const svg = svgElement(cell, 'svg', { viewBox: `0 0 ${width} ${PANEL.height}`, width, height: PANEL.height, 'aria-hidden': true })
-    const ends = [...values, ...(middle || [])]
+    const ends = [...values, ...(known || middle || [])]
     let low = Math.min(...ends), high = Math.max(...ends)
     const pad = 0.08 * (high - low || 2)
     low -= pad; high += pad
@@ -193,7 +195,7 @@ function render({ model, el }) {
     const y = v => PANEL.bottom - (PANEL.bottom - PANEL.top) * (v - low) / (high - low)
     const [start, end] = [x(0), x(n)], clip = v => Math.max(low, Math.min(high, v))
     if (middle) svgElement(svg, 'rect', { class: 'half', x: start, width: end - start, y: y(clip(middle[1])), height: y(clip(middle[0])) - y(clip(middle[1])) })
-    const ticks = niceTicks(low, high, false, 2)
+    const ticks = niceTicks(low, high, false, 3).filter(v => !known || Number.isInteger(v))
     for (const v of ticks) {
       svgElement(svg, 'line', { class: 'grid', x1: start, x2: end, y1: y(v), y2: y(v) })
       svgElement(svg, 'text', { class: 'height', x: start - 4, y: y(v) + 4 }, number(v))

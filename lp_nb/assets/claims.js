@@ -4,6 +4,7 @@
 const exists = v => v !== null && v !== undefined && Number.isFinite(v)
 // Ticks, with what is zero but for rounding as zero.
 const evenTicks = (low, high, log, about) => niceTicks(low, high, log, about).map(v => Math.abs(v) < 1e-9 * (high - low) ? 0 : v)
+const upper = text => text[0].toUpperCase() + text.slice(1)
 const NO_CURVE = 'No trajectory was kept of what this claim compares.'
 const tickText = v => number(v).replace('-', '−')
 
@@ -236,11 +237,11 @@ function render({ model, el }) {
     if (c.world) htmlElement(head, 'span', 'lp-soft', `world ${c.world}`)
     chip(head, c.verdict).classList.add('large')
     htmlElement(panel, 'p', 'statement', c.statement)
-    htmlElement(panel, 'p', 'lp-soft', `${c.source}${c.expected ? `, which must come out as ${c.expected}` : ''}. ${c.kind_says}`)
+    htmlElement(panel, 'p', 'lp-soft', `${upper(c.source)}${c.expected ? `, which must come out as ${c.expected}` : ''}. ${c.kind_says}`)
     drawEffect(c, width)
     if (c.says) htmlElement(panel, 'p', '', c.says)
     drawSeeds(c)
-    htmlElement(panel, 'p', 'reason', `${c.reason}${/[.)]$/.test(c.reason) ? '' : '.'}`)
+    htmlElement(panel, 'p', 'reason', `${upper(c.reason)}${/[.)]$/.test(c.reason) ? '' : '.'}`)
     if (c.p_says) htmlElement(panel, 'p', 'lp-soft', c.p_says)
     if (c.verdict !== 'not run') { drawCurves(c, width); drawArms(c) }
   }
