@@ -12,7 +12,8 @@ __all__ = ['CORE', 'MEASURING', 'PROBES', 'SPECIAL', 'LINKS', 'T1', 'COMPARISONS
            'ranks_with', 'definition_claims', 'link_slack', 'constant_growth', 'tightness', 'theorem_1_claims',
            'theorem_3_claims', 'most_labels', 'printed_corollary', 'effect', 'corollary_claims', 'worst', 'true_claims',
            'linear_claims', 'cross_claims', 'control_claims', 'bench_claims', 'fit_controls', 'verdict_tables',
-           'compared', 'arm_table', 'likeness', 'curve_rows', 'commit', 'record', 'kept_record', 'frame_of']
+           'compared', 'arm_table', 'likeness', 'curve_rows', 'readings_of', 'with_readings', 'commit', 'record',
+           'kept_record', 'frame_of']
 
 # %% ../nbs/15b_bench.ipynb #imports
 import json
@@ -41,7 +42,7 @@ from .plans import Lab, Plan, Run, is_done, lab_addresses, plan, stage_cost, sta
 from .readouts import cka, measure
 from .statements import aligned_ratio, corollary, cross_modal, predictable_ratio, theorem1
 from .sweeps import measured, start_worker, timed
-from .theory import Between, Claim, Reading, family, verdicts
+from .theory import Between, Claim, Reading, evidence as evidence_for, family, verdicts
 from .trajectories import kept_rows, measure_run, modalities, plane_point, trajectory
 from .world import SPECIALS, WORLDS, exact_labels, world
 from .worlds import Sizes, world_lab
@@ -751,6 +752,23 @@ def curve_rows(bench: Bench, world: str = 'B', names=('C', 'MC')) -> pd.DataFram
                 rows.append(track.assign(plan=name)[['plan', 'seed', 'stage', 'step', 'global_step', *CURVES]])
     return pd.concat(rows, ignore_index=True)
 
+# %% ../nbs/15b_bench.ipynb #with-readings
+def readings_of(claim: Claim, seeds: dict) -> list:
+    "The value of each seed that has what the claim needs, to six digits; None where it is not finite."
+    return [float(f'{v:.6g}') if np.isfinite(v) else None for v in evidence_for(claim, seeds)[1]]
+
+
+def with_readings(
+    found: pd.DataFrame,  # verdicts: claim, world, seeds
+    evidence: dict,  # world -> seed -> arm -> measures
+    claims,  # that were judged
+) -> pd.DataFrame:
+    "The verdicts with the column `readings`: what each seed said; None where there is no evidence."
+    known = {c.name: c for c in claims}
+    values = [readings_of(known[r.claim], evidence[r.world]) if r.claim in known and r.world in evidence and r.seeds > 0 else None
+              for r in found.itertuples()]
+    return found.assign(readings=pd.Series(values, found.index, dtype=object))
+
 # %% ../nbs/15b_bench.ipynb #record
 def commit() -> str:
     "The commit of the source that runs, with a + where files have changed since; '' outside a repository."
@@ -768,7 +786,7 @@ def record(bench: Bench, evidence: dict, labels: int = 400) -> dict:
     settings = dict(sizes=asdict(bench.sizes), probe_stays=bench.probe_stays,
                     parts=[dict(world=p.world, seeds=p.seeds, cells={k: c.plan for k, c in p.cells.items()}) for p in bench.parts],
                     worlds={p.world: asdict(WORLDS[p.world]) for p in bench.parts})
-    found = verdict_tables(evidence, labels)
+    found = with_readings(verdict_tables(evidence, labels), evidence, bench_claims(labels))
     return dict(version=__version__, commit=commit(), settings=settings, verdicts=frame(found), arms=arms,
                 compared=frame(compared(evidence)), curves=frame(curve_rows(bench)), likeness=frame(likeness(bench, evidence)))
 

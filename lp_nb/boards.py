@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STEP_RULES', 'SPLIT_RULE', 'INTERVAL', 'TURNED', 'NUMBERS', 'SORTS', 'MEASURE_ORDER', 'TABS', 'rules_of_step',
-           'rule_rows', 'printed_number', 'printed_share', 'box_data', 'main_says', 'flow_rows', 'strict', 'flow_parts',
+           'rule_rows', 'printed_number', 'printed_share', 'box_data', 'main_says', 'flow_rows', 'flow_parts',
            'flow_chart', 'said_numbers', 'withheld', 'all_charts', 'FlowView', 'CohortFlow', 'finite', 'keyed',
            'forest_reads', 'forest_data', 'turned', 'sentence', 'difference_rows', 'plain_row', 'declared_pairs',
            'from_reference', 'of_metric', 'power_line', 'differences_data', 'share_ticks', 'labels_data',
@@ -140,12 +140,6 @@ def flow_rows(steps: list, boxes: list, unit: str, look) -> list[dict]:
     return out
 
 # %% ../nbs/17f_boards.ipynb #flow-chart
-def strict(boxes: list, unit: str, least: int = 10) -> list:
-    "The boxes; a count of at most `least` would be exactly that, since a smaller one would read `<10`, so it is hidden."
-    tell = f'at most {least} {unit}'
-    return [(Box(f'hidden {unit}', main.rows) if main.head == tell else main, side) for main, side in boxes]
-
-
 def flow_parts(table: dict, last, count: str, look) -> list[dict]:
     "The boxes of the splits."
     text, out = split_text(table, last), []
@@ -168,7 +162,7 @@ def flow_chart(
     unit = unit or ledger.unit.iloc[0]
     steps = chain(ledger, unit)
     dropping = guarded(steps)
-    last, boxes = (dropping or steps)[-1], strict(flow_boxes(dropping, steps[0].rows_in, unit, True), unit)
+    last, boxes = (dropping or steps)[-1], flow_boxes(dropping, steps[0].rows_in, unit, True)
     count = boxes[-1][0].head.removesuffix(f' {unit}')
     parts = [] if stays is None else flow_parts(split_table(stays, labels, last), last, count, look)
     return dict(unit=unit, rows=flow_rows(dropping, boxes, unit, look), parts=parts)

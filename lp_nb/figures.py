@@ -225,7 +225,8 @@ def written(
     if not enough and step.kept >= least:
         hidden = unseen(counts, text)
         gone = sum(counts.values()) - sum(hidden) + sum(1 if n < least else least for n in hidden)
-        kept = f'at most {step.rows_in - gone:,}'
+        most = step.rows_in - gone
+        kept = f'at most {most:,}' if most > least else 'hidden'  # `least` at most would be just that: fewer read as few
     elif not enough:
         text = dict.fromkeys(text, 'hidden')
     return kept, [(text[str(i)], reason) for i, (reason, _) in enumerate(step.dropped)]

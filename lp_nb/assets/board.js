@@ -7,7 +7,7 @@ const SAID_COLORS = { better: '#009E73', worse: '#D55E00', equivalent: '#0072B2'
 const SAID_SIGNS = { better: '▲', worse: '▼', equivalent: '=', 'no claim': '○' }
 const LINE_COLORS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00']
 const ROW = 28 // pixels: height of a row
-const LATE = 'These comparisons were not declared before the results were seen: they can suggest a question, not settle it.'
+const LATE = 'What was asked for afterwards was not declared before the results were seen: it can suggest a question, not settle it.'
 const BARE = 'Hollow marks without an interval are differences of two values. These pairs were not compared, so nothing may be claimed from them.'
 const BOTH = 'Solid: as trained. Dashed: every logit divided by one temperature for each label, chosen on validation stays.'
 const ONE = 'The curve as trained. The curve after one temperature needs the predictions on validation stays: give the board the study.'
@@ -386,7 +386,7 @@ function render({ model, el }) {
 
   function reliabilityPlot(parent, part, size) {
     const bins = part.curves.flatMap(c => c.bins.map(b => ({ ...b, when: c.when }))), left = 44, foot = 40, top = 8, inner = size - left - 8
-    const most = Math.min(1, 1.04 * Math.max(0.02, ...bins.flatMap(b => [b.risk, b.rate, b.high].filter(there))))
+    const most = !bins.length ? 1 : Math.min(1, 1.04 * Math.max(0.02, ...bins.flatMap(b => [b.risk, b.rate, b.high].filter(there))))
     const svg = chart(parent, size, inner + top + foot, 'Event rate by predicted risk; arrow keys read the bins')
     const x = v => left + v / most * inner, y = v => top + inner - v / most * inner
     for (const tick of niceTicks(0, most)) {
@@ -406,7 +406,7 @@ function render({ model, el }) {
         mark(svg, x(b.risk), y(b.rate), k ? 'square' : 'circle', color, 3.8)
       }
     })
-    if (!bins.length) svgElement(svg, 'text', { class: 'tick', x: left + inner / 2, y: top + inner / 2 }, 'too few events for a curve')
+    if (!bins.length) svgElement(svg, 'text', { class: 'tick', x: left + inner / 3, y: top + inner / 4 }, 'too few events for a curve')
     const ring = svgElement(svg, 'circle', { class: 'ring', r: 8, visibility: 'hidden' })
     let at = -1
     const stand = i => {

@@ -58,7 +58,7 @@ function render({ model, el }) {
     const search = htmlElement(head, 'input', 'lp-case-search')
     search.placeholder = 'stay id'
     search.setAttribute('aria-label', 'Stay id')
-    search.onchange = () => { set('wanted', ''); set('wanted', search.value) }
+    onKeys(search, { Enter: () => { set('wanted', ''); set('wanted', search.value) } })
     choice(head, '', get('places', []), get('among', ''), value => set('among', value))
     choice(head, '', get('choices', []), get('only', ''), value => set('only', value))
   }
@@ -94,11 +94,11 @@ function render({ model, el }) {
       else if (ofRun) htmlElement(known, 'p', 'lp-soft', 'Select a stay to see its chart, its reports and its neighbours; several to see how they differ from the rest.')
       return
     }
-    const facts = htmlElement(known, 'dl', 'lp-case-facts')
+    const facts = htmlElement(known, 'div', 'lp-case-facts')
     for (const [name, text] of [['split', get('split', '')], ...get('facts', []).filter(f => f[0] !== 'split')]) {
       const pair = htmlElement(facts, 'div')
-      htmlElement(pair, 'dt', '', name)
-      htmlElement(pair, 'dd', '', text)
+      htmlElement(pair, 'span', 'what', name)
+      htmlElement(pair, 'span', '', text)
     }
     const many = get('outcomes', []).length > 4
     if (many) htmlElement(known, 'small', 'lp-case-wide', '● came true, ○ did not; the bar is the predicted risk')

@@ -28,7 +28,7 @@ const rootElement = (el, className, label) => {
 }
 
 const number = v => v === null || v === undefined || Number.isNaN(v) ? 'none'
-  : Math.abs(v) >= 10000 || (v && Math.abs(v) < 0.001) ? v.toExponential(1) : String(+v.toPrecision(3))
+  : Math.abs(v) >= 10000 || (v && Math.abs(v) < 0.001) ? v.toExponential(1) : String(+v.toPrecision(3)).replace('-', '−')
 
 // The colours of the palette that are too dim on dark paper, as the theme has them.
 const THEMED = { '#0072B2': 'var(--lp-blue)', '#D55E00': 'var(--lp-orange)', '#009E73': 'var(--lp-green)' }
@@ -48,7 +48,7 @@ function niceTicks(low, high, log = false, about = 4) {
   if (!(raw > 0)) return [low]
   const power = 10 ** Math.floor(Math.log10(raw))
   const step = power * (raw / power > 5 ? 10 : raw / power > 2 ? 5 : raw / power > 1 ? 2 : 1)
-  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) ticks.push(+v.toPrecision(10))
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) ticks.push(Math.abs(v) < step * 1e-6 ? 0 : +v.toPrecision(10))
   return ticks
 }
 
