@@ -4,19 +4,19 @@
 
 # %% auto #0
 __all__ = ['NEEDED', 'NOT_RUN', 'NOTHING', 'KINDS', 'CURVES_OF', 'SIGNS', 'with_missing', 'verdict_rows', 'effect_says',
-           'readings_of', 'with_readings', 'needs_of', 'measure_title', 'arm_values', 'curve_names', 'curve_data',
-           'p_says', 'claim_data', 'ClaimsView', 'read_source', 'ClaimsBoard']
+           'needs_of', 'measure_title', 'arm_values', 'curve_names', 'curve_data', 'p_says', 'claim_data', 'ClaimsView',
+           'read_source', 'ClaimsBoard']
 
 # %% ../nbs/17g_claims.ipynb #imports
 import numpy as np
 import pandas as pd
 import traitlets as T
 
-from .bench import bench_claims, frame_of, kept_record
+from .bench import bench_claims, frame_of, kept_record, with_readings
 from .core import UserError
 from .curves import PLAIN_NAMES, plain
 from .figures import check_columns, curve_axis
-from .theory import Between, evidence
+from .theory import Between
 from .theory_figures import MARKS, effect_text, verdict_chart
 from .views import View, script, sheet
 
@@ -61,18 +61,6 @@ def effect_says(row, claim=None) -> str:
     if row.times == row.times and isinstance(reads, Between):
         return f'{said}, a logarithm: {PLAIN_NAMES.get(reads.measure, reads.measure)} of {reads.arm} is {row.times:.3g} times that of {reads.than}.'
     return f'{said}, a logarithm: a factor of {row.times:.3g}.' if row.times == row.times else f'{said}.'
-
-# %% ../nbs/17g_claims.ipynb #readings
-def readings_of(claim, seeds: dict) -> list:
-    "The value of each seed that has what the claim needs; null where it is not finite."
-    return plain(evidence(claim, seeds)[1])
-
-
-def with_readings(rows: pd.DataFrame, claims: dict, found: dict) -> pd.DataFrame:
-    "The verdicts with the column `readings`; `found` is world -> seed -> arm -> measures, `claims` name -> Claim."
-    there = lambda r: r.claim in claims and r.world in found and r.verdict != NOT_RUN
-    values = [readings_of(claims[r.claim], found[r.world]) if there(r) else None for r in rows.itertuples()]
-    return rows.assign(readings=pd.Series(values, rows.index, dtype=object))
 
 # %% ../nbs/17g_claims.ipynb #arms
 CURVES_OF = {'T3 descent': 's_paper', 'D steps': 'ratio'}  # claims about a trajectory, and its measure
@@ -204,7 +192,7 @@ class ClaimsBoard(ClaimsView):
         known = {c.name: c for c in (bench_claims() if claims is None else claims)}
         self.table = verdict_rows(table)
         if evidence is not None:
-            self.table = with_readings(self.table, known, evidence)
+            self.table = with_readings(self.table, evidence, known.values())
         made = [claim_data(r, known.get(r.claim), held, arms.get(r.world), home) for r in self.table.itertuples()]
         super().__init__(claims=made, curves=held, curves_of=home, worlds=list(dict.fromkeys(self.table['world'])), **traits)
         self.chosen = self.chosen or (self.seen() or made)[0]['key']
