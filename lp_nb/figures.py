@@ -11,7 +11,7 @@ __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'WIDE'
            'flow_fork', 'flow_gap', 'flow_line', 'draw_flow', 'flow_boxes', 'cohort_flow', 'most_hours',
            'shared_quantiles', 'share_text', 'share_panel', 'in_bounds', 'range_panel', 'plain', 'range_numbers',
            'quality_figure', 'month_table', 'month_panels', 'month_figure', 'draw_months', 'segments', 'curve_axis',
-           'stage_spans', 'panel_curves', 'log_axis', 'short_plans', 'measure_panel', 'deviation_curves',
+           'stage_spans', 'panel_curves', 'tamed', 'log_axis', 'short_plans', 'measure_panel', 'deviation_curves',
            'label_heatmap', 'loss_panel', 'score_panel', 'training_curves', 'point_colors', 'arrows_to', 'map_panel',
            'map_frame', 'color_key', 'map_places', 'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg',
            'refuse_identifiers', 'write_report']
@@ -672,7 +672,7 @@ MEASURES = {
     's_paper': 'Intraclass deviation s(f)', 's_2019': 's of Arora et al. 2019', 's_unit': 's of unit vectors',
     's_split_half': 's, split halves', 's_over_trace': 's / tr $\\Sigma$', 'ratio': 'tr $\\Sigma_W$ / tr $\\Sigma_B$',
     'manova_r2': 'MANOVA $R^2$', 'cdnv': 'CDNV', 'nc1': 'NC1', 'anisotropy': 'Anisotropy (mean cosine)',
-    'uniformity': 'Uniformity', 'stable_rank': 'Stable rank', 'rankme': 'RankMe',
+    'alignment': 'Alignment', 'lda_auroc': 'Probe AUROC', 'uniformity': 'Uniformity', 'stable_rank': 'Stable rank', 'rankme': 'RankMe',
 }
 
 # %% ../nbs/16_figures.ipynb #stage-spans
@@ -698,7 +698,10 @@ def panel_curves(ax, part: pd.DataFrame, measure: str, axis: str, color: str, ba
     several = len(tracks) > 1
     for g, x, _, _ in tracks:
         if not (band and several):
+            seen = g[measure].notna()
+            lonely = seen & ~seen.shift(1, fill_value=False) & ~seen.shift(-1, fill_value=False)  # no line goes through these
             ax.plot(x, g[measure], color=color, lw=0.9 if several else 1.8, alpha=0.5 if several else 1)
+            ax.plot(x[lonely], g[measure][lonely], 'o', color=color, ms=5)
     if several and len({len(g) for g, *_ in tracks}) == 1:
         y = np.stack([g[measure].to_numpy(float) for g, *_ in tracks])
         mean = np.exp(np.log(y).mean(0)) if (y > 0).all() else y.mean(0)
@@ -706,15 +709,24 @@ def panel_curves(ax, part: pd.DataFrame, measure: str, axis: str, color: str, ba
         if band:
             ax.fill_between(tracks[0][1], y.min(0), y.max(0), color=color, alpha=0.18, lw=0)
     elif band and f'{measure}_low' in part:
-        ax.fill_between(tracks[0][1], part[f'{measure}_low'], part[f'{measure}_high'], color=color, alpha=0.18, lw=0)
+        low, high = (tamed(part[f'{measure}_{end}'], part[measure]) for end in ('low', 'high'))
+        ax.fill_between(tracks[0][1], low, high, color=color, alpha=0.18, lw=0)
     return tracks[0][2:]
+
+# %% ../nbs/16_figures.ipynb #tamed
+def tamed(ends, values) -> np.ndarray:
+    "The ends of a band, cut where they would dwarf the curve of `values`."
+    low, high = np.nanmin(values), np.nanmax(values)
+    room = max(high - low, 0.2 * abs(high))
+    return np.clip(ends, *((low / 4, 4 * high) if low > 0 else (low - room, high + room)))
 
 
 def log_axis(ax):
-    "Logarithmic heights with ticks in plain numbers: at 1, 2, 5 times the powers of ten, more where the range is short."
+    "Logarithmic heights with ticks in plain numbers: at powers of ten, at 1, 2, 5 times them or at more where the range is short."
     ax.set_yscale('log')
     low, high = ax.get_ylim()
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
+    subs = (1,) if high > 160 * low else (1, 2, 5) if high > 8 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6 if len(subs) == 1 else 'auto'))
     ax.yaxis.set_major_formatter('{x:g}')
     ax.yaxis.set_minor_formatter('')
 

@@ -1,7 +1,7 @@
 // Curves of measures across the stages of a plan: one panel per measure, one SVG, no library.
 // Traits in: series, spans, ticks, points, height, xlabel. Both ways: at (number of the probe under the cursor), stage, step, log, bands, parts, shown.
 
-const MARGIN = { left: 58, right: 16, top: 26, bottom: 36 }
+const MARGIN = { left: 62, right: 16, top: 26, bottom: 36 }
 const GAP = 18 // between panels
 
 // From data to pixels; the range of heights is padded, and on a linear axis includes zero if that is near.
@@ -18,6 +18,14 @@ function heightScale(values, top, bottom, log) {
   low = low >= 0 && low < 0.5 * high ? 0 : low - pad
   high += pad
   return { scale: v => bottom - ((v - low) / (high - low)) * (bottom - top), ticks: niceTicks(low, high) }
+}
+
+// The values of the lines, and the ends of their bands as far as these do not dwarf the lines.
+function withBands(lines, ends, log) {
+  if (!lines.length) return lines
+  const low = Math.min(...lines), high = Math.max(...lines), room = Math.max(high - low, Math.abs(high) * 0.2)
+  const inside = v => log ? Math.max(low / 4, Math.min(high * 4, v)) : Math.max(low - room, Math.min(high + room, v))
+  return [...lines, ...ends.map(inside)]
 }
 
 // A path through the finite points; a missing value breaks the line.
@@ -124,11 +132,11 @@ function render({ model, el }) {
     svgElement(svg, 'line', { class: 'axis', x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom })
   }
 
-  function drawCurve(s, scale, keep) {
+  function drawCurve(s, scale, keep, bottom) {
     const color = themed(s.color), xs = s.x.map(toX), y = vs => vs.map(v => keep(v) ? scale(v) : NaN)
     if (s.low && model.get('bands')) {
-      const ends = s.low.map((v, i) => keep(v) && keep(s.high[i]) ? i : -1).filter(i => i >= 0)
-      const outline = [...ends.map(i => [xs[i], scale(s.high[i])]), ...ends.toReversed().map(i => [xs[i], scale(s.low[i])])]
+      const ends = s.low.map((v, i) => v !== null && keep(s.high[i]) ? i : -1).filter(i => i >= 0)
+      const outline = [...ends.map(i => [xs[i], scale(s.high[i])]), ...ends.toReversed().map(i => [xs[i], keep(s.low[i]) ? scale(s.low[i]) : bottom])]
       if (ends.length) svgElement(svg, 'path', { class: 'band', d: `M${outline.map(p => p.map(v => v.toFixed(1))).join('L')}Z`, style: `fill: ${color}` })
     }
     for (const seed of s.seeds) svgElement(svg, 'path', { class: 'seed', d: path(xs, y(seed)), style: `stroke: ${color}` })
@@ -147,11 +155,10 @@ function render({ model, el }) {
   }
 
   function drawPanel(panel, series, top, bottom, first, last) {
-    const all = series.flatMap(s => [...s.y, ...(model.get('bands') && s.low ? [...s.low, ...s.high] : []), ...s.seeds.flat(),
-      ...(model.get('parts') ? s.parts.flatMap(part => part[1]) : [])])
-    const log = model.get('log') && all.some(v => v > 0)
+    const lines = series.flatMap(s => [...s.y, ...s.seeds.flat(), ...(model.get('parts') ? s.parts.flatMap(part => part[1]) : [])])
+    const log = model.get('log') && lines.some(v => v > 0)
     const keep = v => v !== null && (!log || v > 0)
-    const values = all.filter(keep)
+    const values = withBands(lines.filter(keep), model.get('bands') ? series.flatMap(s => [...(s.low || []), ...(s.high || [])]).filter(keep) : [], log)
     drawFrame(top, bottom, first, last)
     svgElement(svg, 'text', { class: 'measure', x: -(top + bottom) / 2, y: 13, transform: 'rotate(-90)' }, panel)
     if (!values.length) {
@@ -164,7 +171,8 @@ function render({ model, el }) {
       svgElement(svg, 'line', { class: 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: scale(v), y2: scale(v) })
       svgElement(svg, 'text', { class: 'height', x: MARGIN.left - 7, y: scale(v) + 4 }, number(v))
     }
-    for (const s of series) drawCurve(s, scale, keep)
+    const inside = v => Math.max(top, Math.min(bottom, scale(v))) // a band that leaves the panel ends at its edge
+    for (const s of series) drawCurve(s, inside, keep, bottom)
   }
 
   function describe(visible) {

@@ -28,7 +28,7 @@ const rootElement = (el, className, label) => {
 }
 
 const number = v => v === null || v === undefined || Number.isNaN(v) ? 'none'
-  : Math.abs(v) >= 10000 || (v && Math.abs(v) < 0.001) ? v.toExponential(1) : String(+v.toPrecision(3)).replace('-', '−')
+  : Math.abs(v) >= 10000 || (v && Math.abs(v) < 0.001) ? v.toExponential(1).replace('.0e', 'e').replace('e+', 'e').replaceAll('-', '−') : String(+v.toPrecision(3)).replace('-', '−')
 
 // The colours of the palette that are too dim on dark paper, as the theme has them.
 const THEMED = { '#0072B2': 'var(--lp-blue)', '#D55E00': 'var(--lp-orange)', '#009E73': 'var(--lp-green)' }
@@ -39,10 +39,12 @@ const resolved = (element, color) => color in THEMED ? getComputedStyle(element)
 function niceTicks(low, high, log = false, about = 4) {
   const ticks = []
   if (log) {
-    const mantissas = high / low > 5 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]
+    const decades = Math.log10(high / low), every = Math.max(1, Math.round(decades / (about + 1)))
+    const mantissas = decades > 2.2 ? [1] : decades > 0.7 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]
     for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
-      for (const m of mantissas) if (m * 10 ** e >= low && m * 10 ** e <= high) ticks.push(m * 10 ** e)
-    return ticks
+      for (const m of mantissas) if (e % every === 0 && m * 10 ** e >= low && m * 10 ** e <= high) ticks.push(m * 10 ** e)
+    if (ticks.length > 1) return ticks
+    ticks.length = 0 // a short range has even steps
   }
   const raw = (high - low) / about
   if (!(raw > 0)) return [low]
