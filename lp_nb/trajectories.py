@@ -139,7 +139,7 @@ def enough(y: np.ndarray) -> bool:
     "Whether every label has two stays in both classes, so that each class has a covariance."
     return bool((np.minimum(y.sum(0), len(y) - y.sum(0)) >= 2).all())
 
-
+# %% ../nbs/14b_trajectories.ipynb #spread-rows
 def spread_rows(h: pd.DataFrame, y: pd.DataFrame, patients: np.ndarray, draws: int, seed: int) -> dict:
     "Low and high end of each measure."
     x, labels = h.to_numpy(), y.to_numpy().astype(int)
