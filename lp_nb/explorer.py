@@ -26,7 +26,7 @@ from .cases import CaseView
 from .core import UserError, mask_count, rng
 from .curves import DeviationCurves
 from .figures import OKABE_ITO, arrows_to, short_plans, stage_maps
-from .maps import METHODS, SPLITS, Layout, honesty, movement, noise_floor, run_layout
+from .maps import METHODS, Layout, honesty, movement, noise_floor, run_layout
 from .views import View, script, sheet, write_page
 
 # %% ../nbs/17c_explorer.ipynb #risks
@@ -377,7 +377,7 @@ class Explorer(MapOut):
         self.color = color or self.runs[0].cohort.labels[0]
         read_map(self, split, method)
         self.controls = make_controls(list(self.layout.routes), split, method, color_options(self.table), self.color)
-        self.ranking, self.case, self.below, self.scatter_box = Ranking(), CaseView(self.runs[0], split=split if split in SPLITS else 'test', table=self.table), W.VBox(), W.VBox()
+        self.ranking, self.case, self.below, self.scatter_box = Ranking(), CaseView(self.runs[0], split='test' if split == 'probe' else split, table=self.table), W.VBox(), W.VBox()
         new_scatter(self)
         self.box = arrange(self.controls, self.scatter_box, self.ranking, self.below, self.case)
         wire(self)
@@ -512,7 +512,7 @@ def reopen(ex: Explorer, change):
         ex.below.children, ex.panels, c.panels.value = [], [], False
     else:
         c.panels.value = False
-        ex.case.table, ex.case.pool = ex.table, c.stays.value if c.stays.value in SPLITS else 'test'
+        ex.case.table, ex.case.pool = ex.table, 'test' if c.stays.value == 'probe' else c.stays.value
         new_scatter(ex)
         offer_stages(ex)
         put_up(ex)
