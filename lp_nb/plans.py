@@ -12,9 +12,9 @@ __all__ = ['STAGES', 'WORD', 'TIMES', 'Preset', 'FROZEN', 'PRESETS', 'DIFFERENCE
            'forget', 'touched_unit', 'Branch', 'sharing', 'trainer_of', 'train_unit', 'finish', 'finish_plan',
            'stage_results', 'look_at_start', 'vectors_at', 'kept', 'run_embeddings', 'run_predictions', 'run_history',
            'save_encoder', 'Run', 'stats', 'size_of', 'bytes_said', 'is_held', 'finished_nodes', 'unfinished_nodes',
-           'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'measured_rates', 'newest', 'stale', 'orphans',
-           'unused', 'remove', 'folder_gc', 'lab_gc', 'setting_rows', 'mean_cosine', 'run_diff', 'lab_diff', 'LabData',
-           'Lab']
+           'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'work_of', 'measured_rates', 'newest', 'stale',
+           'orphans', 'unused', 'remove', 'folder_gc', 'lab_gc', 'setting_rows', 'mean_cosine', 'run_diff', 'lab_diff',
+           'LabData', 'Lab']
 
 # %% ../nbs/11_plans.ipynb #imports
 import dataclasses
@@ -815,11 +815,16 @@ def lab_tree(lab: 'Lab') -> str:
     return folder_tree(lab.folder)
 
 # %% ../nbs/11_plans.ipynb #work
+def work_of(folder: Path, encoder: EncoderConfig) -> pd.DataFrame:
+    "What a lab's folder has finished with these encoders, by kind of stage: seconds `took`, documents `cost`, `results`, seconds per document `rate`."
+    work = [n['work'] | dict(results=1) for n in finished_nodes(folder) if n['encoder'] == dataclasses.asdict(encoder)]
+    frame = pd.DataFrame(work, columns=['kind', 'took', 'cost', 'results']).groupby('kind').sum()
+    return frame.assign(rate=frame.took / frame.cost.clip(lower=1))
+
+
 def measured_rates(lab: 'Lab') -> dict[str, float]:
     "Seconds per document by kind of stage, from what the lab has finished with these encoders; kinds that it has not are not there."
-    work = [n['work'] for n in finished_nodes(lab.folder) if n['encoder'] == dataclasses.asdict(lab.encoder)]
-    frame = pd.DataFrame(work, columns=['kind', 'took', 'cost']).groupby('kind')[['took', 'cost']].sum()
-    return {kind: float(row.took / max(row.cost, 1)) for kind, row in frame.iterrows()}
+    return {kind: float(rate) for kind, rate in work_of(lab.folder, lab.encoder).rate.items()}
 
 # %% ../nbs/11_plans.ipynb #gc-stale
 Garbage = namedtuple('Garbage', 'paths locks reason')

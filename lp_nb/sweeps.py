@@ -34,8 +34,8 @@ from .cohort import Cohort
 from .core import (DiskFull, Progress, UserError, device, disk_watched, fingerprint, no_progress, read_json, rng, set_threads,
                         write_json)
 from .encoders import EncoderConfig
-from .plans import (Lab, Plan, Run, Unit, bundled, finish, finished_nodes, heartbeat_file, held, is_done,
-                         lab_addresses, lock_file, plan, stage_cost, stage_kind, towers_at, unfinished, unit_of)
+from .plans import (Lab, Plan, Run, Unit, bundled, finish, heartbeat_file, held, is_done,
+                         lab_addresses, lock_file, plan, stage_cost, stage_kind, towers_at, unfinished, unit_of, work_of)
 from .supervised import is_frozen
 from .training import Control, Stopped, Trainer, embed_reports, embed_series, fit
 
@@ -668,10 +668,8 @@ def study_results(study: Study) -> pd.DataFrame:
 # %% ../nbs/13_sweeps.ipynb #rates
 def measured(study: Study) -> dict[str, tuple[float, str]]:
     "Seconds per document by kind of stage from the lab's results with these encoders, and what that rests on."
-    encoder = dataclasses.asdict(next(iter(study.labs.values())).encoder)
-    work = [n['work'] for n in finished_nodes(study.folder) if n['encoder'] == encoder]
-    frame = pd.DataFrame(work, columns=['kind', 'took', 'cost'])
-    return {kind: (of['took'].sum() / max(of['cost'].sum(), 1), f'{len(of)} finished results') for kind, of in frame.groupby('kind')}
+    done = work_of(study.folder, next(iter(study.labs.values())).encoder)
+    return {of.Index: (of.rate, f'{of.results} finished results') for of in done.itertuples()}
 
 
 def timed(study: Study, node: Node, steps: int = 3) -> float:
