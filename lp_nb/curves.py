@@ -13,6 +13,7 @@ import traitlets as T
 
 from .core import UserError
 from .figures import MEASURES, OKABE_ITO, check_columns, curve_axis, deviation_curves, segments, short_plans
+from .maps import check_runs
 from .views import View, script, sheet
 
 # %% ../nbs/17a_curves.ipynb #read-run
@@ -39,8 +40,7 @@ def run_curves(run, measures, band) -> pd.DataFrame:
 def read_trajectory(source, measures, band=None) -> pd.DataFrame:
     "The trajectories of runs, or the one given, with the columns `seed` and `plan` filled in."
     if not isinstance(source, pd.DataFrame):
-        runs = source if isinstance(source, (list, tuple)) else [source]
-        source = pd.concat([run_curves(run, measures, band) for run in runs], ignore_index=True)
+        source = pd.concat([run_curves(run, measures, band) for run in check_runs(source)], ignore_index=True)
     check_columns(source, ('stage', 'step', 'global_step', *measures), 'a trajectory')
     return source.assign(**{c: source.get(c, default) for c, default in dict(seed=0, plan='').items()}).reset_index(drop=True)
 
@@ -149,7 +149,7 @@ def by_label_of(source) -> pd.DataFrame | None:
         return None
     from lp_nb.trajectories import label_trajectory
 
-    return pd.concat([label_trajectory(run) for run in (source if isinstance(source, (list, tuple)) else [source])], ignore_index=True)
+    return pd.concat([label_trajectory(run) for run in check_runs(source)], ignore_index=True)
 
 # %% ../nbs/17a_curves.ipynb #deviation-curves
 def check_band(band):

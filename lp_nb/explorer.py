@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['TOOLBAR', 'COLUMNS', 'SETS', 'Controls', 'ROW', 'STYLE', 'PANELS', 'risks', 'lost_columns', 'stay_table',
-           'color_options', 'as_words', 'color_column', 'make_scatter', 'move_points', 'draw_arrows', 'arrow_lines',
-           'Ranking', 'ranked_rows', 'pick', 'field', 'make_controls', 'arrange', 'node_title', 'honest_words',
-           'honest_line', 'place_of', 'MapState', 'MapOut', 'shared_codes', 'coded', 'as_text', 'StageMap', 'quantised',
-           'map_nodes', 'shared_columns', 'stage_map', 'Explorer', 'read_map', 'new_scatter', 'put_up', 'show_theme',
-           'offer_stages', 'show_node', 'show_arrows', 'paint', 'tooltip_columns', 'show_selection', 'say', 'find',
-           'narrow', 'reopen', 'wire', 'recolor', 'link_curves', 'show_panels', 'share', 'panel_grid', 'export_map']
+           'color_options', 'as_words', 'check_color', 'color_column', 'make_scatter', 'move_points', 'draw_arrows',
+           'arrow_lines', 'Ranking', 'ranked_rows', 'pick', 'field', 'make_controls', 'arrange', 'node_title',
+           'honest_words', 'honest_line', 'place_of', 'MapState', 'MapOut', 'shared_codes', 'coded', 'as_text',
+           'StageMap', 'quantised', 'map_nodes', 'shared_columns', 'stage_map', 'Explorer', 'read_map', 'new_scatter',
+           'put_up', 'show_theme', 'offer_stages', 'show_node', 'show_arrows', 'paint', 'tooltip_columns',
+           'show_selection', 'say', 'find', 'narrow', 'reopen', 'wire', 'recolor', 'link_curves', 'show_panels',
+           'share', 'panel_grid', 'export_map']
 
 # %% ../nbs/17c_explorer.ipynb #imports
 import base64
@@ -26,7 +27,7 @@ from .cases import CaseView
 from .core import UserError, mask_count, rng
 from .curves import DeviationCurves
 from .figures import OKABE_ITO, arrows_to, short_plans, stage_maps
-from .maps import METHODS, Layout, honesty, movement, noise_floor, run_layout
+from .maps import METHODS, Layout, check_runs, honesty, movement, noise_floor, run_layout
 from .views import View, script, sheet, write_page
 
 # %% ../nbs/17c_explorer.ipynb #risks
@@ -68,6 +69,14 @@ def as_words(values: pd.Series) -> pd.Series:
     if set(values.dropna().unique()) <= {0, 1}:
         values = values.map({0: 'no', 1: 'yes'})
     return values.astype(str).where(values.notna(), 'missing')
+
+
+def check_color(table: pd.DataFrame, color: str) -> list[str]:
+    "The columns worth colouring by; raises unless `color` is one."
+    options = color_options(table)
+    if color not in options:
+        raise UserError(f'a column to colour by ({", ".join(options)})', repr(color), 'Name one of them.')
+    return options
 
 
 def color_column(values: pd.Series) -> tuple[pd.Series, dict]:
@@ -372,11 +381,11 @@ class Explorer(MapOut):
         seed: int = 0,  # of the map and the sample
         most: int = 5000,  # stays on the map; more are sampled
     ):
-        self.runs = list(runs) if isinstance(runs, (list, tuple)) else [runs]
+        self.runs = check_runs(runs, split)
         self.seed, self.most, self.panels, self.curves = seed, most, [], None
         self.color = color or self.runs[0].cohort.labels[0]
         read_map(self, split, method)
-        self.controls = make_controls(list(self.layout.routes), split, method, color_options(self.table), self.color)
+        self.controls = make_controls(list(self.layout.routes), split, method, check_color(self.table, self.color), self.color)
         self.ranking, self.case, self.below, self.scatter_box = Ranking(), CaseView(self.runs[0], split='test' if split == 'probe' else split, table=self.table), W.VBox(), W.VBox()
         new_scatter(self)
         self.box = arrange(self.controls, self.scatter_box, self.ranking, self.below, self.case)

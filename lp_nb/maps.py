@@ -7,7 +7,7 @@ __all__ = ['VITALS', 'Node', 'SLOW', 'METHODS', 'LISTED', 'SPLITS', 'FORMAT', 'p
            'planted_probes', 'planted_run', 'chain', 'align_stages', 'neighbours', 'turnover', 'rank_among', 'exchange',
            'line_of', 'Reading', 'Layout', 'movement', 'noise_floor', 'honesty', 'principal_axes', 'discriminant',
            'coordinates', 'steady', 'trust_of', 'against_parents', 'check_method', 'drawn', 'joint_layout', 'looks',
-           'run_nodes', 'node_frame', 'run_layout', 'save_layout', 'load_layout', 'cached_layout']
+           'run_nodes', 'node_frame', 'check_runs', 'run_layout', 'save_layout', 'load_layout', 'cached_layout']
 
 # %% ../nbs/14c_maps.ipynb #imports
 import json
@@ -412,6 +412,17 @@ def node_frame(run, number: int, step, split: str) -> pd.DataFrame:
         return pd.concat([run.embeddings(split=s, stage=number) for s in SPLITS])
     return run.embeddings(split=split, stage=number)
 
+# %% ../nbs/14c_maps.ipynb #check-runs
+def check_runs(runs, split: str = 'test') -> list:
+    "The runs as a list; raises unless each is a run and `split` names stays."
+    runs = list(runs) if isinstance(runs, (list, tuple)) else [runs]
+    wrong = next((r for r in runs or [None] if not (hasattr(r, 'stages') and hasattr(r, 'embeddings'))), 0)
+    if wrong != 0:
+        raise UserError('a run, or several of one cohort', f'{type(wrong).__name__} {str(wrong)[:40]!r}', 'Give what lab.run(plan) hands back.')
+    if split not in (*SPLITS, 'all', 'probe'):
+        raise UserError(f'stays among {", ".join((*SPLITS, "all", "probe"))}', repr(split), 'Name one of them.')
+    return runs
+
 # %% ../nbs/14c_maps.ipynb #run-layout
 def run_layout(
     runs,  # a run, or several of one cohort
@@ -422,7 +433,7 @@ def run_layout(
     label: str | None = None,  # for 'lda', a column of cohort.stays
 ) -> Layout:
     "The joint map of runs, read from the folder of the first run's last stage if it was drawn before."
-    runs = list(runs) if isinstance(runs, (list, tuple)) else [runs]
+    runs = check_runs(runs, split)
     if len({getattr(r.cohort, 'hash', id(r.cohort)) for r in runs}) > 1:
         raise UserError('runs of one cohort', f'{len(runs)} runs of several', 'Compare runs whose stays are the same.')
     nodes, routes, sources = run_nodes(runs, split)
