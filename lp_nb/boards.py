@@ -23,7 +23,7 @@ import traitlets as T
 
 from .calibration import reliability_table, rescale, temperature
 from .comparison import claim, compare, power_said
-from .core import UserError, mask_count
+from .core import UserError, mask_count, require
 from .curves import plain
 from .figures import SPLITS, Box, chain, check_columns, cohort_flow, flow_boxes, guarded, split_table, split_text
 from lp_nb.results import (
@@ -226,6 +226,7 @@ class CohortFlow(FlowView):
         **traits,
     ):
         if not isinstance(source, pd.DataFrame):
+            require(source, ('ledger', 'stays', 'labels', 'rules'), 'a cohort, or its ledger', 'Give what build_cohort hands back.')
             source, stays, labels, rules = source.ledger, source.stays, source.labels, source.rules
         check_columns(source, ('step', 'unit', 'rows_in', 'reason', 'rows'), 'a ledger')
         self.ledger, self.stays, self.labels = source, stays, tuple(labels)

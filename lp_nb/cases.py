@@ -32,7 +32,7 @@ from torch.nn.functional import cross_entropy
 from .autoencoding import Autoencode
 from .calibration import clustered_wilson
 from .contrastive import Contrastive
-from .core import UserError
+from .core import UserError, require
 from .encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
 from .figures import canvas, keep, style
 from .maps import node_frame
@@ -670,11 +670,11 @@ class CaseView(CasePanel):
         split: str = 'test',  # whose stays are neighbours: 'train', 'val', 'test' or 'all'
         table: pd.DataFrame | None = None,  # more facts: a row per stay, index stay_id
     ):
+        require(run, ('stages', 'embeddings', 'cohort'), 'a run', 'Give what lab.run(plan) hands back; StayViewer(cohort) needs none.')
         stages = [[number, s.name] for number, s in enumerate(run.stages)]
         super().__init__(run.cohort, stages=stages, kinds=list(HIGHLIGHTS) if getattr(run, 'lab', None) is not None else [])
         self.run, self.table, self.pool = run, table, split
-        self.stage, self.label = len(stages) - 1, run.cohort.labels[0]
-        self.stay = stay
+        self.stage, self.label, self.stay = len(stages) - 1, run.cohort.labels[0], stay
 
     def show(self, stay):
         "Show one stay."
@@ -685,8 +685,7 @@ class CaseView(CasePanel):
         if len(ids) == 1:
             return self.show(ids[0])
         self.stay = None
-        everyone = None if self.table is None else self.table.index
-        self.several = several_stays(self.cohort, ids, self.run, everyone) if len(ids) else {}
+        self.several = several_stays(self.cohort, ids, self.run, getattr(self.table, 'index', None)) if len(ids) else {}
 
 # %% ../nbs/17b_cases.ipynb #figure-chart
 GROUP_COLORS = {'Vital signs': '#0072B2', 'Laboratory': '#D55E00', 'Coma scale': '#009E73', 'Other': '#CC79A7'}
@@ -811,6 +810,7 @@ class StayViewer(WalkPanel):
     "Any stay of a cohort, without a run: search, previous and next, by split and by label."
 
     def __init__(self, cohort, stay: int | None = None):
+        require(cohort, ('stays', 'labels', 'features'), 'a cohort', 'Give what build_cohort hands back; CaseView(run) shows the stays of a run.')
         filters = [[f'{name}={v}', f'{name}: {said}'] for name in cohort.labels for v, said in ((1, 'yes'), (0, 'no'))]
         splits = [[s, s] for s in ('train', 'val', 'test') if (cohort.stays['split'] == s).any()]
         super().__init__(cohort, places=[['', 'all splits'], *splits], choices=[['', 'all labels'], *filters])

@@ -18,7 +18,7 @@ import ipywidgets as W
 import traitlets as T
 from matplotlib.patches import Circle
 
-from .core import UserError
+from .core import UserError, require
 from .figures import OKABE_ITO, canvas, keep, style
 from .live import Live, hand_back, stage_seconds
 from .plans import (
@@ -325,8 +325,9 @@ class Composer(W.VBox):
         seed: int = 0,
         events=(),  # more callbacks of the loop
     ):
+        require(lab, ('folder', 'cohort', 'encoder'), 'a lab', 'Give Lab(folder, cohort).')
         self.lab, self.seed, self.live, self.lock = lab, seed, Live(lab, events), threading.RLock()
-        self.plan = plan(text) if str(text) else Plan(())
+        self.plan = plan(text) if str(text or '') else Plan(())
         self.view = ComposerView(words=stage_words(), settings=declared_settings())
         super().__init__([self.view])
         refresh(self)

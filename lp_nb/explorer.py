@@ -6,11 +6,11 @@
 __all__ = ['TOOLBAR', 'COLUMNS', 'SETS', 'Controls', 'ROW', 'STYLE', 'PANELS', 'risks', 'lost_columns', 'stay_table',
            'color_options', 'as_words', 'check_color', 'color_column', 'make_scatter', 'move_points', 'draw_arrows',
            'arrow_lines', 'Ranking', 'ranked_rows', 'pick', 'field', 'make_controls', 'arrange', 'node_title',
-           'honest_words', 'honest_line', 'place_of', 'MapState', 'MapOut', 'shared_codes', 'coded', 'as_text',
-           'StageMap', 'quantised', 'map_nodes', 'shared_columns', 'stage_map', 'Explorer', 'read_map', 'new_scatter',
-           'put_up', 'show_theme', 'offer_stages', 'show_node', 'show_arrows', 'paint', 'tooltip_columns',
-           'show_selection', 'say', 'find', 'narrow', 'reopen', 'wire', 'recolor', 'link_curves', 'show_panels',
-           'share', 'panel_grid', 'export_map']
+           'honest_words', 'honest_line', 'place_of', 'rows_of', 'MapState', 'MapOut', 'shared_codes', 'coded',
+           'as_text', 'StageMap', 'quantised', 'map_nodes', 'shared_columns', 'stage_map', 'Explorer', 'read_map',
+           'new_scatter', 'put_up', 'show_theme', 'offer_stages', 'show_node', 'show_arrows', 'paint',
+           'tooltip_columns', 'show_selection', 'say', 'find', 'narrow', 'reopen', 'wire', 'recolor', 'link_curves',
+           'show_panels', 'share', 'panel_grid', 'export_map']
 
 # %% ../nbs/17c_explorer.ipynb #imports
 import base64
@@ -233,6 +233,14 @@ def place_of(nodes, stage: int, step: int | None) -> int:
         raise UserError(f'a stage among {", ".join(map(node_title, nodes))}', repr(stage), 'Give its number.')
     return there[-1] if step is None else min(there, key=lambda i: abs((nodes[i].step or 0) - step))
 
+# %% ../nbs/17c_explorer.ipynb #rows-of
+def rows_of(ids: pd.Index, stays: list) -> np.ndarray:
+    "The rows of some stays on the map."
+    where = ids.get_indexer(stays)
+    if (where < 0).any():
+        raise UserError('stays of this map', f'{(where < 0).sum()} of {len(where)} that are not on it', 'See explorer.ids.')
+    return where
+
 # %% ../nbs/17c_explorer.ipynb #map-state
 class MapState:
     "What an explorer holds and what can be asked of it; the widgets are made by `Explorer`."
@@ -258,8 +266,7 @@ class MapState:
 
     def select(self, stays):
         "Select stays by their ids."
-        where = self.ids.get_indexer(list(stays))
-        self.scatter.selection(where[where >= 0])
+        self.scatter.selection(rows_of(self.ids, list(stays)))
 
     def filter(self, query: str = ''):
         "Show only the stays for which a query of the table's columns is true; an empty one shows all."

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
-from .core import UserError, no_progress, read_json
+from .core import UserError, no_progress, read_json, require
 from .figures import OKABE_ITO, canvas, keep, score_panel, style
 from .plans import Plan, Run, is_done, lab_addresses, measured_rates, plan, stage_cost, stage_folder, stage_kind, stage_text
 from .training import Control, Stage, Stopped, rate_at, touched_rate, touches
@@ -511,6 +511,8 @@ class Live(LivePanel):
         events=(),  # more callbacks of the loop
         every: float = 0.2,  # seconds between two pictures
     ):
+        if lab is not None:
+            require(lab, ('folder', 'cohort', 'encoder'), 'a lab', 'Give Lab(folder, cohort).')
         self.lab, self.more, self.every, self.control, self.lock, self.clock = lab, list(events), every, Control(), threading.RLock(), Clock()
         self.tracks, self.sent, self.rates, self.target, self.shown_at = [], {}, {}, 1.0, 0.0
         self.plan, self.seed, self.outcome, self.trainer, self.now = None, 0, None, None, None

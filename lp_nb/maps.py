@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from .core import Progress, UserError, fingerprint, new_folder, rng
+from .core import Progress, UserError, fingerprint, new_folder, require, rng
 
 # %% ../nbs/14c_maps.ipynb #planted
 def planted_stages(
@@ -416,9 +416,8 @@ def node_frame(run, number: int, step, split: str) -> pd.DataFrame:
 def check_runs(runs, split: str = 'test') -> list:
     "The runs as a list; raises unless each is a run and `split` names stays."
     runs = list(runs) if isinstance(runs, (list, tuple)) else [runs]
-    wrong = next((r for r in runs or [None] if not (hasattr(r, 'stages') and hasattr(r, 'embeddings'))), 0)
-    if wrong != 0:
-        raise UserError('a run, or several of one cohort', f'{type(wrong).__name__} {str(wrong)[:40]!r}', 'Give what lab.run(plan) hands back.')
+    for run in runs or [None]:
+        require(run, ('stages', 'embeddings', 'cohort'), 'a run, or several of one cohort', 'Give what lab.run(plan) hands back.')
     if split not in (*SPLITS, 'all', 'probe'):
         raise UserError(f'stays among {", ".join((*SPLITS, "all", "probe"))}', repr(split), 'Name one of them.')
     return runs

@@ -110,6 +110,8 @@ def write_page(
     lede: str = '',  # a sentence under the title
 ) -> Path:
     "Write views as one self-contained page; refuses what is shaped like an identifier."
+    if Path(path).is_dir():
+        raise UserError('a file to write', f'the folder {path}', f'Name the page, e.g. {Path(path) / "page.html"}.')
     body, names = page_script(views, links), dict.fromkeys(v.draws for v in views)
     css = Markup(REPORT_CSS + ''.join(map(sheet, names)))
     digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
