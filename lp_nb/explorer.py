@@ -287,7 +287,9 @@ class MapOut(MapState):
 
     def static(self, dark: bool = False, arrows: int = 12):
         "All stages as a figure, coloured as chosen, the selection ringed."
-        return stage_maps(self.layout, self.table[self.controls.color.value], self.selection.index, dark, arrows)
+        values = self.table[self.controls.color.value]
+        values = as_words(values).rename(values.name) if values.nunique() <= 2 else values
+        return stage_maps(self.layout, values, self.selection.index, dark, arrows)
 
     def export(self, path, columns=None, title: str = 'The same stays after every stage'):
         "Write the map, with the curves that are linked, as a page without kernel, ids and text; `columns` to colour by."
