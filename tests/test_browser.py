@@ -98,3 +98,18 @@ def test_help_opens_and_the_exported_page_works_without_a_kernel(opened, tmp_pat
     wait_for(lambda: 'Map after init' in alone.get_attribute('.lp-map-canvas', 'aria-label'), 'the map to follow the curves', 10)
     assert said == []
     alone.close()
+
+
+def test_two_quick_steps_end_where_one_slow_walk_ends(opened):
+    "A scatter drops places that come while points travel; the explorer must not leave them on the way."
+    opened.value('explorer.select([])')
+    canvas = map_canvas(opened.page)
+    canvas.scroll_into_view_if_needed()
+    for stage in (0, 1, 2):
+        opened.value(f'explorer.go({stage})')
+        opened.page.wait_for_timeout(2500)
+    slowly = picture(canvas)
+    opened.value('explorer.go(0)')
+    opened.page.wait_for_timeout(2500)
+    opened.value('[explorer.go(1), explorer.go(2)]')
+    wait_for(lambda: (np.abs(picture(canvas) - slowly).max(2) > 60).mean() < 0.002, 'the points to arrive', 15)
