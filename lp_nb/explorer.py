@@ -547,7 +547,9 @@ def reopen(ex: Explorer, change):
     "Read the map for other stays, another method or another label, and show it; say so if it cannot be had."
     c = ex.controls
     say(ex, 'Drawing the map; the first UMAP of a session compiles for half a minute.' if c.method.value in ('umap', 'aligned') else 'Drawing the map.')
-    kept, at = set(ex.ids), c.stage.index
+    kept = set(ex.ids)
+    if ex.again is not None:
+        ex.again.cancel()  # it would send the places of other stays
     try:
         read_map(ex, c.stays.value, c.method.value)
     except UserError as e:
