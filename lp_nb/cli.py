@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['app', 'Folder', 'AsJson', 'Seed', 'LabFolder', 'Model', 'Workers', 'FAULT', 'INTERRUPTED', 'cohorts', 'Tier',
-           'Reason', 'Cohorts', 'Runs', 'Low', 'High', 'Seeds', 'Sampler', 'Storage', 'Joins', 'DryRun', 'Named',
-           'Curves', 'Draws', 'Preset', 'AllArms', 'Hospital', 'Tables', 'BenchFolder', 'GridSeeds', 'Quick',
-           'MLM_STAGE', 'ALIGN', 'HEAD', 'DEMO_ARMS', 'HOSPITAL_MLM', 'HOSPITAL_ALIGN', 'PROBE', 'HOSPITAL_ARMS',
-           'PARTS', 'say', 'told', 'main', 'hospital', 'hospital_at', 'settings', 'cohort', 'show_cohort',
-           'show_ledger', 'show_frame', 'diff', 'verify', 'describe', 'why', 'switches', 'export', 'run', 'show_run',
-           'save', 'card', 'test_scores', 'study_of', 'duration', 'estimated', 'show_estimates', 'carry_out', 'sweep',
-           'named_arms', 'search_of', 'show_sweep', 'arms_named', 'table1', 'one_source', 'carry_out_all', 'judged',
-           'show_judgement', 'show_table1', 'theory', 'show_cost', 'show_record', 'tree', 'gc', 'machine', 'releases',
-           'local_models', 'doctor', 'lab', 'demo_settings', 'hospital_study', 'demo_cohorts', 'demo_study',
-           'demo_oracle', 'demo_tables', 'demo_report', 'report_is_fresh', 'demo_geometry', 'demo_map', 'demo_part',
-           'demo_aftermath', 'demo']
+           'Reason', 'Cohorts', 'Runs', 'Low', 'High', 'Seeds', 'Sampler', 'Storage', 'Joins', 'DryRun', 'Target',
+           'Count', 'Named', 'SCALES', 'Curves', 'Draws', 'Preset', 'AllArms', 'Hospital', 'Tables', 'BenchFolder',
+           'GridSeeds', 'Quick', 'MLM_STAGE', 'ALIGN', 'HEAD', 'DEMO_ARMS', 'HOSPITAL_MLM', 'HOSPITAL_ALIGN', 'PROBE',
+           'HOSPITAL_ARMS', 'PARTS', 'say', 'told', 'main', 'hospital', 'hospital_at', 'settings', 'cohort',
+           'show_cohort', 'show_ledger', 'show_frame', 'diff', 'verify', 'describe', 'why', 'switches', 'export', 'run',
+           'show_run', 'save', 'card', 'test_scores', 'study_of', 'duration', 'estimated', 'show_estimates',
+           'carry_out', 'show_bill', 'show_hours', 'show_costs', 'sweep', 'named_arms', 'search_of', 'show_sweep',
+           'arms_named', 'table1', 'one_source', 'parts_of', 'carry_out_all', 'judged', 'counts_the_paper',
+           'show_paper_costs', 'show_judgement', 'show_table1', 'theory', 'show_cost', 'show_record', 'tree', 'gc',
+           'machine', 'releases', 'local_models', 'doctor', 'lab', 'demo_settings', 'hospital_study', 'demo_cohorts',
+           'demo_study', 'demo_oracle', 'demo_tables', 'demo_report', 'report_is_fresh', 'demo_geometry', 'demo_map',
+           'demo_part', 'demo_aftermath', 'demo']
 
 # %% ../nbs/18_cli.ipynb #imports
 import dataclasses
@@ -432,6 +433,8 @@ Sampler = Annotated[str, typer.Option(help="'random', or 'tpe': each trial learn
 Storage = Annotated[Optional[str], typer.Option(help="Database of tpe's trials, as a URL; default: a file in the lab.")]
 Joins = Annotated[bool, typer.Option('--worker', help='Be one worker of the study, beside all others, until nothing is left.')]
 DryRun = Annotated[bool, typer.Option('--dry-run', help='Say what would be run, what is finished and how long the rest takes, and stop.')]
+Target = Annotated[Optional[str], typer.Option('--device', help="With --dry-run: count for this device (h200, a100, l4, ..., or 'here').")]
+Count = Annotated[int, typer.Option('--devices', min=1, help='With --device: how many of them.')]
 Named = Annotated[Optional[str], typer.Option('--study', help='Hash of a recorded study (study-HASH.json in the lab).')]
 
 # %% ../nbs/18_cli.ipynb #study-of
@@ -487,6 +490,42 @@ def carry_out(study, workers: int | None, worker: bool, dry_run: bool, as_json: 
     else:
         study.run(workers)
     return not (worker or dry_run)
+
+# %% ../nbs/18_cli.ipynb #costs
+SCALES = dict(documents=(1, ''), tokens=(1e6, ' M'), flops=(1e15, ' P'), steps=(1, ''), disk=(1e9, ' GB'), memory=(1e9, ' GB'))
+
+
+def show_bill(bill, title: str):
+    "A bill for a terminal."
+    shown = bill.copy().reset_index()
+    for name, (unit, mark) in SCALES.items():
+        shown[name] = [f'{x / unit:,.0f}{mark}' if x >= 10 * unit or unit == 1 else f'{x / unit:.1f}{mark}' for x in shown[name]]
+    show_frame(shown, title)
+
+
+def show_hours(cost: dict, device: str, count: int):
+    "Hours for a terminal, and what does not fit."
+    low, common, high = (duration(3600 * h) for h in cost['hours'])
+    typer.echo(f"About {common} on {count} x {device}: {low} at half of its peak of {cost['peak'] / 1e12:,.3g} TFLOP/s, {high} at 15 %. "
+               'Judging and drawing come on top.')
+    big = cost['bill'].query('memory > @cost["memory"]')
+    for kind, row in big.iterrows():
+        say(f'{kind} takes about {row.memory / 1e9:,.0f} GB for a whole batch, more than the {cost["memory"] / 1e9:,.0f} GB of {device}: say micro=8.')
+
+# %% ../nbs/18_cli.ipynb #costs-b
+def show_costs(studies: list, device: str, count: int, as_json: bool):
+    "Bill and hours of studies on a device."
+    from lp_nb.costs import PaperCohort, study_cost
+
+    costs = [study_cost(study, device, count) for study in studies]
+    if as_json:
+        typer.echo(json.dumps([c | dict(bill=json.loads(c['bill'].reset_index().to_json(orient='records'))) for c in costs]))
+        return
+    if isinstance(next(iter(studies[0].labs.values())).cohort, PaperCohort):
+        say("No cohort given: counted for the paper's two cohorts and BERT's base shape; the length of its documents is assumed.")
+    for title, cost in zip(('What is left', 'Label curves (first stages are shared with the above)'), costs):
+        show_bill(cost['bill'], title)
+        show_hours(cost, device, count)
 
 # %% ../nbs/18_cli.ipynb #sweep
 @app.command()
@@ -566,19 +605,27 @@ def table1(
     preset: Preset = None, all_arms: AllArms = False, curves: Curves = True, draws: Draws = 3,
     sampler: Sampler = 'random', storage: Storage = None, workers: Workers = None, worker: Joins = False,
     study: Named = None, model: Model = 'small', hospital: Hospital = 0, out: Tables = None,
-    dry_run: DryRun = False, as_json: AsJson = False,
+    dry_run: DryRun = False, device: Target = None, devices: Count = 1, as_json: AsJson = False,
 ):
     """Table 1: every arm searched, selected on validation, tested beside baselines, compared, with few labels, by subgroup.
 
     Example: lp-nb table1 --cohort data/mortality --cohort data/phenotyping --runs 10 --dry-run
 
     On a laptop without data, under an hour: lp-nb table1 --hospital 3000 --lab runs/hospital
+
+    What the paper's would cost on another machine: lp-nb table1 --dry-run --device h200 --devices 8
     """
-    one_source(cohort, study, hospital, preset, all_arms, model)
     search, arms = search_of(runs, low, high, sampler, storage), arms_named(preset, all_arms)
-    whole = hospital_study(lab, hospital, search, seeds) if hospital else study_of(lab, cohort, search, seeds, model, arms, study)
     few = dict(draws=draws) if curves else None
-    if carry_out_all(whole, few, workers, worker, dry_run, as_json):
+    if device and not dry_run:
+        raise UserError('--dry-run with --device', 'no --dry-run', 'A study runs on the machine that it is started on.')
+    if device and counts_the_paper(lab, cohort, study, hospital):
+        return show_paper_costs(arms, search, seeds, few, device, devices, as_json)
+    one_source(cohort, study, hospital, preset, all_arms, model)
+    whole = hospital_study(lab, hospital, search, seeds) if hospital else study_of(lab, cohort, search, seeds, model, arms, study)
+    if device:
+        show_costs(parts_of(whole, few), device, devices, as_json)
+    elif carry_out_all(whole, few, workers, worker, dry_run, as_json):
         show_judgement(lab, whole, few, out or whole.folder.with_name(f'{whole.folder.name}-table1'), hospital > 0, as_json)
 
 # %% ../nbs/18_cli.ipynb #table1-source
@@ -592,11 +639,16 @@ def one_source(cohort, study, hospital: int, preset, all_arms: bool, model: str)
         raise UserError(f'--cohort with {own[0]}', ' '.join([*sources, *own]), 'A hospital, and a recorded study, have arms and encoder of their own.')
 
 # %% ../nbs/18_cli.ipynb #table1-parts
-def carry_out_all(study, few: dict | None, workers, worker: bool, dry_run: bool, as_json: bool) -> bool:
-    "Run a study and then that of its label curves; True when there are results to show."
+def parts_of(study, few: dict | None) -> list:
+    "A study, and that of its label curves where they are wanted."
     from lp_nb.table1 import label_study
 
-    studies = [study] if few is None else [study, label_study(study, **few)]
+    return [study] if few is None else [study, label_study(study, **few)]
+
+
+def carry_out_all(study, few: dict | None, workers, worker: bool, dry_run: bool, as_json: bool) -> bool:
+    "Run a study and then that of its label curves; True when there are results to show."
+    studies = parts_of(study, few)
     if dry_run:
         show_estimates([estimated(s, workers) for s in studies], as_json)
         return False
@@ -609,6 +661,23 @@ def judged(study, few: dict | None, home: Path, made_here: bool):
 
     ceiling = {task: {'oracle': demo_oracle(home, task)} for task in study.labs} if made_here else None
     return judge(study, ceiling, curves=few)
+
+# %% ../nbs/18_cli.ipynb #paper-costs
+def counts_the_paper(lab: Path, cohorts, key: str | None, hospital: int) -> bool:
+    "Whether there is neither a cohort nor a recorded study to count."
+    from lp_nb.sweeps import recorded
+
+    return not (cohorts or key or hospital or recorded(lab))
+
+
+def show_paper_costs(arms: dict, search, seeds: int, few: dict | None, device: str, count: int, as_json: bool):
+    "Bill and hours of the paper's study."
+    import tempfile
+
+    from lp_nb.costs import paper_study
+
+    with tempfile.TemporaryDirectory() as folder:
+        show_costs(parts_of(paper_study(folder, arms, search, range(seeds)), few), device, count, as_json)
 
 # %% ../nbs/18_cli.ipynb #show-judgement
 def show_judgement(home: Path, study, few: dict | None, out: Path, made_here: bool, as_json: bool):

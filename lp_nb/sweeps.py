@@ -157,11 +157,11 @@ def cost(study: 'Study', node: Node) -> int:
     return stage_cost(study.labs[node.task], node.unit.plans[-1].stages[-1])
 
 
-def urgency(study: 'Study', todo: list[Node]) -> dict[str, int]:
+def urgency(todo: list[Node], costs: dict) -> dict[str, float]:
     "By key, the work of the longest chain that waits for each node: whoever holds up most goes first."
     out, behind = {}, {}
     for node in reversed(todo):  # children before parents
-        out[node.key] = cost(study, node) + max((behind.get(a, 0) for a in node.unit.addresses), default=0)
+        out[node.key] = costs[node.key] + max((behind.get(a, 0) for a in node.unit.addresses), default=0)
         behind[node.unit.parent] = max(behind.get(node.unit.parent, 0), out[node.key])
     return out
 
@@ -293,7 +293,7 @@ def compute(study: 'Study', node: Node, control: Control | None = None) -> bool:
 
 def work(study: 'Study', control: Control | None = None, tell=lambda node: None):
     "Take nodes until none is left; `tell` hears of each that was computed here, and of None while there is nothing to take."
-    first = urgency(study, study.nodes)
+    first = urgency(study.nodes, study.costs)
     while todo := open_nodes(study):
         if control and control.stop.is_set():
             raise Stopped('asked to stop')
@@ -695,8 +695,9 @@ def timed(study: Study, node: Node, steps: int = 3) -> float:
 # %% ../nbs/13_sweeps.ipynb #estimate
 def seconds_left(study: Study, seconds: dict[str, float], workers: int) -> float:
     "How long `workers` need when each takes the most urgent node that is ready; `seconds` by node."
-    first, now, running = urgency(study, study.nodes), 0.0, []
-    waiting = sorted(open_nodes(study), key=lambda n: -first[n.key])
+    todo = open_nodes(study)
+    first, now, running = urgency(todo, seconds), 0.0, []
+    waiting = sorted(todo, key=lambda n: -first[n.key])
     pending = {a for n in waiting for a in n.unit.addresses if not n.name}
     while waiting or running:
         ready = [n for n in waiting if n.unit.parent not in pending]

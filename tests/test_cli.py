@@ -166,3 +166,14 @@ def test_the_open_demo(tmp_path, task, kept):
     wrong(plan, 'corpus')
     series = lp_nb('run', 'supervised(reads=series, epochs=1)', '--cohort', tmp_path / task, '--lab', tmp_path / 'lab')
     assert series.returncode == 0, series.stderr
+
+
+def test_a_dry_run_for_a_device_that_is_not_there(tmp_path):
+    "Without a cohort the paper's study is counted; a device is for dry runs only, and has to be known."
+    done = lp_nb('table1', '--dry-run', '--device', 'h200', '--no-curves', '--json', '--lab', tmp_path / 'lab')
+    assert done.returncode == 0, done.stderr
+    one = json.loads(done.stdout)[0]
+    assert {row['kind'] for row in one['bill']} == {'supervised', 'mlm', 'contrastive', 'supervised (series)'}
+    assert 0 < one['hours'][0] < one['hours'][1] < one['hours'][2] and not (tmp_path / 'lab').exists()
+    wrong(lp_nb('table1', '--device', 'h200', '--lab', tmp_path / 'lab'), '--dry-run')
+    wrong(lp_nb('table1', '--dry-run', '--device', 'abacus', '--lab', tmp_path / 'lab'), 'h200', 'abacus')
