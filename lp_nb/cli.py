@@ -6,19 +6,15 @@
 __all__ = ['app', 'Folder', 'AsJson', 'Seed', 'LabFolder', 'Model', 'Workers', 'FAULT', 'INTERRUPTED', 'cohorts', 'Tier',
            'Reason', 'Cohorts', 'Runs', 'Low', 'High', 'Seeds', 'Sampler', 'Storage', 'Joins', 'DryRun', 'Target',
            'Count', 'Named', 'SCALES', 'Curves', 'Draws', 'Preset', 'AllArms', 'Hospital', 'Tables', 'BenchFolder',
-           'GridSeeds', 'Quick', 'MLM_STAGE', 'ALIGN', 'HEAD', 'DEMO_ARMS', 'HOSPITAL_MLM', 'HOSPITAL_ALIGN', 'PROBE',
-           'HOSPITAL_ARMS', 'PARTS', 'say', 'told', 'main', 'hospital', 'hospital_at', 'settings', 'cohort',
-           'show_cohort', 'show_ledger', 'show_frame', 'diff', 'verify', 'describe', 'why', 'switches', 'export', 'run',
-           'show_run', 'save', 'card', 'test_scores', 'study_of', 'duration', 'estimated', 'show_estimates',
-           'carry_out', 'show_bill', 'show_hours', 'show_costs', 'sweep', 'named_arms', 'search_of', 'show_sweep',
-           'arms_named', 'table1', 'one_source', 'parts_of', 'carry_out_all', 'judged', 'counts_the_paper',
-           'show_paper_costs', 'show_judgement', 'show_table1', 'theory', 'show_cost', 'show_record', 'tree', 'gc',
-           'machine', 'releases', 'local_models', 'doctor', 'lab', 'demo_settings', 'hospital_study', 'demo_cohorts',
-           'demo_study', 'demo_oracle', 'demo_tables', 'demo_report', 'report_is_fresh', 'demo_geometry', 'demo_map',
-           'demo_part', 'demo_aftermath', 'demo']
+           'GridSeeds', 'Quick', 'say', 'begin', 'told', 'main', 'hospital', 'settings', 'cohort', 'show_cohort',
+           'show_ledger', 'show_frame', 'diff', 'verify', 'describe', 'why', 'switches', 'export', 'run', 'show_run',
+           'save', 'card', 'test_scores', 'study_of', 'duration', 'estimated', 'show_estimates', 'carry_out',
+           'show_bill', 'show_hours', 'show_costs', 'sweep', 'named_arms', 'search_of', 'show_sweep', 'arms_named',
+           'table1', 'made_here', 'one_source', 'parts_of', 'carry_out_all', 'counts_the_paper', 'show_paper_costs',
+           'show_judgement', 'show_table1', 'theory', 'show_cost', 'show_record', 'tree', 'gc', 'machine', 'releases',
+           'local_models', 'doctor', 'lab', 'demo']
 
 # %% ../nbs/18_cli.ipynb #imports
-import dataclasses
 import json
 import os
 import shutil
@@ -31,7 +27,7 @@ from typing import Annotated, Optional
 import typer
 
 from . import __version__
-from .core import DiskFull, UserError, filter_installed, git, install_filter, read_json, write_json
+from .core import DiskFull, UserError, filter_installed, git, install_filter, read_json, reason_of, write_json
 
 # %% ../nbs/18_cli.ipynb #app
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich',
@@ -49,8 +45,17 @@ def say(text: str):
     "One line to the reader, on standard error so that standard output stays for results."
     typer.echo(text, err=True)
 
+# %% ../nbs/18_cli.ipynb #use-option
+@app.callback()
+def begin(use: Annotated[Optional[list[str]], typer.Option(help='A .py file or a module that adds stages, encoders or measures; may be repeated. LPNB_USE does the same.')] = None):
+    "Import what the user adds to the kit, before any command."
+    if use or os.environ.get('LPNB_USE'):
+        from lp_nb.plugins import use as load
+
+        load(*use or ())
+
 # %% ../nbs/18_cli.ipynb #told
-FAULT = 'This is a fault of the kit or of the machine; run again with --debug for the traceback.'
+FAULT = 'This is a fault of the kit or of the machine; run again with --debug for the traceback, which may hold values of the tables: read it here.'
 INTERRUPTED = 'interrupted. What was finished is kept; run the same command again to go on.'
 
 
@@ -60,7 +65,7 @@ def told(e: BaseException) -> tuple[str, int]:
         return str(e), 1 if isinstance(e, DiskFull) else 2
     if isinstance(e, (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError)):
         return f'Expected a file or folder that can be used, got {e.strerror} at {e.filename}. Check the path and its permissions.', 2
-    return f'{type(e).__name__}: {e}\n{FAULT}', 1
+    return f'{reason_of(e)}\n{FAULT}', 1
 
 # %% ../nbs/18_cli.ipynb #main
 def main(args: list | None = None):
@@ -92,25 +97,12 @@ def hospital(
 
     Example: lp-nb hospital data/hospital --patients 2000
     """
+    from lp_nb.demo import hospital_at
     from lp_nb.hospital import HospitalConfig
 
     root = hospital_at(out, HospitalConfig(patients=patients, seed=seed))
     rows = read_json(root / 'hospital.json')['rows']
     typer.echo(f'{root}: ' + ', '.join(f'{name} {n:,}' for name, n in sorted(rows.items())))
-
-
-def hospital_at(out: Path, config) -> Path:
-    "The hospital of that configuration in `out`, made if it is not there; a folder with other contents is left alone."
-    import dataclasses
-
-    from lp_nb.hospital import make_hospital
-
-    marker = out / 'hospital.json'
-    if marker.exists() and read_json(marker)['config'] == dataclasses.asdict(config):
-        return out
-    if out.exists() and not marker.exists() and any(out.iterdir()):
-        raise UserError('an empty folder, or one that holds a synthetic hospital', f'{out} with other files', 'Give another folder.')
-    return make_hospital(out, config)
 
 # %% ../nbs/18_cli.ipynb #cohort-app
 cohorts = typer.Typer(rich_markup_mode='rich')
@@ -460,7 +452,7 @@ def study_of(lab: Path, cohorts: list[Path] | None, search, seeds: int, model: s
 def duration(seconds: float) -> str:
     "A time for people: '3 h 20 min'."
     minutes = round(seconds / 60)
-    return f'{seconds:.0f} s' if seconds < 100 else f'{minutes} min' if minutes < 100 else f'{minutes // 60} h {minutes % 60} min'
+    return f'{seconds:.0f} s' if seconds < 100 else f'{minutes} min' if minutes < 100 else f'{minutes // 60} h {minutes % 60} min' if minutes < 6000 else f'{minutes / 1440:,.0f} days'
 
 
 def estimated(study, workers: int | None) -> dict:
@@ -503,28 +495,30 @@ def show_bill(bill, title: str):
     show_frame(shown, title)
 
 
-def show_hours(cost: dict, device: str, count: int):
+def show_hours(cost, device: str, count: int):
     "Hours for a terminal, and what does not fit."
-    low, common, high = (duration(3600 * h) for h in cost['hours'])
-    typer.echo(f"About {common} on {count} x {device}: {low} at half of its peak of {cost['peak'] / 1e12:,.3g} TFLOP/s, {high} at 15 %. "
+    from lp_nb.costs import device_named
+
+    of = device_named(device)
+    much, common, little = (duration(3600 * h) for h in cost.hours(of, count))
+    typer.echo(f'About {common} on {count} x {device}: {much} at half of its peak of {of.peak / 1e12:,.3g} TFLOP/s, {little} at 15 %. '
                'Judging and drawing come on top.')
-    big = cost['bill'].query('memory > @cost["memory"]')
-    for kind, row in big.iterrows():
-        say(f'{kind} takes about {row.memory / 1e9:,.0f} GB for a whole batch, more than the {cost["memory"] / 1e9:,.0f} GB of {device}: say micro=8.')
+    for kind, row in cost.bill[cost.bill.memory > of.memory].iterrows():
+        say(f'{kind} takes about {row.memory / 1e9:,.0f} GB for a whole batch, more than the {of.memory / 1e9:,.0f} GB of {device}: say micro=8.')
 
 # %% ../nbs/18_cli.ipynb #costs-b
 def show_costs(studies: list, device: str, count: int, as_json: bool):
     "Bill and hours of studies on a device."
-    from lp_nb.costs import PaperCohort, study_cost
+    from lp_nb.costs import Count, device_named
 
-    costs = [study_cost(study, device, count) for study in studies]
+    of, costs = device_named(device), [Count(study) for study in studies]
     if as_json:
-        typer.echo(json.dumps([c | dict(bill=json.loads(c['bill'].reset_index().to_json(orient='records'))) for c in costs]))
+        typer.echo(json.dumps([dict(hours=c.hours(of, count), bill=json.loads(c.bill.reset_index().to_json(orient='records'))) for c in costs]))
         return
-    if isinstance(next(iter(studies[0].labs.values())).cohort, PaperCohort):
+    if costs[0].paper:
         say("No cohort given: counted for the paper's two cohorts and BERT's base shape; the length of its documents is assumed.")
     for title, cost in zip(('What is left', 'Label curves (first stages are shared with the above)'), costs):
-        show_bill(cost['bill'], title)
+        show_bill(cost.bill, title)
         show_hours(cost, device, count)
 
 # %% ../nbs/18_cli.ipynb #sweep
@@ -622,13 +616,20 @@ def table1(
     if device and counts_the_paper(lab, cohort, study, hospital):
         return show_paper_costs(arms, search, seeds, few, device, devices, as_json)
     one_source(cohort, study, hospital, preset, all_arms, model)
-    whole = hospital_study(lab, hospital, search, seeds) if hospital else study_of(lab, cohort, search, seeds, model, arms, study)
+    whole = made_here(lab, hospital, search, seeds) if hospital else study_of(lab, cohort, search, seeds, model, arms, study)
     if device:
         show_costs(parts_of(whole, few), device, devices, as_json)
     elif carry_out_all(whole, few, workers, worker, dry_run, as_json):
         show_judgement(lab, whole, few, out or whole.folder.with_name(f'{whole.folder.name}-table1'), hospital > 0, as_json)
 
 # %% ../nbs/18_cli.ipynb #table1-source
+def made_here(lab: Path, patients: int, search, seeds: int):
+    "Table 1's study on a synthetic hospital."
+    from lp_nb.demo import hospital_study
+
+    return hospital_study(lab, patients, search, seeds)
+
+
 def one_source(cohort, study, hospital: int, preset, all_arms: bool, model: str):
     "Raise where options contradict each other: arms and cohorts come from one place."
     own = [name for name, given in (('--preset', preset), ('--all-arms', all_arms), ('--model', model != 'small')) if given]
@@ -654,14 +655,6 @@ def carry_out_all(study, few: dict | None, workers, worker: bool, dry_run: bool,
         return False
     return all([carry_out(s, workers, worker, False, as_json) for s in studies])
 
-
-def judged(study, few: dict | None, home: Path, made_here: bool):
-    "The judgement of a study; the oracle is in it where the hospital was made here."
-    from lp_nb.table1 import judge
-
-    ceiling = {task: {'oracle': demo_oracle(home, task)} for task in study.labs} if made_here else None
-    return judge(study, ceiling, curves=few)
-
 # %% ../nbs/18_cli.ipynb #paper-costs
 def counts_the_paper(lab: Path, cohorts, key: str | None, hospital: int) -> bool:
     "Whether there is neither a cohort nor a recorded study to count."
@@ -680,13 +673,14 @@ def show_paper_costs(arms: dict, search, seeds: int, few: dict | None, device: s
         show_costs(parts_of(paper_study(folder, arms, search, range(seeds)), few), device, count, as_json)
 
 # %% ../nbs/18_cli.ipynb #show-judgement
-def show_judgement(home: Path, study, few: dict | None, out: Path, made_here: bool, as_json: bool):
+def show_judgement(home: Path, study, few: dict | None, out: Path, oracle: bool, as_json: bool):
     "Table 1 in the terminal, all tables and the report in a folder."
+    from lp_nb.demo import judged
     from lp_nb.report import study_report
     from lp_nb.results import forest
-    from lp_nb.table1 import PAPER_TABLE, SHOWN
+    from lp_nb.table1 import PAPER_TABLE, SHOWN, judge
 
-    judgement = judged(study, few, home, made_here)
+    judgement = judged(home, study, few) if oracle else judge(study, curves=few)
     judgement.save(out)
     page = study_report(out / 'report.html', study, judgement)
     for end in ('svg', 'pdf'):
@@ -867,153 +861,6 @@ def lab(folder: Annotated[Path, typer.Argument(help='Where JupyterLab opens.')] 
     command = [sys.executable, '-m', 'jupyter', 'lab', '--ServerApp.ip=127.0.0.1', f'--ServerApp.root_dir={folder.absolute()}']
     raise SystemExit(subprocess.run(command, check=False).returncode)
 
-# %% ../nbs/18_cli.ipynb #demo-settings
-MLM_STAGE = 'mlm(epochs=5, batch=16, lr=0.005, share=0.3)'
-ALIGN = 'contrastive(epochs=4, patience=1)'
-HEAD = 'supervised(train=projection, batch=64, epochs=40, patience=6)'
-DEMO_ARMS = {
-    'neither': HEAD,
-    'MLM': f'{MLM_STAGE} > {HEAD}',
-    'contrastive': f'{ALIGN} > {HEAD}',
-    'MLM + contrastive': f'{MLM_STAGE} > {ALIGN} > {HEAD}',
-    'series only': 'supervised(reads=series, batch=64, epochs=15, patience=4)',
-}
-
-# %% ../nbs/18_cli.ipynb #demo-sizes
-def demo_settings() -> dict:
-    "Sizes of the demo: what fits into a few minutes on two cores; reports are easier to read than the hospital's default."
-    from lp_nb.encoders import EncoderConfig
-    from lp_nb.hospital import HospitalConfig
-    from lp_nb.sweeps import Search
-
-    return dict(
-        hospital=HospitalConfig(patients=1100, general=1100, seed=1, bind=0.2, style=0.5, ward=0.5),
-        encoder=EncoderConfig(width=64, layers=2, heads=4, vocab_size=2000, dim=128, series_hidden=64, dropout=0.0),
-        search=Search(runs=3, low=1e-3, high=3e-2),
-        probe_stays=192,
-        points=4,
-    )
-
-# %% ../nbs/18_cli.ipynb #hospital-study
-HOSPITAL_MLM, HOSPITAL_ALIGN = 'mlm(lr=0.005, batch=16, share=0.3, epochs=10)', 'contrastive(batch=64, epochs=8, patience=3)'
-PROBE = 'supervised(train=projection)'  # the paper's search on the embeddings of a frozen encoder: batch 16, 100 epochs, patience 15
-HOSPITAL_ARMS = {
-    'neither': PROBE,
-    'MLM': f'{HOSPITAL_MLM} > {PROBE}',
-    'contrastive': f'{HOSPITAL_ALIGN} > {PROBE}',
-    'MLM + contrastive': f'{HOSPITAL_MLM} > {HOSPITAL_ALIGN} > {PROBE}',
-    'series only': 'supervised(reads=series, batch=64, epochs=15, patience=4)',
-    'fused': f'{HOSPITAL_MLM} > {HOSPITAL_ALIGN} > supervised(reads=both, train=projection)',
-    'fused LSTM': f'{HOSPITAL_MLM} > {HOSPITAL_ALIGN} > supervised(reads=both, fusion=lstm, train=projection)',
-}
-
-
-def hospital_study(home: Path, patients: int, search, seeds: int):
-    "Table 1's study on a synthetic hospital, which is made if it is not there; sizes for two cores and half an hour."
-    from lp_nb.sweeps import Study
-
-    settings = demo_settings()
-    config = dataclasses.replace(settings['hospital'], patients=patients, general=2 * patients)
-    return Study(home / 'lab', demo_cohorts(home, config), HOSPITAL_ARMS, search, range(seeds), settings['encoder'], probe_stays=192, points=4)
-
-# %% ../nbs/18_cli.ipynb #demo-study
-def demo_cohorts(home: Path, config) -> dict:
-    "Both cohorts of the demo's hospital."
-    from lp_nb.cohort import build_cohort
-
-    root = hospital_at(home / 'hospital', config)
-    return {task: build_cohort(root, task=task, out=home / task) for task in ('mortality', 'phenotyping')}
-
-
-def demo_study(home: Path, cohorts: dict, settings: dict, seeds: int):
-    "The demo's study, not yet run."
-    from lp_nb.sweeps import Study
-
-    return Study(home / 'lab', cohorts, DEMO_ARMS, settings['search'], range(seeds), settings['encoder'],
-                 probe_stays=settings['probe_stays'], points=settings['points'])
-
-# %% ../nbs/18_cli.ipynb #demo-tables
-def demo_oracle(out: Path, task: str):
-    "What the hospital's own latents say of every stay, kept beside the cohort."
-    import pandas as pd
-
-    from lp_nb.core import new_file
-    from lp_nb.hospital import oracle
-
-    path = out / 'oracle' / f'{task}.parquet'
-    marker = out / 'hospital' / 'hospital.json'
-    if not path.exists() or path.stat().st_mtime < marker.stat().st_mtime:
-        made = oracle(out / 'hospital', task)
-        with new_file(path) as tmp:
-            made.to_parquet(tmp)
-    return pd.read_parquet(path)
-
-
-def demo_tables(out: Path, study):
-    "Table 1 and everything about it, with the oracle as the ceiling."
-    return judged(study, None, out, True)
-
-# %% ../nbs/18_cli.ipynb #report
-def demo_report(out: Path, study, judgement):
-    "Write report.html."
-    from lp_nb.report import report_key, study_report
-
-    made = demo_settings()['hospital']
-    lede = ('Layered pretraining on a synthetic hospital, from raw tables to Table 1. Everything on this page was computed in this run. '
-            f'The reports of this hospital are easier to read than its default (bind {made.bind}, style {made.style}, ward {made.ward}), and encoders '
-            'this small, on a few hundred stays, are not expected to beat a logistic regression.')
-    study_report(out / 'report.html', study, judgement, 'Layered pretraining: the whole story', lede, geometry=True)
-    write_json(out / 'report.json', dict(of=report_key(study)))
-
-# %% ../nbs/18_cli.ipynb #report-fresh
-def report_is_fresh(out: Path, study) -> bool:
-    "Whether report.html already tells of these results."
-    from lp_nb.report import report_key
-
-    made = out / 'report.json'
-    return made.exists() and (out / 'report.html').exists() and read_json(made)['of'] == report_key(study)
-
-# %% ../nbs/18_cli.ipynb #demo-parts
-def demo_geometry(out: Path, study):
-    "Curves and verdicts of every task."
-    from lp_nb.report import study_geometry, study_verdicts
-
-    for task in study.labs:
-        study_geometry(study, task)
-        study_verdicts(study, task)
-
-
-def demo_map(out: Path, study):
-    "The map of the last task."
-    from lp_nb.report import study_layout
-
-    study_layout(study, list(study.labs)[-1])
-
-
-PARTS = dict(map=demo_map, tables=demo_tables, geometry=demo_geometry)
-
-
-def demo_part(out: Path, seeds: int, part: str):
-    "One part of what follows training, in a process of its own."
-    settings = demo_settings()
-    PARTS[part](out, demo_study(out, demo_cohorts(out, settings['hospital']), settings, seeds))
-
-# %% ../nbs/18_cli.ipynb #demo-aftermath
-def demo_aftermath(out: Path, seeds: int, workers: int | None):
-    "All parts, side by side."
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-
-    from lp_nb.core import Progress
-    from lp_nb.sweeps import start_worker
-
-    context = multiprocessing.get_context('spawn')
-    with Progress('tables, geometry, map', len(PARTS)) as bar:
-        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context, initializer=start_worker) as pool:
-            for future in as_completed([pool.submit(demo_part, out, seeds, part) for part in PARTS]):
-                future.result()
-                bar.step()
-
 # %% ../nbs/18_cli.ipynb #demo
 @app.command()
 def demo(
@@ -1025,18 +872,8 @@ def demo(
 
     Example: lp-nb demo --out demo --seeds 2
     """
-    began, settings = time.monotonic(), demo_settings()
-    if out.is_dir() and any(out.iterdir()) and not (out / 'hospital').exists():
-        raise UserError('a new or empty folder, or that of an earlier demo', f'{out} with other files', 'Give another folder with --out.')
-    out.mkdir(parents=True, exist_ok=True)
-    say('1/4  a synthetic hospital and its two cohorts')
-    study = demo_study(out, demo_cohorts(out, settings['hospital']), settings, seeds)
-    say(f'2/4  training: {len(study.jobs)} runs that share their beginnings')
-    study.run(workers)
-    if not report_is_fresh(out, study):
-        say('3/4  Table 1 with baselines and oracle, geometry, map')
-        demo_aftermath(out, seeds, workers)
-        say('4/4  the report')
-        demo_report(out, study, demo_tables(out, study))
-    show_table1(demo_tables(out, study))
+    from lp_nb.demo import run_demo
+
+    began = time.monotonic()
+    show_table1(run_demo(out, seeds, workers, say))
     typer.echo(f'Done in {(time.monotonic() - began) / 60:.1f} min. The report: {(out / "report.html").absolute()}')

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Texts', 'Work', 'Device', 'DEVICES', 'SHARES', 'LAUNCH', 'BASE', 'SPLIT', 'PAPER', 'Sizes', 'texts', 'read_sizes',
            'Weights', 'met', 'weights_of', 'read_flops', 'series_flops', 'backward', 'passes', 'epochs_of', 'labelled',
-           'stage_work', 'this_device', 'device_named', 'memory', 'works', 'bill', 'hours', 'paper_sizes',
-           'PaperCohort', 'paper_study', 'study_cost']
+           'stage_work', 'this_device', 'device_named', 'memory', 'works', 'bill_of', 'took', 'paper_sizes',
+           'PaperCohort', 'paper_study', 'Count']
 
 # %% ../nbs/13c_costs.ipynb #imports
 import math
@@ -196,13 +196,13 @@ def memory(stage, sizes: Sizes, weights: Weights) -> float:
     kept = [read.tokens * 34 * weights.attention for read, *_ in passes(stage, sizes, weights) if read is not sizes.series]
     return 16.0 * weights.parameters + (stage.micro or stage.batch) * sum(kept)
 
-# %% ../nbs/13c_costs.ipynb #bill
+# %% ../nbs/13c_costs.ipynb #works
 def works(study: Study, sizes: dict, weights: Weights) -> dict[str, tuple]:
     "By key: node and work of what is left of a study; `sizes` by task."
     return {n.key: (n, stage_work(n.unit.plans[0].stages[-1], sizes[n.task], weights)) for n in open_nodes(study)}
 
 
-def bill(found: dict, sizes: dict, weights: Weights) -> pd.DataFrame:
+def bill_of(found: dict, sizes: dict, weights: Weights) -> pd.DataFrame:
     "What is left of a study by kind of stage: results, documents, tokens, flops, steps, bytes on disk, bytes of memory at most."
     rows = [dict(kind=stage_kind(stage := n.unit.plans[0].stages[-1]), results=len(n.unit.plans), **w._asdict(),
                  disk=4 * weights.parameters * len(n.unit.plans), memory=memory(stage, sizes[n.task], weights)) for n, w in found.values()]
@@ -210,10 +210,9 @@ def bill(found: dict, sizes: dict, weights: Weights) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=['kind', *how]).groupby('kind', sort=False).agg(how)
 
 
-def hours(study: Study, found: dict, device: Device, count: int = 1) -> list[float]:
-    "Hours that `count` devices take for what is left, one node each at a time, at each share of the peak."
-    took = lambda work, share: max(work.flops / (share * device.peak), LAUNCH * work.steps)
-    return [seconds_left(study, {k: took(work, share) for k, (_, work) in found.items()}, count) / 3600 for share in SHARES]
+def took(work: Work, device: Device, share: float) -> float:
+    "Seconds that a device takes for a piece of work at a share of its peak."
+    return max(work.flops / (share * device.peak), LAUNCH * work.steps)
 
 # %% ../nbs/13c_costs.ipynb #paper
 BASE = EncoderConfig(width=768, layers=12, heads=12, vocab_size=28_996)  # BioBERT's shape and vocabulary
@@ -236,7 +235,7 @@ class PaperCohort:
     "The paper's cohort for a task, as far as counting goes."
 
     task: str
-    has_reports = True
+    has_reports, is_open, tokenizer = True, True, None
     hash = property(lambda self: f'paper-{self.task}')
 
     def ids(self, split: str) -> range:
@@ -249,14 +248,19 @@ def paper_study(folder, arms: dict, search, seeds) -> Study:
     return Study(folder, {task: PaperCohort(task) for task in PAPER}, arms, search, seeds, BASE)
 
 # %% ../nbs/13c_costs.ipynb #cost
-def study_cost(
-    study: Study,
-    device: str = 'here',  # a name of DEVICES, or 'here'
-    count: int = 1,  # of them; each takes one piece of work at a time
-) -> dict:
-    "What is left of a study: `bill` (DataFrame), `hours` (at much, common, little of the peak), `peak` (FLOP/s), `memory` (bytes of the device)."
-    of = device_named(device)
-    sizes = {task: paper_sizes(task) if isinstance(one.cohort, PaperCohort) else read_sizes(one.data) for task, one in study.labs.items()}
-    weights = weights_of(build_towers(next(iter(study.labs.values())).encoder, next(iter(sizes.values())).features, 0))
-    found = works(study, sizes, weights)
-    return dict(bill=bill(found, sizes, weights), hours=sorted(hours(study, found, of, count)), peak=of.peak, memory=of.memory)
+class Count:
+    "What is left of a study, counted: its `bill` (DataFrame by kind of stage), and the hours of any device."
+
+    def __init__(self, study: Study):
+        self.study, labs = study, study.labs
+        self.paper = any(isinstance(one.cohort, PaperCohort) for one in labs.values())
+        self.sizes = {task: paper_sizes(task) if self.paper else read_sizes(one.data) for task, one in labs.items()}
+        encoder, features = next(iter(labs.values())).encoder, next(iter(self.sizes.values())).features
+        self.weights = weights_of(build_towers(encoder, features, 0))
+        self.works = works(study, self.sizes, self.weights)
+        self.bill = bill_of(self.works, self.sizes, self.weights)
+
+    def hours(self, device: Device, count: int = 1) -> list[float]:
+        "Hours that `count` devices take, one piece of work each at a time: at much, common and little of the peak."
+        return sorted(seconds_left(self.study, {k: took(work, device, share) for k, (_, work) in self.works.items()}, count) / 3600
+                      for share in SHARES)

@@ -7,10 +7,10 @@ __all__ = ['ARMS', 'MORE_ARMS', 'ALL_ARMS', 'GIVE_UP', 'LEFT', 'READY', 'CODE', 
            'shared_key', 'bundles', 'nodes', 'is_finished', 'has_parent', 'cost', 'urgency', 'JournalLock',
            'trial_name', 'trial_file', 'optuna_study', 'ask', 'run_trial', 'failure_file', 'note_failure', 'open_nodes',
            'compute', 'work', 'start_worker', 'stop_on_signal', 'worker', 'gpus', 'Crew', 'stop_crew', 'Patience',
-           'look_after', 'run_crew', 'run_here', 'share_done', 'show_progress', 'failures', 'sum_up', 'description',
-           'recorded', 'record', 'open_study', 'same_study', 'run_study', 'join_study', 'Study', 'study_rows',
-           'study_jobs', 'needs_reports', 'work_left', 'study_results', 'measured', 'timed', 'seconds_left', 'estimate',
-           'chosen', 'chosen_run']
+           'look_after', 'run_crew', 'run_here', 'share_done', 'show_progress', 'failures', 'sum_up', 'every_stage',
+           'description', 'recorded', 'record', 'open_study', 'flat', 'same_study', 'run_study', 'join_study', 'Study',
+           'study_rows', 'study_jobs', 'needs_reports', 'work_left', 'study_results', 'measured', 'timed',
+           'seconds_left', 'estimate', 'chosen', 'chosen_run']
 
 # %% ../nbs/13_sweeps.ipynb #imports
 import ctypes
@@ -31,11 +31,12 @@ import numpy as np
 import pandas as pd
 
 from .cohort import Cohort
-from .core import (DiskFull, Progress, UserError, device, disk_watched, fingerprint, no_progress, read_json, rng, set_threads,
+from .core import (DiskFull, Progress, UserError, device, disk_watched, fingerprint, no_progress, read_json, reason_of, rng, set_threads,
                         write_json)
 from .encoders import EncoderConfig
 from .plans import (Lab, Plan, Run, Unit, bundled, finish, heartbeat_file, held, is_done,
-                         lab_addresses, lock_file, plan, stage_cost, stage_kind, towers_at, unfinished, unit_of, work_of)
+                         lab_addresses, lock_file, own_places, own_said, plan, stage_cost, stage_kind, towers_at, unfinished, unit_of, work_of)
+from .plugins import use
 from .supervised import is_frozen
 from .training import Control, Stopped, Trainer, embed_reports, embed_series, fit
 
@@ -260,7 +261,7 @@ def failure_file(study: 'Study', node: Node) -> Path:
 def note_failure(study: 'Study', node: Node, e: Exception):
     "Note why a node failed."
     plans = [str(p) for p in node.unit.plans]
-    write_json(failure_file(study, node), dict(task=node.task, plans=plans, seed=node.unit.seed, reason=f'{type(e).__name__}: {e}',
+    write_json(failure_file(study, node), dict(task=node.task, plans=plans, seed=node.unit.seed, reason=reason_of(e),
                                                traceback=traceback.format_exc()))
 
 
@@ -330,6 +331,7 @@ def worker(folder: str, key: str, driver: int):
     if os.getppid() != driver:  # it died before this process asked to be told
         sys.exit(LEFT['stopped'])
     try:
+        use()  # what the driver said that this needs, in LPNB_USE
         study = Study.open(folder, key)
         print(READY, flush=True)
         work(study, control)
@@ -369,7 +371,8 @@ class Crew:
     def start(self, n: int):
         "Start worker `n`; several GPUs are dealt out in turn."
         devices, study = gpus(), self.study
-        env = os.environ | dict(LPNB_STORAGE=study.search.storage or '')
+        places = [*own_places(every_stage(study).stages, next(iter(study.labs.values())).encoder), *filter(None, [os.environ.get('LPNB_USE')])]
+        env = os.environ | dict(LPNB_STORAGE=study.search.storage or '', LPNB_USE=os.pathsep.join(places))
         if len(devices) > 1:
             env |= dict(CUDA_VISIBLE_DEVICES=devices[n % len(devices)])
         with open(self.logs / str(n), 'wb') as log:
@@ -507,6 +510,11 @@ def sum_up(study: 'Study'):
                         + '\n'.join(lines) + '\n', 'Everything else is finished and kept. The same command tries them again.')
 
 # %% ../nbs/13_sweeps.ipynb #description
+def every_stage(study: 'Study') -> Plan:
+    "The stages of all arms."
+    return Plan(tuple(s for whole in study.arms.values() for s in whole.stages))
+
+
 def description(study: 'Study') -> dict:
     "Everything that decides the results of a study."
     search = dataclasses.asdict(study.search)
@@ -514,7 +522,7 @@ def description(study: 'Study') -> dict:
     lab = next(iter(study.labs.values()))
     return dict(cohorts={task: one.cohort.hash for task, one in study.labs.items()}, seeds=list(study.seeds), search=search,
                 arms={name: str(whole) for name, whole in study.arms.items()}, encoder=dataclasses.asdict(lab.encoder),
-                probe_stays=lab.probe_stays, points=lab.points)
+                probe_stays=lab.probe_stays, points=lab.points) | own_said(every_stage(study), lab.encoder)
 
 
 def recorded(folder: Path) -> dict[str, dict]:
@@ -549,15 +557,19 @@ def open_study(folder, key: str | None = None) -> 'Study':
     return study
 
 # %% ../nbs/13_sweeps.ipynb #open-study-2
+def flat(said: dict) -> dict:
+    "A description with one entry for each setting: 'search runs', 'arms MLM', 'seeds'."
+    return {f'{k} {name}'.strip(): v for k, of in said.items() for name, v in (of if isinstance(of, dict) else {'': of}).items()}
+
+
 def same_study(study: 'Study', found: dict):
     "Raise unless the study is one of those `found` in its lab; says what differs from the most similar one."
     if not found or study.key in found:
         return
-    mine = description(study)
-    parted = {key: [k for k in mine if mine[k] != one['description'].get(k)] for key, one in found.items()}
+    mine, others = flat(description(study)), {key: flat(one['description']) for key, one in found.items()}
+    parted = {key: [k for k in mine | theirs if mine.get(k) != theirs.get(k)] for key, theirs in others.items()}
     key = min(parted, key=lambda k: len(parted[k]))
-    theirs = found[key]['description']
-    said = '; '.join(f'{k} {mine[k]} where study-{key} has {theirs.get(k)}' for k in parted[key])
+    said = '; '.join(f'{k} {mine.get(k)} where study-{key} has {others[key].get(k)}' for k in parted[key])
     raise UserError(f'the settings of a study of {study.folder}', said, 'Give the same settings, or start the new study without --worker first.')
 
 # %% ../nbs/13_sweeps.ipynb #study-methods
@@ -640,7 +652,7 @@ def study_jobs(study: Study) -> list[Job]:
 
 def needs_reports(whole: Plan) -> bool:
     "Whether a plan reads reports of stays."
-    return any(getattr(s, 'reads', 'report') != 'series' and s.name != 'autoencode' for s in whole.stages)
+    return any(s.embeds != 'series' for s in whole.stages)
 
 # %% ../nbs/13_sweeps.ipynb #study-todo
 def work_left(study: Study) -> pd.DataFrame:

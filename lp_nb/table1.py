@@ -26,7 +26,7 @@ from .comparison import adjusted, arm_draws, claim, differences, power_said
 from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, track
 from .evaluation import auprc, auroc, macro
 from .intervals import NO_INTERVAL, nested
-from .plans import PRESETS, Plan, plan
+from .plans import Plan, plan
 from .sharing import save_table
 from .subgroups import characteristics_of, subgroup_gaps, subgroups
 from .supervised import Supervised, labelled_positions
@@ -67,11 +67,9 @@ def differs(study: Study) -> list[str]:
     ]
 
 # %% ../nbs/13a_table1.ipynb #arms-of
-def arms_of(preset: str) -> dict[str, Plan]:
-    "The published rows, and none, from a preset of the plan notation."
-    if preset not in PRESETS:
-        raise UserError('a preset: ' + ', '.join(PRESETS), repr(preset), 'See lp_nb.plans.presets() for what they differ in.')
-    stages = plan(preset).stages
+def arms_of(layered: str | Plan) -> dict[str, Plan]:
+    "The published rows, and none, from a layered plan or preset: the plan with stages left out."
+    stages = plan(layered).stages
     keep = {'neither': (), 'MLM': ('mlm',), 'contrastive': ('contrastive',), 'MLM + contrastive': ('mlm', 'contrastive')}
     there = {s.name for s in stages}
     return {arm: Plan(tuple(s for s in stages if s.name in (*names, 'supervised'))) for arm, names in keep.items() if set(names) <= there}
