@@ -1,11 +1,12 @@
 # make demo: set up and run the whole story on the synthetic hospital.   make test: set up and run every test.
+# make docs: the site, docs/_build/html.   make packages: build, install and use the package under every Python found (an hour or more).
 PY      ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test install export readme lab
+.PHONY: demo test install export readme docs packages lab
 
 demo: install
 	$(BIN)/lp-nb demo
@@ -31,6 +32,12 @@ export: install
 
 readme: export
 	$(BIN)/python tests/readme.py --write
+
+docs: install
+	$(BIN)/python docs/pages.py
+
+packages:
+	$(PY) tests/packages.py
 
 lab: install
 	$(BIN)/lp-nb lab

@@ -16,7 +16,7 @@ from torch import nn
 from .core import UserError
 from .encoders import SeriesBatch, Towers, collate_series, drawn, hour_code, wide
 from .mlm import mean_of_parts
-from .training import LearningData, Objective, Scored, Stage, check_least, embed_series
+from .training import LearningData, Objective, Scored, Stage, check_least
 
 # %% ../nbs/09a_autoencoding.ipynb #columns
 PREFIXES = ('charted: ', 'mask->')
@@ -100,6 +100,7 @@ class Autoencode(Stage):
 
     name = 'autoencode'
     version = 1
+    embeds = 'series'
 
     def __post_init__(self):
         super().__post_init__()
@@ -141,16 +142,14 @@ def evidence(objective: 'AutoencodeObjective', items: list) -> tuple[torch.Tenso
 class SeriesCoder(Objective):
     "The series tower, heads and a decoder; what it says of a stay is the series vector."
 
+    embeds = 'series'
+
     def __init__(self, towers: Towers, data: LearningData, stage: Autoencode, seed: int):
         super().__init__(towers)
         self.data, self.stage = data, stage
         self.values, self.masks = value_columns(data.cohort.feature_names)
         self.heads, self.decoder = new_parts(towers.config.dim, len(self.values), stage, seed)
         towers.series.requires_grad_(True)
-
-    def vectors(self, data: LearningData, positions) -> np.ndarray:
-        "Series vectors: (stays, dim)."
-        return embed_series(self.towers, data, positions)
 
     def parameter_groups(self) -> list[dict]:
         "Series tower, heads and decoder."

@@ -9,7 +9,8 @@ __all__ = ['STEP_RULES', 'SPLIT_RULE', 'INTERVAL', 'TURNED', 'NUMBERS', 'SORTS',
            'forest_reads', 'forest_data', 'turned', 'sentence', 'difference_rows', 'plain_row', 'declared_pairs',
            'from_reference', 'of_metric', 'power_line', 'differences_data', 'share_ticks', 'labels_data',
            'reliability_both', 'measure_rows', 'calibration_data', 'subgroups_data', 'read_part', 'parts_of',
-           'study_extras', 'BoardView', 'board_data', 'differences_table', 'board_figure', 'ResultsBoard']
+           'of_label', 'published_of', 'study_extras', 'BoardView', 'board_data', 'differences_table', 'board_figure',
+           'ResultsBoard']
 
 # %% ../nbs/17f_boards.ipynb #imports
 import re
@@ -23,12 +24,12 @@ import traitlets as T
 
 from .calibration import reliability_table, rescale, temperature
 from .comparison import claim, compare, power_said
-from .core import UserError, mask_count, require
+from .core import UserError, mask_count, one_of, require
 from .curves import plain
 from .figures import SPLITS, Box, chain, check_columns, cohort_flow, flow_boxes, guarded, split_table, split_text
-from lp_nb.results import (
-    bounds_of, difference_forest, forest, groups_of, kinds_of, label_curves, reliability_curves, short, signed, split_published, subgroup_forest,
-    value_text)
+from .results import (
+    bounds_of, check_results, difference_forest, forest, groups_of, kinds_of, label_curves, reliability_curves, short, signed, split_published,
+    subgroup_forest, value_text)
 from .sharing import switches
 from .stays import PRESETS
 from .sweeps import Study
@@ -204,9 +205,9 @@ class FlowView(View):
 
     def boxes(self) -> list[dict]:
         "The boxes of the chart that is seen, from the top."
-        chart = next((c for c in self.charts if c['unit'] == self.unit), None)
-        if chart is None:
-            raise UserError(f'a unit that is shown ({", ".join(c["unit"] for c in self.charts)})', repr(self.unit), 'Choose one of them.')
+        charts = {c['unit']: c for c in self.charts}
+        one_of(self.unit, charts, 'a unit that is shown')
+        chart = charts[self.unit]
         return [box for row in chart['rows'] for box in (row['side'], row['main']) if box] + chart['parts']
 
     def explained(self) -> dict:
@@ -265,7 +266,7 @@ def forest_reads(row, text: str, old: dict | None) -> str:
 
 def forest_data(table: pd.DataFrame, published: pd.DataFrame | None = None) -> list[dict]:
     "Panels of task, metric, rows; a row has arm, kind, numbers, text, old (the published row) and reads (a sentence)."
-    check_columns(table, ('task', 'arm', 'metric', *INTERVAL), 'a table of results')
+    check_results(table)
     own, old = split_published(table, published)
     beneath = {(r.task, r.metric, r.arm): finite(r, INTERVAL) | dict(text=value_text(r)) for r in old.itertuples()}
     own, out = own.assign(kind=kinds_of(own)), []
@@ -476,10 +477,28 @@ def parts_of(source) -> dict[str, pd.DataFrame]:
         got = ', '.join(source) or 'nothing' if isinstance(source, dict) else type(source).__name__
         raise UserError('a judgement, a study, a folder of its tables, or a dict with the table of results', got,
                         'Run `lp-nb table1`, or give dict(table=...).')
-    unknown = set(source) - set(PARTS)
-    if unknown:
-        raise UserError(f'tables among {", ".join(PARTS)}', ', '.join(sorted(unknown)), 'Correct the names.')
+    for name in source:
+        one_of(name, PARTS, 'tables', 'Correct the names.')
     return dict(source)
+
+# %% ../nbs/17f_boards.ipynb #of-label
+def of_label(table: pd.DataFrame, label: str | None) -> pd.DataFrame:
+    "The rows of one label, by default of the mean over labels; a table that has no labels, or just one, as it is."
+    known = list(table['label'].dropna().unique()) if 'label' in table else []
+    if label is None and len(known) > 1 and 'macro' not in known:
+        raise UserError('the label that is to be shown', f'a table of {", ".join(map(str, known))}', f'Give label={known[0]!r}, for example.')
+    label = label or ('macro' if 'macro' in known else None)
+    if label is None:
+        return table
+    one_of(label, known, 'a label of the table')
+    return table[(table['label'] == label) | table['label'].isna()]
+
+
+def published_of(table: pd.DataFrame, published, judged: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    "The table, and the rows that are drawn beneath its own; with False none are, not even those that it brings."
+    if published is False:
+        return table[kinds_of(table) != 'published'], None
+    return table, PAPER_TABLE if published is True or published is None and judged else published
 
 # %% ../nbs/17f_boards.ipynb #study-extras
 def study_extras(study: Study, n: int = 1000) -> tuple[dict, pd.DataFrame]:
@@ -528,14 +547,16 @@ def differences_table(board: BoardView) -> pd.DataFrame:
     "The comparisons of the task and reference that are seen, as `difference_forest` takes them."
     here = [d for d in board.differences if d['task'] == board.task]
     names = [d['reference'] for d in here]
+    one_of(board.reference, ['', *dict.fromkeys(d['reference'] for d in board.differences)], 'a reference')
     reference = board.reference if board.reference in names else names[0]  # a study without a declared pair has no ''
     rows = [row | dict(task=d['task'], metric=d['metric'], comparison=row['name']) for d in here if d['reference'] == reference for row in d['rows']]
     return pd.DataFrame(rows).assign(**{n: [np.nan if r[n] is None else r[n] for r in rows] for n in NUMBERS})
 
-
+# %% ../nbs/17f_boards.ipynb #board-figure
 def board_figure(board: 'ResultsBoard', tab: str, dark: bool):
     "The figure of a tab, by the functions that print it."
     here = {name: f[f['task'] == board.task] for name, f in board.tables.items() if 'task' in f}
+    one_of(tab, [name for name, _ in board.tabs], 'a tab that holds something')
     if tab == 'forest':
         shown = here['table'][here['table']['metric'].isin(SHOWN)]
         return forest(shown if len(shown) else here['table'], board.published, dark)
@@ -558,14 +579,16 @@ class ResultsBoard(BoardView):
         self,
         source,  # a `Judgement`, a `Study`, a folder of tables that `lp-nb table1` wrote, a dict of tables, or the table of results
         study: Study | None = None,  # the study of a judgement: then differences from any arm are tested, and temperatures drawn
-        published: pd.DataFrame | None = None,  # rows drawn beneath their arms; default: those of the paper, for a judgement
+        published=None,  # rows drawn beneath their arms; True: those of the paper (the default for a judgement); False: none
+        label: str | None = None,  # of a table with a row for each label: which; default: 'macro', the mean over them
         draws: dict | None = None,  # task -> arm -> ArmDraws: then differences from any arm are tested
         **traits,
     ):
         if isinstance(source, Study):
             source, study = judge(source), source
         self.tables = parts_of(source)
-        self.published = PAPER_TABLE if published is None and isinstance(source, Judgement) else published
+        table, self.published = published_of(self.tables['table'], published, isinstance(source, Judgement))
+        self.tables['table'] = of_label(table, label)
         if study is not None:
             draws, self.tables['reliability'] = study_extras(study)
         notes = list(source.notes) if isinstance(source, Judgement) else []

@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['TIERS', 'NUMBER', 'WORDS', 'SOURCES', 'PAPER', 'CITED', 'SHOWN', 'METRIC_TYPES', 'USE', 'LOADING', 'ENCODER', 'SAVED',
-           'sharing_tier', 'tag_of', 'origin_tier', 'run_tier', 'Sharing', 'sharing', 'base_name', 'origin_notes',
-           'phrases_of', 'quotes', 'refuse_patients', 'as_markdown', 'bullets', 'source_of', 'citations', 'license_of',
-           'on_test', 'run_metrics', 'calibration_points', 'check_metrics', 'with_interval', 'events_text', 'too_few',
-           'results_table', 'eval_results', 'last_stage', 'predicts', 'preset_of', 'changed_switches', 'stage_rows',
-           'stage_settings', 'encoder_words', 'run_versions', 'look_aheads', 'sizes', 'data_section', 'results_section',
-           'training_section', 'purpose', 'about_section', 'model_metadata', 'model_card', 'switch_table',
-           'attrition_table', 'variable_table', 'characteristics_table', 'report_facts', 'audit_section',
-           'source_table', 'data_sections', 'data_card', 'refuse_tracked', 'refuse_taken', 'saved_facts',
-           'other_weights', 'save_run', 'check_files', 'data_for', 'stay_vectors', 'SavedRun', 'predict_saved',
-           'load_run']
+           'sharing_tier', 'tag_of', 'origin_tier', 'run_tier', 'Sharing', 'sharing', 'base_name', 'base_licence',
+           'origin_notes', 'phrases_of', 'quotes', 'refuse_patients', 'as_markdown', 'bullets', 'source_of',
+           'citations', 'license_of', 'on_test', 'run_metrics', 'calibration_points', 'check_metrics', 'with_interval',
+           'events_text', 'too_few', 'results_table', 'eval_results', 'last_stage', 'predicts', 'preset_of',
+           'changed_switches', 'stage_rows', 'stage_settings', 'encoder_words', 'run_versions', 'look_aheads', 'sizes',
+           'data_section', 'results_section', 'training_section', 'purpose', 'about_section', 'model_metadata',
+           'model_card', 'switch_table', 'attrition_table', 'variable_table', 'characteristics_table', 'report_facts',
+           'audit_section', 'source_table', 'data_sections', 'data_card', 'refuse_tracked', 'refuse_taken',
+           'saved_facts', 'other_weights', 'save_run', 'check_files', 'data_for', 'stay_vectors', 'SavedRun',
+           'predict_saved', 'load_run']
 
 # %% ../nbs/13b_cards.ipynb #imports
 import re
@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 
 from . import __version__
 from .cohort import Cohort
-from .core import UserError, device, file_fingerprint, git, mask_count, mask_counts, new_folder, read_json, write_json
+from .core import UserError, device, file_fingerprint, git, mask_count, mask_counts, new_folder, read_json, refuse_unfiltered, same_format, sole_writer, write_json
 from .encoders import EncoderConfig, Towers, wide
 from .evaluation import macro, score
 
@@ -39,11 +39,11 @@ from .evaluation import macro, score
 from .features import features
 from .intervals import AVERAGES, evaluate
 from .plans import PRESETS, Run, field_types, is_done, plan, verify
-from .reports import load_tokenizer, tokenize
+from .reports import load_tokenizer, model_folder, tokenize
 from .sharing import characteristics, meanings, quartiles
 from .stays import make_rules
 from .supervised import READS, Head, Supervised, check_reports, has_document, is_frozen, read
-from .training import LearningData, embed_reports, embed_series
+from .training import LearningData, embed_reports, embed_series, rare_words_out
 
 # %% ../nbs/13b_cards.ipynb #tiers
 TIERS = {  # from the widest to the narrowest
@@ -115,12 +115,19 @@ def base_name(model: str) -> str | None:
     return None if model == 'small' or Path(model).exists() else model
 
 
+def base_licence(model: str) -> str:
+    "The licence of a pretrained model, as its card has it."
+    card = model_folder(model) / 'README.md'
+    said = str(ModelCard.load(card).data.license or '') if card.is_file() else ''
+    return f'licence {said} by its card' if re.fullmatch('[a-z0-9.-]{2,40}', said) else 'licence: see its card'
+
+
 def origin_notes(run: Run) -> list[str]:
     "Sentences on what a run has seen besides its cohort's stays."
     model, notes = run.lab.encoder.model, []
     if model != 'small':
         named = f'`{base_name(model)}`' if base_name(model) else 'a model in a local folder'
-        notes.append(f'The report encoder began as {named}, whose licence and training text travel with it; some clinical checkpoints have read '
+        notes.append(f'The report encoder began as {named} ({base_licence(model)}). Its licence and training text travel with it; some clinical checkpoints have read '
                      'notes of the hospital that MIMIC-IV is from.')
     reads = model == 'small' or any(getattr(s, 'corpus', '') in ('general', 'both') for s in run.plan.stages)
     if len(run.cohort.corpus) and reads:
@@ -351,10 +358,10 @@ def encoder_words(run: Run) -> str:
     small = f'a BERT from scratch ({e.layers} layer{"s" * (e.layers > 1)} of width {e.width}, {e.heads} heads)'
     report = small if e.model == 'small' else f'`{base_name(e.model)}`' if base_name(e.model) else 'a pretrained model from a local folder'
     series = dict(lstm='an LSTM').get(e.series, f'a {e.series}')
-    return (f'Report encoder: {report}, chunks of {e.max_tokens} tokens. Series encoder: {series} of width '
+    return (f'Report encoder: {report}, chunks of up to {e.max_tokens:,} tokens. Series encoder: {series} of width '
             f'{e.series_hidden}, {e.series_layers} layer{"s" * (e.series_layers > 1)}. Both end in {e.dim} dimensions. '
             f'Tokeniser: {run.lab.data.tokenizer.get_vocab_size():,} entries, '
-            + ('trained for this run.' if e.model == 'small' else "the model's own."))
+            + (('trained for this run' + ', on words of ten patients or more' * rare_words_out(run.cohort, e) + '.') if e.model == 'small' else "the model's own."))
 
 
 def run_versions(run: Run) -> dict:
@@ -506,11 +513,11 @@ def attrition_table(cohort: Cohort) -> pd.DataFrame:
 
 def variable_table(cohort: Cohort) -> pd.DataFrame:
     "The variables of the series: unit, accepted range, events kept, share of hours charted, median and quartiles."
-    rows = []
+    rows, shown = [], {c: mask_counts(dict(cohort.quality.set_index('variable')[c].astype(int))) for c in ('kept', 'out_of_range')}
     for v in cohort.quality.to_dict('records'):
         enough = v['kept'] >= 10 and not np.isnan(v['p50'])
-        rows.append(dict(variable=v['variable'], unit=v['unit'], accepted=f'{v["low"]:g} to {v["high"]:g}', kept=mask_count(int(v['kept'])),
-                         refused=mask_count(int(v['out_of_range'])), hours=f'{v["hours_charted"]:.1%}' if v['kept'] >= 10 or not v['kept'] else '',
+        rows.append(dict(variable=v['variable'], unit=v['unit'], accepted=f'{v["low"]:g} to {v["high"]:g}', kept=shown['kept'][v['variable']],
+                         refused=shown['out_of_range'][v['variable']], hours=f'{v["hours_charted"]:.1%}' if v['kept'] >= 10 or not v['kept'] else '',
                          values=f'{v["p50"]:.4g} [{v["p25"]:.4g}, {v["p75"]:.4g}]' if enough else ''))
     return pd.DataFrame(rows).rename(columns=dict(kept='events kept', refused='out of range', hours='hours charted', values='median [quartiles]'))
 
@@ -539,7 +546,7 @@ def audit_section(cohort: Cohort) -> str:
     "What the audit looked for, and known counts of the release beside those found."
     m = cohort.manifest
     said = [f'- {x}' for x in m['audit']['passed']]
-    known = pd.DataFrame([dict(count=o['what'], known=f'{o["expected"]:,}', here=mask_count(o['got']), why=o['explanation']) for o in m['oracles']])
+    known = pd.DataFrame([dict(count=o['what'], known=f'{o["expected"]:,}', here=mask_count(o['got']) if o['got'] != '<10' else '<10', why=o['explanation']) for o in m['oracles']])
     return '\n'.join(said) + (f'\n\nKnown counts of the release:\n\n{as_markdown(known)}' if len(known) else '')
 
 
@@ -627,11 +634,12 @@ def save_run(
 ) -> Path:
     "Write a run's last stage as a model folder with its cards; the folder."
     folder = Path(folder).expanduser().absolute()
-    refuse_taken(folder)
+    with sole_writer(folder):
+        refuse_taken(folder)
     card, about = model_card(run, metrics, **said), data_card(run.cohort)
     if card.data.sharing_tier == 'credentialed only':
         refuse_tracked(folder)
-    with new_folder(folder) as d:
+    with sole_writer(folder), new_folder(folder, private=card.data.sharing_tier == 'credentialed only') as d:
         run.save_encoder(d)  # first: it makes the folder anew
         save_file(other_weights(run), d / 'towers.safetensors')
         write_json(d / 'run.json', saved_facts(run, card.data.sharing_tier))
@@ -724,6 +732,8 @@ def load_run(folder) -> SavedRun:
     "Open a model folder that `save_run` wrote, after checking its files."
     folder = Path(folder).expanduser().absolute()
     check_files(folder)
-    if read_json(folder / 'run.json')['format'] != SAVED:
-        raise UserError(f'a model folder of format {SAVED}', f'another in {folder}', 'Use the version of lp_nb that wrote it.')
+    facts = read_json(folder / 'run.json')
+    same_format(facts, SAVED, 'a model folder', folder, 'Open it with the version that wrote it, or save the run again.')
+    if facts['tier'] == 'credentialed only':
+        refuse_unfiltered()
     return SavedRun(folder)

@@ -32,7 +32,7 @@ from torch.nn.functional import cross_entropy
 from .autoencoding import Autoencode
 from .calibration import clustered_wilson
 from .contrastive import Contrastive
-from .core import UserError, require
+from .core import UserError, one_of, require, short_id
 from .encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
 from .figures import canvas, keep, style
 from .maps import node_frame
@@ -54,8 +54,7 @@ def units(
     unit: str = 'sentence',  # or 'word'
 ) -> list[tuple[int, int]]:
     "Where the sentences or words of a text begin and end, white space behind them included: they tile the text."
-    if unit not in CUTS:
-        raise UserError(f'a unit among {", ".join(CUTS)}', repr(unit), 'Choose one of the two.')
+    one_of(unit, CUTS, 'a unit')
     cuts = [m.end() for m in re.finditer(CUTS[unit], text) if 0 < m.start()]
     edges = sorted({0, *cuts, len(text)})
     return list(zip(edges, edges[1:]))
@@ -112,7 +111,7 @@ def document_of(run, stay) -> str:
     "The document of a stay, or a `UserError` where it has none."
     text = run.cohort.document(stay) if run.cohort.has_reports else ''
     if not text.strip():
-        raise UserError('a stay with a report', f'stay {stay} without one', 'Choose another stay.')
+        raise UserError('a stay with a report', f'stay {short_id(stay)} without one', 'Choose another stay.')
     return text
 
 # %% ../nbs/17b_cases.ipynb #vectors
@@ -143,9 +142,10 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def label_number(run, label: str | None) -> int:
     "The place of a label, by default the first."
-    if label is not None and label not in run.cohort.labels:
-        raise UserError(f'a label among {", ".join(run.cohort.labels)}', repr(label), 'Choose one of them.')
-    return run.cohort.labels.index(label) if label is not None else 0
+    if label is None:
+        return 0
+    one_of(label, run.cohort.labels, 'a label')
+    return run.cohort.labels.index(label)
 
 
 def document_scores(reader: StageReader, stay, texts: list, label: str | None = None) -> tuple[np.ndarray, str, bool]:
@@ -300,6 +300,7 @@ HIGHLIGHTS = ('none', 'occlusion', 'attention', 'surprise')
 
 def highlight(run, stay, stage: int, kind: str, unit: str = 'sentence', label: str | None = None) -> pd.DataFrame:
     "The numbers of one kind of highlight."
+    one_of(kind, HIGHLIGHTS[1:], 'a highlight')
     if kind == 'occlusion':
         return occlusion(run, stay, stage, unit, label)
     return dict(attention=attention, surprise=surprise)[kind](run, stay, stage)
@@ -549,7 +550,7 @@ class StayPanel(StayTraits):
     @T.validate('stay')
     def _known(self, proposal):
         if proposal.value is not None and proposal.value not in self.cohort.stays.index:
-            raise UserError('a stay of the cohort', f'stay {proposal.value}', 'See cohort.stays.index.')
+            raise UserError('a stay of the cohort', f'stay {short_id(proposal.value)}', 'See cohort.stays.index.')
         return proposal.value
 
     @T.observe('stay')

@@ -17,7 +17,7 @@ from .core import UserError
 from .curves import PLAIN_NAMES, plain
 from .figures import check_columns, curve_axis
 from .theory import Between
-from .theory_figures import MARKS, effect_text, verdict_chart
+from .theory_figures import MARKS, WORLD_SAYS, effect_text, verdict_chart
 from .views import View, script, sheet
 
 # %% ../nbs/17g_claims.ipynb #verdict-rows
@@ -153,6 +153,7 @@ class ClaimsView(View):
     curves_of = T.Unicode('').tag(sync=True, share=True)  # the world that the curves are of
     marks = T.Dict({v: [SIGNS[v], MARKS[v][1] if v in MARKS else ''] for v in SIGNS}).tag(sync=True, share=True)  # sign and colour
     worlds = T.List().tag(sync=True, share=True)
+    world_says = T.Dict(WORLD_SAYS).tag(sync=True, share=True)  # what is special about each
     world = T.Unicode('').tag(sync=True, share=True)  # the filters: '' and an empty list let everything through
     group = T.Unicode('').tag(sync=True, share=True)
     verdicts = T.List().tag(sync=True, share=True)

@@ -8,9 +8,10 @@ __all__ = ['FORMAT', 'BLOCK', 'ARRAYS', 'WORD', 'ORACLES', 'PAPER', 'Chosen', 'b
            'save_block', 'load_series', 'load_block', 'load_ledger', 'gather', 'blocks_key', 'views', 'copy_events',
            'copy_tables', 'write_tables', 'plant_events', 'plant_reports', 'plant_outcome', 'LeakError', 'compare',
            'draw_stays', 'canaries', 'oracles', 'read_corpus', 'corpus_lines', 'CohortStays', 'CohortFates',
-           'CohortNames', 'CohortSeries', 'CohortReports', 'late', 'audit_times', 'audit_split', 'Cohort',
-           'stays_table', 'audit_table', 'append_series', 'append_frames', 'write_cohort', 'counts_of', 'look_ahead',
-           'inputs_of', 'check_out', 'alone', 'working', 'build_cohort', 'compute', 'example_folder', 'example_cohort']
+           'shows_nobody', 'CohortNames', 'CohortSeries', 'CohortReports', 'late', 'audit_times', 'audit_split',
+           'Cohort', 'stays_table', 'audit_table', 'append_series', 'append_frames', 'write_cohort', 'counts_of',
+           'look_ahead', 'inputs_of', 'check_out', 'working', 'is_built', 'is_open', 'build_cohort', 'compute',
+           'example_folder', 'example_cohort']
 
 # %% ../nbs/05_cohort.ipynb #imports
 import hashlib
@@ -25,16 +26,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
-from filelock import FileLock
 
-from .core import (Progress, UserError, asset, clear_leftovers, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts,
-                        new_folder, read_json, write_json)
+from . import __version__
+from .core import (Progress, UserError, alone, asset, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts,
+                        new_folder, private_folder, read_json, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
 from .features import feature_names, features, scale_of
 from .reports import NO_REPORT, documents, pair
 from .series import (VARIABLES, Hourly, block_events, by_month, count_tables, extract_events, hourly, items, needs_words,
                           quality)
 from .stays import Rules, label_stays, make_rules, phenotype_codes, read_list, select_stays, set_split, set_windows
-from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, guess_rows, in_steps, open_mimic, read, shareable, summed, table_fingerprint, tally
+from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, guess_rows, in_steps, open_mimic, read, said, shareable, summed, table_fingerprint, tally
 
 # %% ../nbs/05_cohort.ipynb #chosen
 FORMAT = 2  # raised when the same inputs would give another cohort
@@ -408,12 +409,14 @@ def oracles(release: str, ledger: pd.DataFrame, rules: Rules) -> list:
     got = {'ICU stays': int(steps['rows_in'].iloc[0]), **kept.to_dict()}
     got.update({f'{rules.task} ({who})': int(kept.iloc[-1]) for who in ('MedFuse counting', 'paper')})
     prior = ('kept', 'moved between units', 'another stay in the same admission', 'shorter than 48 hours')
-    why = [f"{mask_count(r.rows)} '{r.reason}'" for r in steps.itertuples() if r.rows and r.reason not in prior]
+    printed = shareable(list(steps[['step', 'unit', 'rows_in', 'reason', 'rows']].itertuples(index=False, name=None)))
+    why = [f"{text} '{reason}'" for step in printed for reason, text in step['dropped'].items() if text != '0' and reason not in prior]
     differs = f'this cohort also leaves out {", ".join(why)}' if why else 'a switch or the release differs'
     known = dict(ORACLES.get(release, {}))
     if release not in ('demo', 'synthetic') and 'reports' in kept:
         known.update(PAPER)
-    return [dict(what=what, expected=n, got=got[what], agrees=got[what] == n, explanation='same' if got[what] == n else differs)
+    shown = lambda n: n if n >= 10 or not n else mask_count(n)
+    return [dict(what=what, expected=n, got=shown(got[what]), agrees=got[what] == n, explanation='same' if got[what] == n else differs)
             for what, n in known.items() if what in got]
 
 # %% ../nbs/05_cohort.ipynb #corpus
@@ -432,7 +435,7 @@ def read_corpus(
     try:
         texts = corpus_lines(path)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as e:
-        raise UserError(f'general-domain texts in UTF-8 in {path}', str(e).splitlines()[0][:300], 'Repair or replace the file.') from e
+        raise UserError(f'general-domain texts in UTF-8 in {path}', scrubbed(e), 'Repair or replace the file.') from None
     return [t for t in (t.replace('\r\n', '\n').strip() for t in texts) if t]
 
 # %% ../nbs/05_cohort.ipynb #corpus-2
@@ -442,7 +445,7 @@ def corpus_lines(path: Path) -> list:
         return path.read_text(encoding='utf-8').splitlines()
     frame = pl.read_parquet(path) if path.suffix == '.parquet' else pl.read_csv(path, infer_schema=False)
     if 'text' not in frame.columns:
-        raise UserError(f'the column text in {path}', 'the columns ' + ', '.join(frame.columns)[:300], 'Rename the column that holds the texts.')
+        raise UserError(f'the column text in {path}', 'the columns ' + said(frame.columns), 'Rename the column that holds the texts.')
     return frame['text'].drop_nulls().to_list()
 
 # %% ../nbs/05_cohort.ipynb #cohort-stays
@@ -488,6 +491,12 @@ class CohortFates(CohortStays):
             return '{step}: {reason}'.format(**self.attrition.loc[[stay_id]].iloc[0])
         return 'not among the stays of the tables'
 
+# %% ../nbs/05_cohort.ipynb #shows-nobody
+def shows_nobody(cohort: 'Cohort') -> bool:
+    "Whether anybody may see a cohort: nobody in it ever lived, or it is of the open demo, which has no notes."
+    release = cohort.manifest.get('release')
+    return release in ('synthetic', 'exact world') or release == 'demo' and not cohort.has_reports
+
 # %% ../nbs/05_cohort.ipynb #cohort-names
 class CohortNames(CohortFates):
     "Short names: task, labels, hash, and the stays of a split."
@@ -511,6 +520,8 @@ class CohortNames(CohortFates):
     @property
     def hash(self) -> str:
         return self.manifest['hash']
+
+    is_open = property(lambda self: shows_nobody(self))
 
     def ids(self, split: str) -> pd.Index:
         "stay_id of the stays in 'train', 'val' or 'test', in the order of `stays`."
@@ -542,7 +553,7 @@ class CohortSeries(CohortNames):
     def row(self, stay_id: int) -> int:
         "The row of a stay."
         if stay_id not in self.stays.index:
-            raise UserError('a stay of the cohort', f'stay_id={stay_id}', 'See cohort.stays.index.')
+            raise UserError('a stay of the cohort', f'stay_id={short_id(stay_id)}', 'See cohort.stays.index.')
         return self.stays.index.get_loc(stay_id)
 
 # %% ../nbs/05_cohort.ipynb #cohort-reports
@@ -618,7 +629,11 @@ class Cohort(CohortReports):
         "The cohort in folder `dir`."
         if not (Path(dir) / 'manifest.json').is_file():
             raise UserError('a cohort folder (with manifest.json)', str(dir), 'Build one with build_cohort() or `lp-nb cohort`.')
-        return cls(Path(dir))
+        cohort = cls(Path(dir))
+        same_format(cohort.manifest, FORMAT, 'a cohort', cohort.dir, 'Build it again with the same command, or go on with the version that built it.')
+        if not cohort.is_open:
+            refuse_unfiltered()
+        return cohort
 
     def audit(self) -> list:
         "The checks that the folder passes; raises `LeakError` on the first that it does not."
@@ -702,6 +717,8 @@ def counts_of(stays: pl.DataFrame, labels: tuple) -> dict:
     sizes = mask_counts({split: len(part) for split, part in parts.items()})
     patients = mask_counts({split: part['subject_id'].n_unique() for split, part in parts.items()})
     positive = {n: mask_counts({split: int(part[n].sum()) for split, part in parts.items()}) for n in labels}
+    for n in labels:  # few without a label are as few as with it
+        positive[n] |= {split: 'hidden' for split, part in parts.items() if 0 < len(part) - int(part[n].sum()) < 10 and positive[n][split] != '<10'}
     return {split: dict(stays=sizes[split], patients=patients[split], positive={n: positive[n][split] for n in labels}) for split in parts}
 
 
@@ -738,27 +755,27 @@ def check_out(out) -> Path:
 
 # %% ../nbs/05_cohort.ipynb #working
 @contextmanager
-def alone(path: Path):
-    "Hold the lock file `path`, which is gone afterwards, so that one process at a time works here."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def working(out: Path, work):
-    "The folder of intermediate results; afterwards what nobody else needs is removed."
+def working(out: Path, work, private: bool):
+    "The folder of intermediate results, which holds rows of the tables; afterwards what nobody else needs is removed."
     shared = Path(work).expanduser().absolute() if work else out.parent / f'.{out.name}.work'
-    clear_leftovers(out)
+    if private:
+        private_folder(shared)
     with alone(shared / 'lock'):
         yield shared
         for unneeded in shared.glob('blocks-*'):
             shutil.rmtree(unneeded)
     if work is None:
         shutil.rmtree(shared)
+
+# %% ../nbs/05_cohort.ipynb #is-open
+def is_built(out: Path, inputs: dict) -> bool:
+    "Whether the folder holds the cohort of these inputs."
+    return (out / 'manifest.json').exists() and read_json(out / 'manifest.json').get('hash') == fingerprint(inputs)
+
+
+def is_open(tables: Tables) -> bool:
+    "Whether a cohort of these tables is for everybody to see."
+    return tables.release == 'synthetic' or tables.release == 'demo' and tables.notes is None
 
 # %% ../nbs/05_cohort.ipynb #build
 def build_cohort(
@@ -773,17 +790,17 @@ def build_cohort(
     **switches,  # fields of `Rules` to set otherwise
 ) -> 'Cohort':
     "Build the cohort, audit it and write it to `out`; if it is already there, open it; if a build was killed, go on."
-    switches = {'split': 'files', **switches} if split_files else switches
-    rules, out = make_rules(preset, task, **switches), check_out(out)
+    rules, out = make_rules(preset, task, **{**({'split': 'files'} if split_files else {}), **switches}), check_out(out)
     tables = open_mimic(mimic, notes)
     texts = read_corpus(tables.root, corpus)
     inputs = inputs_of(tables, rules, split_files, texts)
     places = ', '.join(dict.fromkeys(map(str, (out.parent, work or out.parent, tempfile.gettempdir()))))
-    with disk_watched(places), alone(out.parent / f'.{out.name}.lock'):
-        if (out / 'manifest.json').exists() and read_json(out / 'manifest.json').get('hash') == fingerprint(inputs):
-            return Cohort.load(out)
-        with working(out, work) as shared, new_folder(out) as folder:
-            compute(tables, rules, split_files, texts, inputs, folder, shared)
+    if is_built(out, inputs):  # also where nothing may be written
+        return Cohort.load(out)
+    with disk_watched(places), sole_writer(out):
+        if not is_built(out, inputs):  # nobody was faster
+            with working(out, work, not is_open(tables)) as shared, new_folder(out, not is_open(tables)) as folder:
+                compute(tables, rules, split_files, texts, inputs, folder, shared)
     return Cohort.load(out)
 
 # %% ../nbs/05_cohort.ipynb #compute
@@ -801,7 +818,7 @@ def compute(tables: Tables, rules: Rules, split_files, texts: list, inputs: dict
             inputs, hash=fingerprint(inputs), labels=list(chosen.labels), features=feature_names(rules.words), scale=made['scale'],
             counts=made['counts'], found={k: mask_count(v) if isinstance(v, int) else v for k, v in made['found'].items()},
             attrition=shareable(ledger.rows), oracles=oracles(tables.release, frame, rules), known_look_ahead=look_ahead(rules),
-            audit=dict(canaries=tried, opened=sorted(tables.opened)), versions={n: version(n) for n in ('numpy', 'pandas', 'polars')})
+            audit=dict(canaries=tried, opened=sorted(tables.opened)), versions={n: version(n) for n in ('numpy', 'pandas', 'polars')} | dict(lp_nb=__version__))
         write_json(folder / 'manifest.json', manifest)
         passed = Cohort(folder).audit()
         files = {str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(folder.rglob('*')) if p.is_file() and p.name != 'manifest.json'}

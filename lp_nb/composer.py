@@ -4,26 +4,28 @@
 
 # %% auto #0
 __all__ = ['BUSY', 'appended', 'removed', 'moved', 'repeated', 'changed', 'setting_meanings', 'shown_value', 'stage_words',
-           'declared_settings', 'card', 'lab_rows', 'price', 'mean_sizes', 'plan_rows', 'near', 'spoken', 'row_words',
-           'summary', 'of_stages', 'tree_row', 'tree_figure', 'ComposerView', 'refresh', 'edit', 'typed', 'set_setting',
-           'set_seed', 'train', 'follow', 'heard', 'Composer']
+           'declared_settings', 'card', 'score_name', 'lab_rows', 'price', 'mean_sizes', 'plan_rows', 'near', 'spoken',
+           'row_words', 'summary', 'of_stages', 'tree_row', 'tree_figure', 'ComposerView', 'refresh', 'edit', 'typed',
+           'set_setting', 'set_seed', 'train', 'follow', 'heard', 'Composer']
 
 # %% ../nbs/17e_composer.ipynb #imports
-import inspect
 import re
 import threading
 from dataclasses import fields, replace
+from functools import lru_cache
 
 import ipywidgets as W
+import pandas as pd
 import traitlets as T
 from matplotlib.patches import Circle
 
-from .core import UserError, require
+from .core import UserError, one_of, require
 from .figures import OKABE_ITO, canvas, keep, style
 from .live import Live, hand_back, stage_seconds
 from .plans import (
     PRESETS, STAGES, WORDS, Plan, Run, bytes_said, field_types, finished_nodes, is_done, lab_addresses, measured_rates, plan, setting,
-    stage_kind, stage_text, unfinished_nodes)
+    stage_folder, stage_kind, stage_text, unfinished_nodes)
+from .plugins import source_of
 from .training import Stage
 from .views import View, script, sheet
 
@@ -53,8 +55,7 @@ def changed(whole: Plan, n: int, key: str, said: str) -> Plan:
     "The plan with a setting of stage `n` as somebody typed it; nothing typed is the default."
     stage, said = whole.stages[n], said.strip()
     kinds = field_types(type(stage))
-    if key not in kinds:
-        raise UserError(f'a setting of {stage.name} ({", ".join(kinds)})', repr(key), 'Choose another.')
+    one_of(key, kinds, f'a setting of {stage.name}', 'Choose another.')
     kind = getattr(kinds[key], '__name__', kinds[key])
     try:
         value = setting(type(stage), key, said) if said else {f.name: f.default for f in fields(stage)}[key]
@@ -69,7 +70,7 @@ def setting_meanings(stage: type) -> dict[str, str]:
     "What each setting of a stage means, from the comments in its source; a class says it for those that it adds or changes."
     found = {}
     for kind in reversed(stage.__mro__[:-1]):
-        declared = re.findall(r'^    (\w+): [^=\n]+ = [^#\n]*?(?:  # (.*))?$', inspect.getsource(kind), flags=re.M)
+        declared = re.findall(r'^    (\w+): [^=\n]+ = [^#\n]*?(?:  # (.*))?$', source_of(kind), flags=re.M)
         found |= {name: meaning for name, meaning in declared if meaning or name not in found}
     return {name: found.get(name, '') for name in field_types(stage)}
 
@@ -97,13 +98,19 @@ def card(stage: Stage) -> dict:
     return dict(name=stage.name, settings=differing)
 
 # %% ../nbs/17e_composer.ipynb #tree
+@lru_cache(maxsize=4096)
+def score_name(lab_folder, address: str) -> str:
+    "What the score of a finished stage is: 'AUROC', 'loss', ..."
+    return pd.read_parquet(lab_folder / 'stages' / address / 'history.parquet', columns=['by'])['by'].iloc[-1]
+
+
 def lab_rows(lab, seed: int) -> list[dict]:
-    "What the lab has for its cohort and encoders and a seed: plan, key, state, score, seconds, bytes, step."
+    "What the lab has for its cohort and encoders and a seed: plan, key, state, score and what it is, seconds, bytes, step."
     start, out = lab_addresses(lab, Plan(()), seed)[0], []
     for n in finished_nodes(lab.folder):
         if n['start'] == start:
-            out.append(dict(plan=n['plan'], key=n['address'], state='cached', score=n['metrics']['score'], seconds=n['metrics']['seconds'],
-                            bytes=n['bytes'], kind=n['work']['kind']))
+            out.append(dict(plan=n['plan'], key=n['address'], state='cached', score=n['metrics']['score'], by=score_name(lab.folder, n['address']),
+                            seconds=n['metrics']['seconds'], bytes=n['bytes'], kind=n['work']['kind']))
     done = {row['key'] for row in out}
     out += [dict(plan=n['plan'], key=n['key'], state='running' if n['running'] else 'unfinished', step=n['step'], bytes=n['bytes'])
             for n in unfinished_nodes(lab.folder) if n['start'] == start and n['key'] not in done]
@@ -161,7 +168,7 @@ def row_words(row: dict) -> dict:
         depth=len(path) - 1, stage=path[-1], plan=row['plan'], chosen=row['chosen'], state='unfinished' if state == 'running' else state,
         said=said + (f', step {row["step"]}' if 'step' in row else ''),
         time=unknown(cost['seconds'], lambda s: f'at most {spoken(s)}') if cost else took,
-        score='' if score is None else f'loss {-score:.3f}' if score < 0 else f'score {score:.3f}',
+        score='' if score is None else f'loss {-score:.3f}' if row['by'] == 'loss' else f'{row["by"]} {score:.3f}',
         disk=unknown(cost['bytes'], lambda b: f'about {bytes_said(b)}') if cost else bytes_said(row['bytes']))
 
 # %% ../nbs/17e_composer.ipynb #tree-summary
@@ -274,7 +281,8 @@ def set_setting(composer: 'Composer', n: int, key: str, said: str):
     try:
         edit(composer, changed(composer.plan, n, key, said))
     except UserError as e:
-        composer.view.wrong = dict(n=n, key=key, typed=said, why=str(e))
+        here = UserError(e.expected, e.got, e.todo.replace(' in the plan', ' here'))  # the plan is what is being changed
+        composer.view.wrong = dict(n=n, key=key, typed=said, why=str(here))
 
 
 def set_seed(composer: 'Composer', said):
@@ -287,7 +295,9 @@ def set_seed(composer: 'Composer', said):
 
 # %% ../nbs/17e_composer.ipynb #train
 def train(composer: 'Composer'):
-    "Run the plan in the background; its panel opens below."
+    "Run the plan in the background; its panel opens below. Nothing runs while something that was typed is wrong."
+    if composer.view.wrong:
+        return
     if not len(composer.plan):
         composer.view.wrong = dict(line='Expected a plan, got no stage. Add one by its button.')
         return
@@ -302,7 +312,7 @@ def follow(composer: 'Composer', change):
     if before != now:
         refresh(composer, composer.view.line)
 
-
+# %% ../nbs/17e_composer.ipynb #heard
 def heard(composer: 'Composer', message: dict):
     "A click or a line from the browser."
     n = message.get('n', 0)
@@ -312,7 +322,10 @@ def heard(composer: 'Composer', message: dict):
         repeat=lambda: edit(composer, repeated(composer.plan, n)), set=lambda: set_setting(composer, n, message['key'], message['said']),
         seed=lambda: set_seed(composer, message['said']), clear=lambda: edit(composer, Plan(())),
         choose=lambda: typed(composer, message['plan']), run=lambda: train(composer), refresh=lambda: refresh(composer))
-    acts[message['type']]()
+    try:
+        acts[message['type']]()
+    except UserError as e:
+        composer.view.wrong = dict(line=str(e))
 
 # %% ../nbs/17e_composer.ipynb #composer
 class Composer(W.VBox):

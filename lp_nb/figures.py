@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'WIDE', 'LEFT', 'RIGHT', 'EDGE', 'FORK', 'PHRASES',
-           'TAILS', 'FATE_TITLES', 'MONTHS', 'UNITS', 'MEASURES', 'NO_ESTIMATE', 'COUNTS', 'SECRET', 'REPORT_CSS',
-           'REPORT_PAGE', 'Theme', 'font', 'style', 'canvas', 'keep', 'check_columns', 'Step', 'chain', 'safe',
-           'unseen', 'covered', 'concealed', 'guessable', 'join', 'as_printed', 'guarded', 'written', 'split_table',
-           'beside', 'split_text', 'text_width', 'wrapped', 'Box', 'box_lines', 'box_height', 'flow_box', 'flow_arrow',
+           'TAILS', 'FATE_TITLES', 'MONTHS', 'UNITS', 'MEASURES', 'NO_ESTIMATE', 'UNDEFINED', 'COUNTS', 'SECRET',
+           'REPORT_CSS', 'REPORT_PAGE', 'Theme', 'font', 'style', 'canvas', 'keep', 'check_columns', 'Step', 'chain',
+           'covered', 'concealed', 'guessable', 'join', 'as_printed', 'guarded', 'written', 'split_table', 'beside',
+           'split_text', 'text_width', 'wrapped', 'Box', 'box_lines', 'box_height', 'flow_box', 'flow_arrow',
            'flow_fork', 'flow_gap', 'flow_line', 'draw_flow', 'flow_boxes', 'cohort_flow', 'most_hours',
            'shared_quantiles', 'share_text', 'share_panel', 'in_bounds', 'range_panel', 'plain', 'range_numbers',
            'quality_figure', 'month_table', 'month_panels', 'month_figure', 'draw_months', 'segments', 'curve_axis',
-           'stage_spans', 'panel_curves', 'tamed', 'log_axis', 'short_plans', 'measure_panel', 'deviation_curves',
-           'label_heatmap', 'loss_panel', 'score_panel', 'training_curves', 'point_colors', 'arrows_to', 'map_panel',
-           'map_frame', 'color_key', 'map_places', 'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg',
-           'refuse_identifiers', 'write_report']
+           'stage_spans', 'panel_curves', 'tamed', 'log_axis', 'short_plans', 'gap', 'gaps', 'seeds_said',
+           'write_below', 'measure_panel', 'deviation_curves', 'label_heatmap', 'loss_panel', 'score_panel',
+           'training_curves', 'point_colors', 'arrows_to', 'map_panel', 'map_frame', 'color_key', 'map_places',
+           'stage_maps', 'Section', 'cell_text', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -34,9 +34,9 @@ import seaborn as sns
 from markupsafe import Markup
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from .core import UserError, mask_count, mask_counts
+from .core import UserError, mask_count, mask_counts, meant, one_of, safe, unseen
 from .maps import Layout, movement, noise_floor
 from .series import VARIABLES
 from .tables import shareable as shareable_steps
@@ -105,8 +105,9 @@ def check_columns(df: pd.DataFrame, needed, what: str):
     "Raise unless `df` has all the columns a figure is drawn from."
     missing = [c for c in needed if c not in df.columns]
     if missing:
-        raise UserError(f'{what} with the columns {", ".join(needed)}', f'{", ".join(map(str, df.columns))}',
-                        f'Add {", ".join(missing)}, or name other columns.')
+        near = [f'{known!r} is much like {name!r}' for name in missing if (known := meant(name, set(df.columns) - set(needed)))]
+        raise UserError(f'{what} with the columns {", ".join(needed)}', ', '.join(map(str, df.columns)) or 'a table without columns',
+                        f'Add {", ".join(missing)} to the table' + (f', or correct a name: {"; ".join(near)}.' if near else '.'))
 
 # %% ../nbs/16_figures.ipynb #step
 @dataclass(frozen=True)
@@ -127,8 +128,7 @@ def chain(
     "The steps of one unit, in order, each checked to balance and to follow from the one before."
     unit, steps = unit or ledger.unit.iloc[0], []
     rows_of_unit = ledger[ledger.unit == unit]
-    if not len(rows_of_unit):
-        raise UserError(f'a unit of the ledger ({", ".join(ledger.unit.unique())})', repr(unit), 'Choose one of them.')
+    one_of(unit, list(ledger.unit.unique()), 'a unit of the ledger')
     for _, part in rows_of_unit.groupby((rows_of_unit.step != rows_of_unit.step.shift()).cumsum()):
         name, rows = part.step.iloc[0], part.set_index('reason').rows.astype(int)
         dropped = tuple((r, n) for r, n in rows.drop('kept').items() if n > 0)
@@ -141,23 +141,6 @@ def chain(
     return steps
 
 # %% ../nbs/16_figures.ipynb #safe
-def safe(
-    hidden: list[int],  # counts that are not shown; a reader knows their sum, and which of them are under `least`
-    least: int = 10,
-) -> bool:
-    "Whether no small count among the hidden ones follows from their sum."
-    small = [n for n in hidden if n < least]
-    spare = sum(hidden) - len(small) - least * (len(hidden) - len(small))  # above the least that they can be
-    room = (least - 1) * len(small) - sum(small)  # below the most that the small ones can be
-    alone = len(small) == len(hidden)
-    return not small or spare > 0 and (not alone or room > 0 and sum(small) >= least)
-
-
-def unseen(counts: dict, text: dict) -> list[int]:
-    "The counts whose text does not say them."
-    return [n for k, n in counts.items() if text[k] != f'{n:,}']
-
-
 def covered(
     counts: dict,  # name -> count
     least: int = 10,
@@ -610,8 +593,7 @@ def month_figure(
     names = list(dict.fromkeys(by_month.variable))
     variables = names if variables is None else [variables] if isinstance(variables, str) else list(variables)
     for name in variables:
-        if name not in names:
-            raise UserError(f'variables among {", ".join(names)}', repr(name), 'Correct the name.')
+        one_of(name, names, 'variables')
     table, note = month_table(by_month, shareable, hours)
     with style(dark) as theme:
         return keep(draw_months(theme, table, variables, note))
@@ -651,8 +633,7 @@ def curve_axis(
     axis: str = 'stage',  # 'stage': equal widths, log(1 + step) inside; 'step': global steps
 ) -> tuple[np.ndarray, list[tuple[float, float, str]], list[tuple[float, str]]]:
     "The x of each row, the (start, end, name) of each stage, and (x, label) ticks for the steps inside."
-    if axis not in ('stage', 'step'):
-        raise UserError("axis 'stage' or 'step'", repr(axis), 'Use one of the two.')
+    one_of(axis, ('stage', 'step'), 'an axis')
     part = segments(curve)
     last = curve.step.groupby(part).max().to_numpy(float)
     names = curve.stage.groupby(part).first().tolist()
@@ -722,11 +703,16 @@ def tamed(ends, values) -> np.ndarray:
 
 
 def log_axis(ax):
-    "Logarithmic heights with ticks in plain numbers: at powers of ten, at 1, 2, 5 times them or at more where the range is short."
+    "Logarithmic heights with three ticks or more, in plain numbers: at powers of ten, at 1, 2, 5 times them or at more where the range is short."
     ax.set_yscale('log')
     low, high = ax.get_ylim()
-    subs = (1,) if high > 160 * low else (1, 2, 5) if high > 8 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-    ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6 if len(subs) == 1 else 'auto'))
+    least = {(1,): 160, (1, 2, 5): 8, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8): 0}
+    every = [subs for subs, times in least.items() if high > times * low]
+    tried = [*(LogLocator(subs=subs, numticks=6 if len(subs) == 1 else 'auto') for subs in every), *(MaxNLocator(n) for n in (4, 8))]
+    for locator in tried:
+        ax.yaxis.set_major_locator(locator)
+        if sum(low <= t <= high for t in ax.yaxis.get_majorticklocs()) > 2:
+            break
     ax.yaxis.set_major_formatter('{x:g}')
     ax.yaxis.set_minor_formatter('')
 
@@ -738,6 +724,50 @@ def short_plans(plans: list[str]) -> list[str]:
     "Plans without their settings in brackets, where they can still be told apart."
     short = [re.sub(r'\(.*?\)', '', p) for p in plans]
     return short if len(set(short)) == len(plans) else plans
+
+# %% ../nbs/16_figures.ipynb #gaps
+UNDEFINED = {  # measure: why it can have no value
+    'ratio': 'the scatter between the classes, less what chance gives it, is not positive; more stays may help',
+    'cdnv': 'the class means are no farther apart than chance puts them; more stays may help',
+    'nc1': 'the class means coincide', 'norm_ratio': 'the class means coincide', 's_over_trace': 'all embeddings are equal'}
+
+
+def gap(rows: pd.DataFrame, measure: str) -> str:
+    "Where a measure has no value along one curve, in words; '' where it has all, or none at all."
+    missing = rows[measure].isna().to_numpy()
+    if missing.all() or not missing.any() or measure == 'alignment':  # which has one value per stage
+        return ''
+    last = rows[~missing].iloc[-1]
+    return f'after step {last.step} of {last.stage}' if missing[-1] else f'at {missing.sum()} of {len(missing)} steps'
+
+
+def gaps(trajectory: pd.DataFrame, measures, names: dict) -> list[str]:
+    "Why curves end or break: a sentence for each measure and plan without a value at some steps (first seed); `names` of measures."
+    short = dict(zip(plans := list(dict.fromkeys(trajectory.plan)), short_plans(plans)))
+    out = []
+    for m, (plan, part) in ((m, group) for m in measures for group in trajectory.groupby('plan', sort=False)):
+        where = gap(part[part.seed == part.seed.iloc[0]], m)
+        of = f' ({short[plan]})' if len(plans) > 1 else ''
+        out += [f'{names.get(m, m)}{of}: no value {where}: {UNDEFINED.get(m, "it is not defined there")}.'] if where else []
+    return out
+
+# %% ../nbs/16_figures.ipynb #curve-notes
+def seeds_said(trajectory: pd.DataFrame) -> list[str]:
+    "What a band over seeds is, with the number of seeds of each plan; nothing where no plan has two."
+    counts = trajectory.groupby('plan', sort=False).seed.nunique()
+    if counts.max() < 2:
+        return []
+    short = short_plans(list(counts.index))
+    of = f'{counts.iloc[0]} seeds' if counts.nunique() == 1 else ', '.join(f'{n} seed{"s" * (n > 1)} ({plan})' for plan, n in zip(short, counts))
+    return [f'Band: lowest to highest of {of}; line: their mean.']
+
+
+def write_below(fig, lines: list, theme: Theme):
+    "Sentences below a figure, which grows by them."
+    wrapped = [part for line in lines for part in textwrap.wrap(line, int(15 * fig.get_figwidth()))]
+    if wrapped:
+        fig.set_figheight(fig.get_figheight() + 0.17 * len(wrapped))
+        fig.supxlabel('\n'.join(wrapped), x=0.01, ha='left', fontsize=8, color=theme.soft)
 
 # %% ../nbs/16_figures.ipynb #measure-panel
 def measure_panel(ax, theme: Theme, part: pd.DataFrame, measure: str, number: int, log: bool, axis: str, band: bool, first: bool):
@@ -770,6 +800,7 @@ def deviation_curves(
             for i, measure in enumerate(measures):
                 measure_panel(axes[i, j], theme, df[df.plan == plan], measure, i, log, axis, band, first=j == 0)
             axes[0, j].set_title(title, pad=20)
+        write_below(fig, [*gaps(df, measures, MEASURES), *(seeds_said(df) if band else ())], theme)
         return keep(fig)
 
 # %% ../nbs/16_figures.ipynb #label-heatmap
@@ -860,13 +891,15 @@ def arrows_to(
     layout: Layout,
     k: int,  # number of the node
     most: int = 20,
+    among=None,  # stay ids: only these get an arrow
 ) -> pd.DataFrame:
     "Per stay that changed company most in reaching a node: x0, y0, x1, y1; only ways of more than twice the noise floor."
     parent = layout.nodes[k].parent
     if parent < 0:
         return pd.DataFrame(columns=['x0', 'y0', 'x1', 'y1'], dtype=float)
     moved = movement(layout, parent, k)
-    moved = moved[moved.distance > 2 * noise_floor(moved)].head(most)
+    moved = moved[moved.distance > 2 * noise_floor(moved)]
+    moved = moved.head(most) if among is None else moved[moved.index.isin(among)].head(most)
     rows = pd.Index(layout.ids).get_indexer(moved.index)
     ends = np.hstack([layout.xy[parent, rows], layout.xy[k, rows]]).astype(float)
     return pd.DataFrame(ends, columns=['x0', 'y0', 'x1', 'y1'], index=moved.index)
@@ -874,7 +907,7 @@ def arrows_to(
 # %% ../nbs/16_figures.ipynb #map-panel
 def map_panel(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme, ring, arrows: int):
     "The map of node `k`, with its trustworthiness and the share of neighbours kept."
-    (x, y), node = layout.xy[k].T, layout.nodes[k]
+    (x, y), node, out = np.clip(layout.xy[k], *np.transpose(layout.square())).T, layout.nodes[k], int(layout.beyond(k).sum())
     size = float(np.clip(9000 / len(x), 2, 26))
     ax.scatter(x[order], y[order], s=size, c=rgba[order], lw=0.2, ec=theme.paper, rasterized=True)
     if len(ring):
@@ -884,6 +917,8 @@ def map_panel(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, t
     kept = f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept' if node.parent >= 0 else ''
     ax.set_title(node.name if node.step in (None, 0) else f'{node.name}, step {node.step}', pad=18)
     ax.text(0, 1.02, f'trust {layout.trust[k]:.2f}{kept}', transform=ax.transAxes, va='bottom', fontsize=8, color=theme.soft)
+    if out:
+        ax.text(0.02, 0.02, f'{mask_count(out)} beyond the edge', transform=ax.transAxes, fontsize=7.5, color=theme.soft)
 
 # %% ../nbs/16_figures.ipynb #map-frame
 def map_frame(ax, layout: Layout, theme: Theme):

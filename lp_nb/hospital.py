@@ -37,10 +37,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
-from scipy.signal import lfilter
 from scipy.special import expit, log_ndtr, logit
 
-from .core import Progress, UserError, asset, new_folder, read_json, rng, write_json
+from . import __version__
+from .core import Progress, UserError, asset, new_folder, read_json, rng, same_format, sole_writer, write_json
 
 # %% ../nbs/01_hospital.ipynb #config
 @dataclass(frozen=True)
@@ -340,6 +340,8 @@ def autoregression(
     rho: float,  # correlation of neighbouring hours
 ):
     "Stationary AR(1) with unit variance, restarted at each `start`."
+    from scipy.signal import lfilter  # brings most of scipy with it: a second
+
     first = np.zeros(len(shocks), bool)
     first[start] = True
     e = np.where(first, shocks, shocks * np.sqrt(1 - rho**2))
@@ -1300,7 +1302,7 @@ def make_hospital(
 ) -> Path:
     "Write a synthetic hospital in the layout of MIMIC-IV v2.2 and MIMIC-IV-Note v2.2; returns its folder."
     counters, truth = (0, 0, 0), dict(stays=[], reports=[], statements=[], series=[])
-    with new_folder(out) as folder, ExitStack() as stack, Progress('hospital', total=config.patients + config.general) as bar:
+    with sole_writer(out), new_folder(out) as folder, ExitStack() as stack, Progress('hospital', total=config.patients + config.general) as bar:
         sheets = Sheets(folder, stack)
         for block, n in blocks(config.patients, BLOCK):
             counters = write_block(config, block, n, sheets, counters, truth)
@@ -1314,7 +1316,7 @@ def make_hospital(
         for name, parts in truth.items():
             pl.concat(parts).write_parquet(folder / 'truth' / f'{name}.parquet')
         stack.close()  # the tables are whole before the marker says so
-        write_json(folder / 'hospital.json', dict(synthetic=True, format=1, config=asdict(config), rows=dict(sheets.rows)))
+        write_json(folder / 'hospital.json', dict(synthetic=True, format=1, lp_nb=__version__, config=asdict(config), rows=dict(sheets.rows)))
     return Path(out)
 
 # %% ../nbs/01_hospital.ipynb #open-truth
@@ -1324,6 +1326,7 @@ def open_truth(root) -> tuple[HospitalConfig, dict]:
     if not marker.exists():
         raise UserError(f'a synthetic hospital in {root}', 'a folder without hospital.json',
                         'Only a hospital written by make_hospital has a known truth; write one first.')
+    same_format(read_json(marker), 1, 'a synthetic hospital', marker, 'Make it again.')
     folder = Path(root) / 'truth'
     truth = {name: pl.read_parquet(folder / f'{name}.parquet') for name in ('stays', 'reports', 'statements', 'series')}
     return HospitalConfig(**read_json(marker)['config']), truth

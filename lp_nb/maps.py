@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['VITALS', 'Node', 'SLOW', 'METHODS', 'LISTED', 'SPLITS', 'FORMAT', 'planted_stages', 'planted_chart', 'planted_cohort',
            'planted_probes', 'planted_run', 'chain', 'align_stages', 'neighbours', 'turnover', 'rank_among', 'exchange',
-           'line_of', 'Reading', 'Layout', 'movement', 'noise_floor', 'honesty', 'principal_axes', 'discriminant',
-           'coordinates', 'steady', 'trust_of', 'against_parents', 'check_method', 'drawn', 'joint_layout', 'looks',
-           'run_nodes', 'node_frame', 'check_runs', 'run_layout', 'save_layout', 'load_layout', 'cached_layout']
+           'line_of', 'Reading', 'Framed', 'Layout', 'movement', 'noise_floor', 'honesty', 'principal_axes',
+           'discriminant', 'coordinates', 'steady', 'trust_of', 'against_parents', 'check_method', 'drawn',
+           'joint_layout', 'looks', 'run_nodes', 'node_frame', 'check_runs', 'run_layout', 'save_layout', 'load_layout',
+           'cached_layout']
 
 # %% ../nbs/14c_maps.ipynb #imports
 import json
@@ -20,7 +21,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from .core import Progress, UserError, fingerprint, new_folder, require, rng
+from .core import Progress, UserError, fingerprint, new_folder, one_of, require, rng
 
 # %% ../nbs/14c_maps.ipynb #planted
 def planted_stages(
@@ -187,14 +188,26 @@ class Reading:
         "How far each stay went on the map between two nodes, in standard deviations of the map."
         return pd.Series(np.linalg.norm(self.xy[b] - self.xy[a], axis=1) / self.unit, self.ids, name='distance')
 
+# %% ../nbs/14c_maps.ipynb #layout-square
+class Framed(Reading):
+    "A layout in the square that all its nodes share."
+
     def square(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        "The (low, high) of x and of y of one square that holds the points of all nodes."
-        middle, half = (self.xy.min((0, 1)) + self.xy.max((0, 1))) / 2, 0.54 * float(np.ptp(self.xy, axis=(0, 1)).max())
+        "The (low, high) of x and of y of one square for all nodes; a few stays that are far from all others may lie beyond it."
+        points = self.xy.reshape(-1, 2).astype(float)
+        low, high = np.quantile(points, [0.05, 0.95], axis=0)
+        near = points[((points >= 2 * low - high) & (points <= 2 * high - low)).all(1)]
+        middle, half = (near.min(0) + near.max(0)) / 2, 0.54 * float(np.ptp(near, axis=0).max())
         return tuple((float(m - half), float(m + half)) for m in middle)
+
+    def beyond(self, node: int) -> np.ndarray:
+        "Which stays (n,) lie outside the square at a node."
+        low, high = np.transpose(self.square())
+        return ((self.xy[node] < low) | (self.xy[node] > high)).any(1)
 
 # %% ../nbs/14c_maps.ipynb #layout-b
 @dataclass(frozen=True)
-class Layout(Reading):
+class Layout(Framed):
     "One map of the same stays at every node, with the measures of its honesty."
 
     ids: np.ndarray  # (n,) stay ids
@@ -223,7 +236,7 @@ def movement(
 
 
 def noise_floor(moved: pd.DataFrame) -> float:
-    "How far, in the median, the quarter that kept most of its company went on the map."
+    "How far, in the median, the quarter that kept most of its company went on the map, in standard deviations of the map."
     return float(moved.distance.iloc[-max(1, len(moved) // 4):].median())
 
 # %% ../nbs/14c_maps.ipynb #honesty
@@ -334,8 +347,7 @@ def against_parents(nodes, aligned: np.ndarray, near: np.ndarray) -> tuple[np.nd
 
 def check_method(method: str, label):
     "Raise unless the method is known and has what it needs."
-    if method not in METHODS:
-        raise UserError(f'a method among {", ".join(METHODS)}', repr(method), 'Use one of them.')
+    one_of(method, METHODS, 'a method')
     if method == 'lda' and label is None:
         raise UserError('a label for the linear discriminant', 'none', 'Give label=, 0 or 1 for each stay.')
 
@@ -418,8 +430,7 @@ def check_runs(runs, split: str = 'test') -> list:
     runs = list(runs) if isinstance(runs, (list, tuple)) else [runs]
     for run in runs or [None]:
         require(run, ('stages', 'embeddings', 'cohort'), 'a run, or several of one cohort', 'Give what lab.run(plan) hands back.')
-    if split not in (*SPLITS, 'all', 'probe'):
-        raise UserError(f'stays among {", ".join((*SPLITS, "all", "probe"))}', repr(split), 'Name one of them.')
+    one_of(split, (*SPLITS, 'all', 'probe'), 'stays')
     return runs
 
 # %% ../nbs/14c_maps.ipynb #run-layout

@@ -61,7 +61,7 @@ def masking(
     ids = tokenizer.get_vocab()
     mask = next((ids[t] for t in MASKS if t in ids), None)
     if mask is None:
-        raise UserError(f'a tokeniser with one of {", ".join(MASKS)}', 'none of them', 'Use a masked language model.')
+        raise UserError(f'a tokeniser with one of {", ".join(MASKS)} for mlm', 'none of them', 'Use a masked language model, or a plan without mlm.')
     marked = {i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special}
     special = marked | {i for t, i in ids.items() if t in SPECIAL or t.startswith('[unused')}
     continues = torch.from_numpy(continues_word(tokenizer)) if words == 'whole' else None
@@ -117,10 +117,14 @@ def lm_logits(
         return lm.decoder(lm.head(hidden))
     if hasattr(lm, 'vocab_projector'):  # DistilBERT
         return lm.vocab_projector(lm.vocab_layer_norm(lm.activation(lm.vocab_transform(hidden))))
+    if hasattr(lm, 'generator_lm_head'):  # ELECTRA's generator, ConvBERT
+        return lm.generator_lm_head(lm.generator_predictions(hidden))
+    if hasattr(lm, 'predictions'):  # ALBERT
+        return lm.predictions(hidden)
     raise UserError('a masked language model with a head that is known here', type(lm).__name__,
-                    'Use a BERT, RoBERTa, ModernBERT or DistilBERT checkpoint.')
+                    'Use a BERT, RoBERTa, ModernBERT, DistilBERT, DeBERTa, ELECTRA or ALBERT checkpoint, or a plan without mlm.')
 
-
+# %% ../nbs/08_mlm.ipynb #mlm-loss
 def mlm_loss(
     logits: torch.Tensor,  # (positions, vocabulary)
     targets: torch.Tensor,  # (positions,)

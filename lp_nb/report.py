@@ -14,14 +14,14 @@ import pandas as pd
 import torch
 
 from . import __version__
-from .core import fingerprint, new_file
+from .core import fingerprint
 from .figures import Section, cohort_flow, deviation_curves, stage_maps, training_curves, write_report
 from .maps import honesty, run_layout
 from .trajectories import trajectory
 from .plans import Run
 from .results import decision_curves, difference_forest, forest, label_curves, reliability_curves, subgroup_forest
 from .sweeps import Study, chosen, chosen_run
-from .table1 import LAYERED, MARGIN, PAPER_TABLE, Judgement, beaten, powers
+from .table1 import LAYERED, MARGIN, PAPER_TABLE, Judgement, beaten, kept_frame, powers
 from .theory import measures_of, verdicts
 
 # %% ../nbs/16b_report.ipynb #kept
@@ -32,12 +32,7 @@ def layered_run(study: Study, task: str, seed: int = 0) -> Run:
 
 def kept(study: Study, runs: list, what: str, make) -> pd.DataFrame:
     "A table about some runs, made once."
-    path = study.folder / 'tables' / f'{fingerprint([r.stages[-1].address for r in runs])}-{what}.parquet'
-    if not path.exists():
-        made = make()
-        with new_file(path) as tmp:
-            made.to_parquet(tmp)
-    return pd.read_parquet(path)
+    return kept_frame(study.folder / 'tables' / f'{fingerprint([r.stages[-1].address for r in runs])}-{what}.parquet', make)
 
 
 def study_geometry(study: Study, task: str) -> pd.DataFrame:

@@ -4,22 +4,22 @@
 
 # %% auto #0
 __all__ = ['REPORT_CHOICES', 'NOTE', 'HEADERS', 'HEADER', 'SHINGLE', 'WIDTH', 'PAIRED', 'NO_REPORT', 'QUANTILES', 'MISSING',
-           'SPECIALS', 'ReportRules', 'check_report_rules', 'tidy', 'known', 'window_of', 'match', 'explain',
-           'sections', 'only_sections', 'shingles', 'similar', 'near_duplicates', 'near_duplicate_pairs', 'keep_texts',
-           'keep_distinct', 'pair', 'documents', 'summary', 'share', 'document_statistics', 'masked', 'wordpiece',
-           'inner_letters', 'train_tokenizer', 'from_folder', 'load_tokenizer', 'TokenStore', 'chunk_ends', 'tokenize']
+           'SPECIALS', 'MODEL_FILES', 'ReportRules', 'check_report_rules', 'tidy', 'known', 'window_of', 'match',
+           'explain', 'sections', 'only_sections', 'shingles', 'similar', 'near_duplicates', 'near_duplicate_pairs',
+           'keep_texts', 'keep_distinct', 'pair', 'documents', 'summary', 'share', 'document_statistics', 'masked',
+           'wordpiece', 'inner_letters', 'common_words', 'train_tokenizer', 'model_folder', 'is_cased', 'from_folder',
+           'load_tokenizer', 'TokenStore', 'chunk_ends', 'tokenize']
 
 # %% ../nbs/04_reports.ipynb #imports
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from string import punctuation
+from string import ascii_lowercase, digits, punctuation
 from unicodedata import category
 
 import numpy as np
 import polars as pl
 
-from .core import UserError, mask_count, rng
+from .core import UserError, mask_count, offline, read_json, rng
 from .tables import Ledger, tally
 
 # %% ../nbs/04_reports.ipynb #rules
@@ -410,11 +410,26 @@ def inner_letters(texts, normalizer) -> list:
     return sorted(c for c in letters if not c.isspace() and c not in punctuation and not category(c).startswith('P'))
 
 # %% ../nbs/04_reports.ipynb #train-tokenizer
+def common_words(texts: list, owners, normalizer, least: int = 10) -> list:
+    "The texts without the words that fewer than `least` owners use: no piece of a vocabulary is then somebody's name."
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    split, users = BertPreTokenizer().pre_tokenize_str, {}
+    words = [[word for word, _ in split(normalizer.normalize_str(t))] for t in texts]
+    for owner, found in zip(owners, words, strict=True):
+        for word in set(found):
+            known = users.setdefault(word, set())
+            if len(known) < least:
+                known.add(owner)
+    return [' '.join(w for w in found if len(users[w]) >= least) for found in words]
+
+# %% ../nbs/04_reports.ipynb #train-tokenizer-b
 def train_tokenizer(
     texts: list,  # corpus
     vocab_size: int = 4000,  # pieces, specials included
     seed: int = 0,  # which texts are drawn from a larger corpus
     most: int = 50_000,  # texts used
+    owners=None,  # the patient of each text: only words of ten of them shape the vocabulary; none: all words do
 ):
     "A lower-case WordPiece tokeniser trained on (a seeded draw from) the texts; the same texts give the same vocabulary."
     from tokenizers import trainers
@@ -422,47 +437,78 @@ def train_tokenizer(
     if len(texts) == 0:
         raise UserError('texts to train a tokeniser on', 'none', 'Give a corpus or training documents.')
     if len(texts) > most:
-        texts = [texts[i] for i in np.sort(rng(seed, 'tokenizer').choice(len(texts), most, replace=False))]
+        drawn = np.sort(rng(seed, 'tokenizer').choice(len(texts), most, replace=False))
+        texts, owners = ([x[i] for i in drawn] if x is not None else None for x in (texts, owners))
     learner = wordpiece({})
+    if owners is not None:
+        texts = [*common_words(texts, owners, learner.normalizer), *[f'{c} {c}' for c in ascii_lowercase + digits]]
     fixed = [*SPECIALS, *(f'##{c}' for c in inner_letters(texts, learner.normalizer))]
     learner.train_from_iterator(texts, trainers.WordPieceTrainer(
         vocab_size=vocab_size, min_frequency=2, special_tokens=fixed, show_progress=False))
     return wordpiece(learner.get_vocab())
 
+# %% ../nbs/04_reports.ipynb #model-folder
+MODEL_FILES = ('*.json', '*.txt', '*.safetensors', '*.model', 'README.md')  # what is fetched of a model
+
+
+def model_folder(
+    name_or_folder,  # a model folder, or a name on the hub such as 'dmis-lab/biobert-v1.1'
+) -> Path:
+    "Where a pretrained model lies: its folder, its place in the local cache, or that place after a fetch from the hub."
+    if Path(name_or_folder).is_dir():
+        return Path(name_or_folder)
+    from huggingface_hub import snapshot_download
+
+    found = reason = None
+    for local in (True,) if offline() else (True, False):
+        try:
+            found = Path(snapshot_download(str(name_or_folder), local_files_only=local, allow_patterns=list(MODEL_FILES)))
+        except (OSError, ValueError, RuntimeError) as e:  # not cached; no network; not a name of the hub
+            reason = type(e).__name__
+            continue
+        if (found / 'config.json').is_file() and any(found.glob('*.safetensors')):
+            break
+    if found is None:
+        raise UserError(f'the model {name_or_folder} in a folder, in the local cache or on the hub', f'none ({reason})',
+                        f'Two ways out: fetch it once, while online, with `hf download {name_or_folder}`; '
+                        'or copy its folder from a machine with network and give the path.')
+    return found
+
 # %% ../nbs/04_reports.ipynb #load-tokenizer
+def is_cased(folder: Path) -> bool:
+    "Whether the vocab.txt in a folder is for cased text: tokenizer_config.json says so, or the vocabulary has capitals."
+    config = folder / 'tokenizer_config.json'
+    said = read_json(config).get('do_lower_case') if config.is_file() else None
+    lines = (folder / 'vocab.txt').read_text(encoding='utf-8').splitlines()
+    return any(line[:1].isupper() for line in lines) if said is None else not said
+
+
 def from_folder(folder: Path):
-    "The tokeniser of a model folder that holds tokenizer.json or vocab.txt."
+    "The tokeniser of a model folder: tokenizer.json, vocab.txt, or vocab.json with merges.txt."
     from tokenizers import BertWordPieceTokenizer, Tokenizer
 
     if (folder / 'tokenizer.json').is_file():
         return Tokenizer.from_file(str(folder / 'tokenizer.json'))
     if (folder / 'vocab.txt').is_file():
-        cased = any(line[:1].isupper() for line in (folder / 'vocab.txt').read_text(encoding='utf-8').splitlines())
-        plain = BertWordPieceTokenizer(str(folder / 'vocab.txt'), lowercase=not cased)._tokenizer
+        plain = BertWordPieceTokenizer(str(folder / 'vocab.txt'), lowercase=not is_cased(folder))._tokenizer
         return Tokenizer.from_str(plain.to_str())
+    if (folder / 'merges.txt').is_file():
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).backend_tokenizer
     found = ', '.join(sorted(p.name for p in folder.iterdir())) or 'an empty folder'
-    raise UserError(f'tokenizer.json or vocab.txt in {folder}', found,
-                    'Save the tokeniser there with save_pretrained(), or train one with train_tokenizer().')
+    raise UserError(f'tokenizer.json, vocab.txt, or vocab.json with merges.txt in {folder}', found, 'Save it there with '
+                    '`AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)`, or train one with train_tokenizer().')
 
 # %% ../nbs/04_reports.ipynb #load-tokenizer-name
 def load_tokenizer(
-    name_or_folder,  # a model folder, or a name on the hub such as 'dmis-lab/biobert-v1.1'
+    name_or_folder,  # as for `model_folder`
 ):
-    "A pretrained `tokenizers.Tokenizer`: from a folder, the local hub cache, or (unless HF_HUB_OFFLINE is set) the hub."
-    if Path(name_or_folder).is_dir():
-        return from_folder(Path(name_or_folder))
-    from huggingface_hub import constants, snapshot_download
-
-    wanted = dict(allow_patterns=['tokenizer.json', 'vocab.txt'])
-    reason = None
-    for local in (True, False)[: 1 if constants.HF_HUB_OFFLINE or os.environ.get('IN_TEST') else 2]:
-        try:
-            return from_folder(Path(snapshot_download(str(name_or_folder), local_files_only=local, **wanted)))
-        except (OSError, ValueError, RuntimeError) as e:  # not cached; no network; not a name of the hub
-            reason = type(e).__name__
-    raise UserError(f'the tokeniser {name_or_folder} in a folder, in the local cache or on the hub', f'none ({reason})',
-                    'Either copy the model folder from a machine with network and give its path, '
-                    'or leave the model out and the kit trains its own tokeniser and encoder.')
+    "A pretrained `tokenizers.Tokenizer` that neither cuts nor pads."
+    tokenizer = from_folder(model_folder(name_or_folder))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 # %% ../nbs/04_reports.ipynb #token-store
 @dataclass(frozen=True)
@@ -479,6 +525,11 @@ class TokenStore:
     def __getitem__(self, doc: int) -> list:
         a, b = self.doc_offsets[doc], self.doc_offsets[doc + 1]
         return [self.ids[self.chunk_offsets[c]:self.chunk_offsets[c + 1]] for c in range(a, b)]
+
+    @property
+    def chunked(self) -> int:
+        "Documents that take more than one chunk."
+        return int((np.diff(self.doc_offsets) > 1).sum())
 
     def save(self, folder):
         "Write the three arrays into `folder`."

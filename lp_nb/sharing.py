@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['NUMBERS', 'GROUPS', 'SPLITS', 'WORDS', 'SPOKEN', 'CHANNEL_OF', 'FORMATS', 'verify', 'meanings', 'switches', 'collect',
            'cells_changed', 'effects', 'manifest_of', 'steps_of', 'side_by_side', 'different', 'fate_of', 'parted',
-           'diff', 'race_group', 'spread', 'quartiles', 'groups_of', 'characteristics', 'hidden_cells', 'save_table',
-           'as_latex', 'hourly_frame', 'export_csv', 'meds_events', 'export_meds', 'write_meds_metadata', 'write_arrow',
-           'benchmark_moments', 'benchmark_table', 'list_rows', 'export_benchmark', 'export']
+           'diff', 'race_group', 'spread', 'quartiles', 'groups_of', 'levels_of', 'characteristics', 'covered',
+           'cell_texts', 'follows', 'save_table', 'as_latex', 'hourly_frame', 'export_csv', 'meds_events',
+           'export_meds', 'write_meds_metadata', 'write_arrow', 'benchmark_moments', 'benchmark_table', 'list_rows',
+           'export_benchmark', 'export']
 
 # %% ../nbs/05a_sharing.ipynb #imports
 import inspect
@@ -19,10 +20,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+from scipy.optimize import linprog
 
 from . import __version__
 from .cohort import Cohort, gather, load_block
-from .core import UserError, file_fingerprint, fingerprint, mask_counts, new_folder, read_json, track, write_json
+from .core import UserError, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, read_json, safe, sole_writer, track, write_json
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
 from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules
@@ -227,6 +229,12 @@ def groups_of(stays: pd.DataFrame, by: str) -> dict:
     return parts
 
 # %% ../nbs/05a_sharing.ipynb #characteristics
+def levels_of(cohort: Cohort, stays: pd.DataFrame, by: str) -> dict:
+    "Characteristic -> level -> whether each stay is of it; a label has one level, whose text is empty, and the rest."
+    out = {name: {str(v): stays[column].astype(str) == str(v) for v in sorted(stays[column].astype(str).unique())} for name, column in GROUPS.items()}
+    return out | {label: {'': stays[label] == 1, 'rest': stays[label] != 1} for label in cohort.labels if label != by}
+
+
 def characteristics(
     cohort: Cohort,
     by: str = 'split',  # 'split', 'all', or the name of a label
@@ -238,29 +246,54 @@ def characteristics(
             ('patients', '', mask_counts({k: p['subject_id'].nunique() for k, p in parts.items()}), None)]
     for name, column in NUMBERS.items():
         rows.append((name, 'median [quartiles]', {k: quartiles(p[column]) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
-    levels = [(name, str(v), stays[column].astype(str) == str(v)) for name, column in GROUPS.items() for v in sorted(stays[column].astype(str).unique())]
-    levels += [(label, '', stays[label] == 1) for label in cohort.labels if label != by]
-    hidden = hidden_cells(parts, levels)
-    for i, (name, level, is_in) in enumerate(levels):
-        rows.append((name, level, {k: hidden[k][i] for k in parts}, spread([is_in[p.index].astype(float) for p in parts.values()])))
+    for name, levels in levels_of(cohort, stays, by).items():
+        counts = np.array([[is_in[p.index].sum() for p in parts.values()] for is_in in levels.values()])
+        for (level, is_in), texts in zip(levels.items(), cell_texts(counts, [len(p) for p in parts.values()])):
+            told = 'hidden' not in texts and '<10' not in texts  # else the difference would tell the share
+            d = spread([is_in[p.index].astype(float) for p in parts.values()]) if told else None
+            rows += [(name, level, dict(zip(parts, texts)), d)] * (level != 'rest' or name in GROUPS)
     frame = pd.DataFrame([dict(characteristic=n, level=v, **cells, difference=d) for n, v, cells, d in rows])
     return frame.set_index(['characteristic', 'level'])
 
 # %% ../nbs/05a_sharing.ipynb #hidden-cells
-def hidden_cells(parts: dict, levels: list) -> dict:
-    "Group -> text of each level's count and share; within a characteristic small counts hide a second one."
-    out = {}
-    for group, part in parts.items():
-        counts = [int(is_in[part.index].sum()) for _, _, is_in in levels]
-        shown = [''] * len(levels)
-        for name in dict.fromkeys(n for n, _, _ in levels):
-            at = [i for i, level in enumerate(levels) if level[0] == name]
-            of = {i: counts[i] for i in at} | ({-1: len(part) - counts[at[0]]} if len(at) == 1 else {})
-            for i, text in mask_counts(of).items():
-                if i >= 0:
-                    shown[i] = text if text in ('<10', 'hidden', '0') else f'{text} ({counts[i] / max(1, len(part)):.0%})'
-        out[group] = shown
-    return out
+def covered(
+    counts: np.ndarray,  # (levels, groups), of stays
+    least: int = 10,  # smallest count that is shown
+) -> tuple[np.ndarray, np.ndarray]:
+    "Which cells are hidden, so that no small one follows from the sums of its group and of its level; and which of them say nothing at all."
+    hidden, mute = (0 < counts) & (counts < least), np.zeros(counts.shape, bool)
+    lines = [(slice(None), g) for g in range(counts.shape[1])]
+    lines += [(k, slice(None)) for k in range(len(counts)) if counts.shape[1] > 1]  # sums over the groups stand in other tables
+    before = -1
+    while before != hidden.sum() + mute.sum():
+        before = hidden.sum() + mute.sum()
+        for line in lines:
+            n, unsafe = counts[line], lambda: hidden[line].sum() == 1 or not safe(list(counts[line][hidden[line]]), least)
+            for i in np.argsort(n, kind='stable'):
+                hidden[line][i] |= n[i] >= least and unsafe()
+            if unsafe():
+                hidden[line], mute[line] = True, True
+    return hidden, mute
+
+# %% ../nbs/05a_sharing.ipynb #cell-texts
+def cell_texts(counts: np.ndarray, sizes: list) -> list:
+    "Counts (levels, groups) with their shares of the groups' `sizes`, as text; small ones hidden, and what would give them away."
+    hidden, mute = covered(counts)
+    if follows(counts, hidden, mute):  # rare: then the whole characteristic says nothing
+        mute[:] = True
+    said = lambda n, size, dark, silent: 'hidden' if silent or dark and n >= 10 else mask_count(n) if dark or not n else f'{n:,} ({n / max(1, size):.0%})'
+    return [[said(int(n), *more) for n, *more in zip(row, sizes, dark, silent)] for row, dark, silent in zip(counts, hidden, mute)]
+
+# %% ../nbs/05a_sharing.ipynb #follows
+def follows(counts: np.ndarray, hidden: np.ndarray, mute: np.ndarray, least: int = 10) -> bool:
+    "Whether somebody who knows the sums of groups and levels (n, m) can work a small hidden count out, by linear programming."
+    rows = [np.repeat(np.eye(len(counts)), counts.shape[1], 1)] * (counts.shape[1] > 1) + [np.tile(np.eye(counts.shape[1]), len(counts))]
+    known = np.concatenate(rows)
+    ends = [(0, None) if m else (n, n) if not h else (1, least - 1) if n < least else (least, None)
+            for n, h, m in zip(counts.ravel(), hidden.ravel(), mute.ravel())]
+    reach = lambda one: [sign * linprog(sign * one, A_eq=known, b_eq=known @ counts.ravel(), bounds=ends).fun for sign in (1, -1)]
+    small = np.flatnonzero((hidden | mute).ravel() & (counts > 0).ravel() & (counts < least).ravel())
+    return any(np.ptp(reach(one)) < 0.5 for one in np.eye(counts.size)[small])
 
 # %% ../nbs/05a_sharing.ipynb #save-table
 def save_table(
@@ -439,8 +472,9 @@ def export(
     if format not in FORMATS:
         raise UserError(f'a format among {", ".join(FORMATS)}', repr(format), 'Choose one.')
     out = Path(out).expanduser()
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise UserError('a new or empty folder', f'{out} with other files', 'Choose another folder.')
-    with new_folder(out) as folder:
-        FORMATS[format](cohort, folder)
+    with sole_writer(out):
+        if out.exists() and (out.is_file() or any(out.iterdir())):
+            raise UserError('a new or empty folder', f'{out} with other files', 'Choose another folder.')
+        with new_folder(out, private=not cohort.is_open) as folder:
+            FORMATS[format](cohort, folder)
     return out

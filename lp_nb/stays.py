@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from .core import UserError, asset
+from .core import UserError, asset, form
 from .features import FeatureRules
 from .reports import REPORT_CHOICES, ReportRules
 from .series import EPSILON, SeriesRules
@@ -280,7 +280,7 @@ def read_list(path) -> dict:
     for row, line in enumerate(path.read_text(encoding='utf-8-sig', errors='replace').splitlines(), 1):
         subject, _, mark = line.strip().partition(',')
         if line.strip() and not (subject.isascii() and subject.isdigit() and mark in ('0', '1')):
-            raise UserError(f'lines `subject_id,0` or `subject_id,1` in {path}', f'{line[:100]!r} in row {row}', 'Remove headers.')
+            raise UserError(f'lines `subject_id,0` or `subject_id,1` in {path}', f'{form(line.strip())} in row {row}', 'Remove headers.')
         if line.strip():
             out[int(subject)] = mark == '1'
     return out

@@ -8,9 +8,9 @@ __all__ = ['ARMS', 'MORE_ARMS', 'ALL_ARMS', 'GIVE_UP', 'LEFT', 'READY', 'CODE', 
            'trial_name', 'trial_file', 'optuna_study', 'ask', 'run_trial', 'failure_file', 'note_failure', 'open_nodes',
            'compute', 'work', 'start_worker', 'stop_on_signal', 'worker', 'gpus', 'Crew', 'stop_crew', 'Patience',
            'look_after', 'run_crew', 'run_here', 'share_done', 'show_progress', 'failures', 'sum_up', 'every_stage',
-           'description', 'recorded', 'record', 'open_study', 'flat', 'same_study', 'run_study', 'join_study', 'Study',
-           'study_rows', 'study_jobs', 'needs_reports', 'work_left', 'study_results', 'measured', 'timed',
-           'seconds_left', 'estimate', 'chosen', 'chosen_run']
+           'description', 'recorded', 'places_of', 'record', 'as_list', 'cohort_at', 'open_study', 'flat', 'same_study',
+           'run_study', 'join_study', 'Study', 'study_rows', 'study_jobs', 'needs_reports', 'work_left',
+           'study_results', 'measured', 'timed', 'seconds_left', 'estimate', 'chosen', 'chosen_run']
 
 # %% ../nbs/13_sweeps.ipynb #imports
 import ctypes
@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from .cohort import Cohort
-from .core import (DiskFull, Progress, UserError, device, disk_watched, fingerprint, no_progress, read_json, reason_of, rng, set_threads,
+from .core import (DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, read_json, reason_of, rng, set_threads,
                         write_json)
 from .encoders import EncoderConfig
 from .plans import (Lab, Plan, Run, Unit, bundled, finish, heartbeat_file, held, is_done,
@@ -529,18 +529,49 @@ def recorded(folder: Path) -> dict[str, dict]:
     "The studies of a lab by their hash."
     return {p.stem.removeprefix('study-'): read_json(p) for p in sorted(Path(folder).glob('study-*.json'))}
 
+# %% ../nbs/13_sweeps.ipynb #places
+def places_of(study: 'Study') -> dict[str, list]:
+    "Where the cohorts lie, by task: as an absolute path, and as seen from the lab for those that are moved along with it."
+    folders = {task: lab.cohort.dir.absolute() for task, lab in study.labs.items()}
+    return {task: [str(folder), os.path.relpath(folder, study.folder.absolute())] for task, folder in folders.items()}
+
 
 def record(study: 'Study'):
-    "Write the description into the lab, and where the cohorts lie."
-    path = study.folder / f'study-{study.key}.json'
-    if not path.exists():
-        folders = {task: str(lab.cohort.dir.absolute()) for task, lab in study.labs.items()}
-        save_every = next(iter(study.labs.values())).save_every
-        write_json(path, dict(description=description(study), folders=folders, save_every=save_every, part_of=study.part_of))
+    "Write the description into the lab, and where the cohorts lie: here, and where others have seen them."
+    path, here = study.folder / f'study-{study.key}.json', places_of(study)
+    known = lambda task: as_list(read_json(path)['folders'].get(task, [])) if path.exists() else []
+    if all(set(here[task]) <= set(known(task)) for task in here):  # also where nothing may be written
+        return
+    with held([lock_file(study.folder, path.stem)]):
+        clear_leftovers(path)
+        said = dict(description=description(study), save_every=next(iter(study.labs.values())).save_every, part_of=study.part_of)
+        said |= read_json(path) if path.exists() else {}
+        write_json(path, said | dict(folders={task: list(dict.fromkeys([*here[task], *known(task)])) for task in here}))
+
+
+def as_list(places) -> list:
+    "The places of a cohort; earlier records name one."
+    return [places] if isinstance(places, str) else list(places)
+
+# %% ../nbs/13_sweeps.ipynb #cohort-at
+def cohort_at(folder: Path, key: str, task: str, of: dict) -> Cohort:
+    "The cohort of a recorded study, at the first of its places that holds it."
+    places, wanted = as_list(of['folders'][task]), of['description']['cohorts'][task]
+    found = [Cohort.load(p) for p in (Path(folder, place) for place in places) if (p / 'manifest.json').is_file()]
+    for cohort in found:
+        if cohort.hash == wanted:
+            return cohort
+    there = f'another one ({found[0].hash})' if found else 'none'
+    raise UserError(f'the {task} cohort {wanted} of study-{key} at {" or ".join(places)}', there,
+                    f"If it was moved, say once where to: --study {key} --cohort FOLDER, or Study.open(lab, '{key}', {{'{task}': FOLDER}}).")
 
 # %% ../nbs/13_sweeps.ipynb #open-study
-def open_study(folder, key: str | None = None) -> 'Study':
-    "A study as its description in the lab says; without a `key` the only one that is no part of another."
+def open_study(
+    folder,  # of the lab
+    key: str | None = None,  # of the study; none: the only one that is no part of another
+    moved: dict | None = None,  # task -> folder of a cohort that lies elsewhere now; remembered
+) -> 'Study':
+    "A study as its description in the lab says."
     found = recorded(folder)
     whole = [k for k, one in found.items() if not one.get('part_of')]
     if key is None and len(whole) == 1:
@@ -550,10 +581,12 @@ def open_study(folder, key: str | None = None) -> 'Study':
         raise UserError(f'one of the studies of {folder} ({", ".join(found) or "none yet"})', said, 'Name one with --study, or start one: --cohort FOLDER.')
     said, options = found[key]['description'], {k: found[key]['description'][k] for k in ('probe_stays', 'points')}
     storage = os.environ.get('LPNB_STORAGE') or None if said['search']['storage'] else None
-    cohorts = {task: Cohort.load(where) for task, where in found[key]['folders'].items()}
+    cohorts = {task: Cohort.load(moved[task]) if task in (moved or {}) else cohort_at(folder, key, task, found[key]) for task in said['cohorts']}
     study = Study(folder, cohorts, said['arms'], Search(**said['search'] | dict(storage=storage)), said['seeds'],
                   EncoderConfig(**said['encoder']), save_every=found[key]['save_every'], **options)
     same_study(study, {key: found[key]})
+    if moved:
+        record(study)
     return study
 
 # %% ../nbs/13_sweeps.ipynb #open-study-2

@@ -23,10 +23,10 @@ import pandas as pd
 from .baselines import baselines
 from .calibration import calibration_report, net_benefit_curve, reliability_table
 from .comparison import adjusted, arm_draws, claim, differences, power_said
-from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, track
+from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, sole_writer, track
 from .evaluation import auprc, auroc, macro
 from .intervals import NO_INTERVAL, nested
-from .plans import Plan, plan
+from .plans import Plan, may_write, plan
 from .sharing import save_table
 from .subgroups import characteristics_of, subgroup_gaps, subgroups
 from .supervised import Supervised, labelled_positions
@@ -76,11 +76,15 @@ def arms_of(layered: str | Plan) -> dict[str, Plan]:
 
 # %% ../nbs/13a_table1.ipynb #baselines
 def kept_frame(path: Path, make) -> pd.DataFrame:
-    "A table of the lab, read or made and kept."
+    "A table of the lab, read or made and kept; others who want it wait. In a lab that may only be read it is not kept."
+    if not path.exists() and not may_write(path.parent):
+        return make()
     if not path.exists():
-        made = make()
-        with new_file(path) as tmp:
-            made.to_parquet(tmp)
+        with sole_writer(path):
+            if not path.exists():
+                made = make()
+                with new_file(path) as tmp:
+                    made.to_parquet(tmp)
     return pd.read_parquet(path)
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.signal import lfilter
 from scipy.special import expit, logsumexp
 
 from .core import UserError, rng
@@ -211,6 +210,8 @@ def responses() -> dict[str, np.ndarray]:
 
 def draw_series(config: WorldConfig, r, y, severity, ward) -> np.ndarray:
     "Hourly values (n, 24, 17)."
+    from scipy.signal import lfilter
+
     of, t = responses(), np.linspace(0, 1, HOURS)[:, None, None]
     ramp = np.clip(2 * (t - of['onset'][:y.shape[1]]), 0, 1)  # (24, findings, 17)
     level = np.einsum('nf,fv,tfv->ntv', y, of['phenotype'][:y.shape[1]], ramp) + ((severity - 1)[:, None] * of['severity'])[:, None]

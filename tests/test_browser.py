@@ -7,6 +7,15 @@ import pytest
 from harness import ROOT, JupyterLab, Notebook, browser_page, copy_of, lasso, map_canvas, wait_for, why_not
 
 LAST = 'explorer-example'  # the cell of 17c_explorer that shows the explorer linked to its curves
+PANELS = '''from lp_nb.cases import StayTraits
+from lp_nb.composer import ComposerView
+from lp_nb import live as training
+from lp_nb.boards import ResultsBoard
+
+live, view = training.Live(), ComposerView(cards=[dict(name='mlm', settings={})], line='mlm')
+of_cohort = StayTraits(stay=1, outcomes=[[name, True, None] for name in 'abcde'], places=[['', 'all splits']])
+points = ResultsBoard(pd.DataFrame(dict(task='t', arm=['a', 'b'], metric='AUROC', value=[0.7, 0.8], low=float('nan'), high=float('nan'))))
+W.VBox([live, view, of_cohort, points])'''  # panels that draw what they are given, without a lab
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=f'no browser test: {why_not()}')
 
@@ -23,12 +32,25 @@ def coloured(image: np.ndarray) -> int:
     return int((np.ptp(image, axis=2) > 60).sum())
 
 
+def still(page, element) -> np.ndarray:
+    "What an element looks like once it has not changed for a second and a half."
+    seen = [picture(element)]
+
+    def is_still():
+        page.wait_for_timeout(1500)
+        seen.append(picture(element))
+        return np.array_equal(seen[-1], seen[-2])
+
+    wait_for(is_still, 'the picture to be still', 30)
+    return seen[-1]
+
+
 @pytest.fixture(scope='module')
 def opened(tmp_path_factory):
     "The explorer's page in JupyterLab, all cells run, the map in view."
     folder = tmp_path_factory.mktemp('lab')
     with JupyterLab(folder, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1') as lab, browser_page(lab) as page:
-        notebook = Notebook(lab, page, copy_of('17c_explorer', folder, LAST))
+        notebook = Notebook(lab, page, copy_of('17c_explorer', folder, LAST, (PANELS,)))
         notebook.run_all()
         wait_for(lambda: map_canvas(page), 'the map', 30)
         map_canvas(page).scroll_into_view_if_needed()
@@ -107,9 +129,64 @@ def test_two_quick_steps_end_where_one_slow_walk_ends(opened):
     canvas.scroll_into_view_if_needed()
     for stage in (0, 1, 2):
         opened.value(f'explorer.go({stage})')
-        opened.page.wait_for_timeout(2500)
-    slowly = picture(canvas)
+        slowly = still(opened.page, canvas)
     opened.value('explorer.go(0)')
-    opened.page.wait_for_timeout(2500)
+    still(opened.page, canvas)
     opened.value('[explorer.go(1), explorer.go(2)]')
     wait_for(lambda: (np.abs(picture(canvas) - slowly).max(2) > 60).mean() < 0.002, 'the points to arrive', 15)
+
+
+def test_a_filter_empties_map_arrows_and_ranking(opened):
+    canvas, page = map_canvas(opened.page), opened.page
+    opened.value('[explorer.go(2), setattr(explorer.controls.arrows, "value", True)]')
+    wait_for(lambda: coloured(picture(canvas)) > 1000 and page.query_selector('.lp-ranking tbody tr'), 'points and ranking', 20)
+    opened.value('explorer.filter("age > 200")')
+    wait_for(lambda: coloured(picture(canvas)) < 500 and not page.query_selector('.lp-ranking tbody tr'), 'an empty map and ranking', 20)
+    opened.value('[explorer.filter(""), setattr(explorer.controls.arrows, "value", False)]')
+    wait_for(lambda: coloured(picture(canvas)) > 1000 and page.query_selector('.lp-ranking tbody tr'), 'points and ranking again', 20)
+
+
+def test_the_ranking_stands_beside_the_map_on_a_laptop(opened):
+    page = opened.page
+    before = page.viewport_size
+    page.set_viewport_size(dict(width=1280, height=900))
+    beside = lambda: page.query_selector('.lp-ranking').bounding_box()['x'] >= map_canvas(page).bounding_box()['x'] + 300
+    wait_for(lambda: map_canvas(page) and beside(), 'the ranking to stand beside the map', 10)
+    table, box = (page.query_selector(s).bounding_box() for s in ('.lp-ranking table', '.lp-ranking-box'))
+    assert table['width'] <= box['width'] + 1  # no column is cut
+    page.set_viewport_size(before)
+
+
+def test_the_composer_runs_nothing_while_a_line_is_wrong(opened):
+    run = opened.page.wait_for_selector('.lp-composer-run')
+    assert run.is_enabled()
+    opened.value('setattr(view, "wrong", dict(line="Expected a stage, got \'nonsense\'."))')
+    wait_for(lambda: not run.is_enabled(), 'the button to be off', 10)
+    opened.value('setattr(view, "wrong", {})')
+    wait_for(run.is_enabled, 'the button to be on again', 10)
+
+
+def test_why_a_run_failed_stays_on_the_panel(opened):
+    failed = opened.page.query_selector('.lp-live-failure')
+    assert failed.is_hidden()
+    opened.value('[setattr(live, "failure", "Expected a finite loss, got nan."), training.say(live, "failed")]')
+    wait_for(failed.is_visible, 'the reason', 10)
+    opened.value('training.say(live, "failed", "Expected a stage in training, got none.")')
+    wait_for(lambda: 'got none' in opened.page.inner_text('.lp-live'), 'what was said later', 10)
+    assert 'got nan' in opened.page.inner_text('.lp-live-failure')
+
+
+def test_no_risk_and_no_interval_is_spoken_of_where_there_is_none(opened):
+    page = opened.page
+    seen = [case.inner_text() for case in page.query_selector_all('.lp-case') if 'came true' in case.inner_text()]
+    assert len(seen) == 1 and 'risk' not in seen[0]
+    assert 'no interval: the table has none' in page.inner_text('.lp-board') and '95 %' not in page.inner_text('.lp-board-key')
+
+
+def test_a_wide_page_uses_its_width(opened, tmp_path):
+    opened.value(f'str(explorer.export({str(tmp_path / "wide.html")!r}))')
+    alone = opened.page.context.browser.new_page(viewport=dict(width=1920, height=1000))
+    alone.goto(f'file://{tmp_path / "wide.html"}')
+    left, right = (v.bounding_box() for v in alone.query_selector_all('.lp-view'))
+    assert right['x'] > left['x'] + left['width'] and right['x'] + right['width'] - left['x'] > 1400  # map and curves side by side
+    alone.close()

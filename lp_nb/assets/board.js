@@ -9,6 +9,8 @@ const LINE_COLORS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E6
 const ROW = 28 // pixels: height of a row
 const LATE = 'What was asked for afterwards was not declared before the results were seen: it can suggest a question, not settle it.'
 const BARE = 'Hollow marks without an interval are differences of two values. These pairs were not compared, so nothing may be claimed from them.'
+const NO_INTERVAL = 'no interval: the table has none'
+const NO_DIFFERENCE = 'no interval: these pairs were not compared'
 const BOTH = 'Solid: as trained. Dashed: every logit divided by one temperature for each label, chosen on validation stays.'
 const ONE = 'The curve as trained. The curve after one temperature needs the predictions on validation stays: give the board the study.'
 const DIAGONAL = `On the diagonal, of those with a predicted risk of 0.2, one in five has the outcome.
@@ -203,7 +205,7 @@ function render({ model, el }) {
 
   function forestKey(panels) {
     const rows = panels.flatMap(p => p.rows), key = htmlElement(panel, 'p', 'lp-board-key lp-soft')
-    const said = ['thick: 95 % over patients']
+    const said = [rows.some(r => there(r.low)) ? 'thick: 95 % over patients' : NO_INTERVAL]
     if (rows.some(r => there(r.seed_low))) said.push('thin: 95 % over seeds')
     if (rows.some(r => r.old)) said.push('grey, beneath: as published')
     if (rows.some(r => r.kind === 'baseline')) said.push('dotted: the best baseline')
@@ -229,7 +231,8 @@ function render({ model, el }) {
     const both = v => there(v) ? [-v, v] : []
     const scale = widthScale([0, ...shown.rows.flatMap(r => [r.difference, r.low, r.high, ...both(r.margin), ...both(r.mdd)])], plot)
     const table = htmlElement(htmlElement(panel, 'div', 'lp-board-scroll'), 'table', 'rows'), top = htmlElement(htmlElement(table, 'thead'), 'tr')
-    for (const title of ['comparison', '', 'difference (95 %)', 'Holm p', '']) htmlElement(top, 'th', title === 'Holm p' ? 'n' : '', title)
+    const known = shown.rows.some(r => there(r.low))
+    for (const title of ['comparison', '', known ? 'difference (95 %)' : 'difference', 'Holm p', '']) htmlElement(top, 'th', title === 'Holm p' ? 'n' : '', title)
     const body = htmlElement(table, 'tbody'), several = new Set(shown.rows.map(r => r.sort)).size > 1
     shown.rows.forEach((row, i) => differenceRow(body, row, plot, scale, several && (!i || shown.rows[i - 1].sort !== row.sort)))
     const foot = htmlElement(body, 'tr', 'axis')
@@ -264,7 +267,7 @@ function render({ model, el }) {
   const focusNamed = name => [...panel.querySelectorAll('[data-name]')].find(b => b.dataset.name === name)?.focus()
 
   function differenceKey(shown) {
-    const said = ['95 % over patients, and seeds where there are several']
+    const known = shown.rows.some(r => there(r.low)), said = [known ? '95 % over patients, and seeds where there are several' : NO_DIFFERENCE]
     if (shown.rows.some(r => there(r.margin))) said.push('shaded: too small to matter')
     if (shown.rows.some(r => there(r.mdd))) said.push('brackets: the smallest difference that would be found')
     htmlElement(panel, 'p', 'lp-board-key lp-soft', said.join('  ·  '))

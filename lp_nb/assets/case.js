@@ -101,7 +101,8 @@ function render({ model, el }) {
       htmlElement(pair, 'span', '', text)
     }
     const many = get('outcomes', []).length > 4
-    if (many) htmlElement(known, 'small', 'lp-case-wide', '● came true, ○ did not; the bar is the predicted risk')
+    const predicted = get('outcomes', []).some(o => o[2] !== null)
+    if (many) htmlElement(known, 'small', 'lp-case-wide', `● came true, ○ did not${predicted ? '; the bar is the predicted risk' : ''}`)
     const list = htmlElement(known, 'ul', `lp-case-outcomes${many ? ' many' : ''}`)
     for (const [label, came, risk] of get('outcomes', [])) {
       const row = htmlElement(list, 'li', came ? 'came' : '')

@@ -1,5 +1,5 @@
 // Verdicts as a list with filters, and beside it the chosen claim: statement, effect, seeds, curves, arms.
-// Traits in: claims, curves, curves_of, marks, worlds. Both ways: world, group, verdicts (filters), chosen ('claim|world').
+// Traits in: claims, curves, curves_of, marks, worlds, world_says. Both ways: world, group, verdicts (filters), chosen ('claim|world').
 
 const exists = v => v !== null && v !== undefined && Number.isFinite(v)
 // Ticks, with what is zero but for rounding as zero.
@@ -28,6 +28,7 @@ function render({ model, el }) {
   panel.setAttribute('aria-label', 'The chosen claim')
   const id = `lp-claims-${Math.random().toString(36).slice(2)}`
   const set = (name, value) => { model.set(name, value); model.save_changes() }
+  const gloss = world => model.get('world_says')[world] ? `${world}: ${model.get('world_says')[world]}` : world
   const color = verdict => themed(model.get('marks')[verdict][1] || 'var(--lp-soft)')
 
   const letsThrough = (c, but = '') => (but === 'world' || !model.get('world') || c.world === model.get('world'))
@@ -67,8 +68,9 @@ function render({ model, el }) {
   function drawFilters() {
     const focus = filters.contains(document.activeElement) ? document.activeElement.dataset.name : null
     filters.replaceChildren()
-    if (model.get('worlds').length > 1) choice('world', model.get('worlds').map(w => [w, w]), 'world')
+    if (model.get('worlds').length > 1) choice('world', model.get('worlds').map(w => [w, gloss(w)]), 'world')
     const groups = [...new Set(model.get('claims').map(c => c.group))]
+    filters.querySelector('select[data-name="world"]')?.setAttribute('title', model.get('worlds').map(gloss).join('; '))
     if (groups.length > 1) choice('source', groups.map(g => [g, g]), 'group')
     for (const verdict of Object.keys(model.get('marks'))) {
       const count = model.get('claims').filter(c => c.verdict === verdict && letsThrough(c, 'verdicts')).length
@@ -234,7 +236,7 @@ function render({ model, el }) {
     const width = Math.max(280, panel.clientWidth - 26)
     const head = htmlElement(panel, 'div', 'head')
     htmlElement(head, 'h3', '', c.claim)
-    if (c.world) htmlElement(head, 'span', 'lp-soft', `world ${c.world}`)
+    if (c.world) htmlElement(head, 'span', 'lp-soft', `world ${gloss(c.world)}`)
     chip(head, c.verdict).classList.add('large')
     htmlElement(panel, 'p', 'statement', c.statement)
     htmlElement(panel, 'p', 'lp-soft', `${upper(c.source)}${c.expected ? `, which must come out as ${c.expected}` : ''}. ${c.kind_says}`)

@@ -181,7 +181,9 @@ function render({ model, el }) {
     if (wrong.line || wrong.seed) explain(lineError, wrong.line || wrong.seed)
     if (seed !== active || wanted) seed.value = model.get('seed')
     said.textContent = model.get('said')
-    run.disabled = model.get('busy') || !model.get('cards').length
+    const refused = Object.keys(wrong).length > 0
+    run.disabled = model.get('busy') || refused || !model.get('cards').length
+    run.title = refused ? 'First correct what is marked' : ''
     run.textContent = model.get('busy') ? 'training below' : 'Run'
     const found = k => [...root.querySelectorAll('[data-key]')].find(e => e.dataset.key === k && !e.disabled)
     const target = key && (found(key) || found(key.replace(/move-?1$/, m => m === 'move1' ? 'move-1' : 'move1')))

@@ -1,8 +1,9 @@
 // Curves of measures across the stages of a plan: one panel per measure, one SVG, no library.
-// Traits in: series, spans, ticks, points, height, xlabel. Both ways: at (number of the probe under the cursor), stage, step, log, bands, parts, shown.
+// Traits in: series, tracks, points, notes, height, xlabel. Both ways: at (number of the probe under the cursor), stage, step, log, bands, parts, shown.
 
 const MARGIN = { left: 62, right: 16, top: 26, bottom: 36 }
 const GAP = 18 // between panels
+const ROW = 14 // of headings, and of the steps below, where plans differ in them
 
 // From data to pixels; the range of heights is padded, and on a linear axis includes zero if that is near.
 function heightScale(values, top, bottom, log) {
@@ -39,6 +40,17 @@ const path = (xs, ys) => {
   }).join('')
 }
 
+// Tracks that say the same, as far as they go, together: [{ said, tracks }], in the order of the tracks.
+function agreeing(tracks, of) {
+  const rows = []
+  const within = (few, many) => few.every(one => many.some(other => String(one) === String(other)))
+  for (const track of tracks.toSorted((a, b) => of(b).length - of(a).length)) {
+    const row = rows.find(row => within(of(track), row.said))
+    row ? row.tracks.push(track) : rows.push({ said: of(track), tracks: [track] })
+  }
+  return rows
+}
+
 function render({ model, el }) {
   const hidden = new Set() // names of plans
   const root = rootElement(el, 'lp-curves', 'Deviation curves')
@@ -58,11 +70,13 @@ function render({ model, el }) {
     ['click a plan', 'show or hide its curves'],
     ['labels', 'a thin line for each label behind the mean'],
     ['bands', 'the lowest and the highest seed, or two standard errors under other patients'],
+    ['rows of headings', 'plans whose stages differ: a dash has the colour of its plan'],
     ['dashed borders', 'one stage ends, the next begins; step 0 is what the stage before left'],
   ])
   const svg = svgElement(root, 'svg', { tabindex: 0, role: 'slider', 'aria-label': 'Step of the run' })
   const said = htmlElement(root, 'div', 'lp-curves-said')
   said.setAttribute('aria-live', 'polite')
+  const notes = htmlElement(root, 'div', 'lp-curves-notes')
   let toX = v => v // data to pixels, set by draw
   let width = 760
 
@@ -117,18 +131,38 @@ function render({ model, el }) {
     toggle.bands.hidden = !series.some(s => s.low)
   }
 
-  function drawFrame(top, bottom, first, last) {
-    const spans = model.get('spans')
-    const steps = model.get('ticks').length ? model.get('ticks') : niceTicks(spans[0][0], spans.at(-1)[1]).map(v => [v, String(v)])
-    spans.forEach(([start, end, name], i) => {
-      if (i % 2) svgElement(svg, 'rect', { class: 'shade', x: toX(start), y: top, width: toX(end) - toX(start), height: bottom - top })
-      if (i) svgElement(svg, 'line', { class: 'border', x1: toX(start), x2: toX(start), y1: top, y2: bottom })
-      if (first) svgElement(svg, 'text', { class: 'stage', x: (toX(start) + toX(end)) / 2, y: MARGIN.top - 9 }, name)
+  // The colours of the plans that a row of headings or steps belongs to, left of it; none where it belongs to all.
+  function marks(row, rows, y) {
+    if (rows.length > 1) row.tracks.forEach((track, k) => {
+      const x = MARGIN.left - 6 - 11 * k
+      svgElement(svg, 'line', { class: 'mark', x1: x - 8, x2: x, y1: y - 4, y2: y - 4, style: `stroke: ${themed(track.color)}` })
     })
-    for (const [x, text] of steps) {
-      svgElement(svg, 'line', { class: 'grid', x1: toX(x), x2: toX(x), y1: top, y2: bottom })
-      if (last) svgElement(svg, 'text', { class: 'tick', x: toX(x), y: bottom + 15 }, text)
-    }
+  }
+
+  function drawFrame(top, bottom, first, last, frame) {
+    const { headings, steps } = frame
+    const shared = headings[0].said.filter(span => headings.every(row => row.said.some(([start]) => start === span[0])))
+    shared.forEach(([start], i) => {
+      const end = shared[i + 1]?.[0] ?? frame.x1
+      if (i % 2) svgElement(svg, 'rect', { class: 'shade', x: toX(start), y: top, width: toX(end) - toX(start), height: bottom - top })
+    })
+    headings.forEach((row, k) => {
+      const y = frame.top - 9 - ROW * (headings.length - 1 - k)
+      if (first) marks(row, headings, y)
+      row.said.forEach(([start, end, name], i) => {
+        const own = shared.some(span => span[0] === start) ? {} : { style: `stroke: ${themed(row.tracks[0].color)}` }
+        if (i && (!k || own.style)) svgElement(svg, 'line', { class: 'border', x1: toX(start), x2: toX(start), y1: top, y2: bottom, ...own })
+        if (first) svgElement(svg, 'text', { class: 'stage', x: (toX(start) + toX(end)) / 2, y }, name)
+      })
+    })
+    steps.forEach((row, k) => {
+      const ticks = row.said.length ? row.said : niceTicks(frame.x0, frame.x1).map(v => [v, String(v)])
+      if (last) marks(row, steps, bottom + 15 + ROW * k)
+      for (const [x, text] of ticks) {
+        if (steps.length === 1) svgElement(svg, 'line', { class: 'grid', x1: toX(x), x2: toX(x), y1: top, y2: bottom })
+        if (last) svgElement(svg, 'text', { class: 'tick', x: toX(x), y: bottom + 15 + ROW * k }, text)
+      }
+    })
     svgElement(svg, 'line', { class: 'axis', x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom })
   }
 
@@ -154,12 +188,12 @@ function render({ model, el }) {
     if (i >= 0 && keep(s.y[i])) svgElement(svg, 'circle', { class: 'dot', cx: xs[i], cy: scale(s.y[i]), r: 4.5, style: `fill: ${color}` })
   }
 
-  function drawPanel(panel, series, top, bottom, first, last) {
+  function drawPanel(panel, series, top, bottom, first, last, frame) {
     const lines = series.flatMap(s => [...s.y, ...s.seeds.flat(), ...(model.get('parts') ? s.parts.flatMap(part => part[1]) : [])])
     const log = model.get('log') && lines.some(v => v > 0)
     const keep = v => v !== null && (!log || v > 0)
     const values = withBands(lines.filter(keep), model.get('bands') ? series.flatMap(s => [...(s.low || []), ...(s.high || [])]).filter(keep) : [], log)
-    drawFrame(top, bottom, first, last)
+    drawFrame(top, bottom, first, last, frame)
     svgElement(svg, 'text', { class: 'measure', x: -(top + bottom) / 2, y: 13, transform: 'rotate(-90)' }, panel)
     if (!values.length) {
       const middle = { x: (MARGIN.left + width - MARGIN.right) / 2, y: (top + bottom) / 2 }
@@ -179,8 +213,11 @@ function render({ model, el }) {
     const point = model.get('points')[model.get('at')]
     if (!point) return 'Click a curve, or focus it and use the arrow keys, to move to a step.'
     const values = visible.map(s => {
-      const i = s.x.findIndex(x => Math.abs(x - point.x) < 1e-9)
-      return i < 0 || s.y[i] === null ? '' : `${s.label} ${number(s.y[i])}`
+      const { points } = model.get('tracks').find(track => track.name === s.name)
+      const here = points.map((_, i) => i).filter(i => Math.abs(points[i].x - point.x) < 1e-9) // at a border there are two
+      const same = here.find(i => points[i].stage === point.stage && points[i].step === point.step), i = same ?? here[0]
+      const where = same === undefined && i !== undefined ? ` (${points[i].stage}, step ${points[i].step})` : ''
+      return i === undefined || s.y[i] === null ? '' : `${s.label}${where} ${number(s.y[i])}`
     }).filter(Boolean)
     return `${point.stage}, step ${point.step} (global step ${point.global_step}): ${values.join(', ')}`
   }
@@ -189,22 +226,27 @@ function render({ model, el }) {
     drawKeys()
     svg.replaceChildren()
     const visible = model.get('series').filter(s => model.get('shown').includes(s.panel) && !hidden.has(s.name))
-    const panels = panelsOf(visible), spans = model.get('spans')
-    if (!spans.length) return
+    const panels = panelsOf(visible), tracks = model.get('tracks').filter(track => !hidden.has(track.name) && track.spans.length)
+    notes.replaceChildren(...model.get('notes').map(note => htmlElement(notes, 'div', '', note)))
+    if (!tracks.length) return
+    const headings = agreeing(tracks, track => track.spans), steps = agreeing(tracks, track => track.ticks)
+    const ends = tracks.flatMap(track => track.spans.flatMap(([start, end]) => [start, end]))
+    const [x0, x1] = [Math.min(...ends), Math.max(...ends)]
+    const frame = { headings, steps, x0, x1, top: MARGIN.top + ROW * (headings.length - 1) }
+    const below = MARGIN.bottom + ROW * (steps.length - 1)
     width = Math.max(360, root.clientWidth || 760)
     const inner = model.get('height')
-    const total = MARGIN.top + MARGIN.bottom + Math.max(panels.length, 1) * inner + Math.max(panels.length - 1, 0) * GAP
+    const total = frame.top + below + Math.max(panels.length, 1) * inner + Math.max(panels.length - 1, 0) * GAP
     svg.setAttribute('viewBox', `0 0 ${width} ${total}`)
     svg.style.height = `${total}px`
-    const [x0, x1] = [spans[0][0], spans.at(-1)[1]]
     toX = v => MARGIN.left + ((v - x0) / (x1 - x0 || 1)) * (width - MARGIN.left - MARGIN.right)
     panels.forEach((panel, i) => {
-      const top = MARGIN.top + i * (inner + GAP)
-      drawPanel(panel, visible.filter(s => s.panel === panel), top, top + inner, i === 0, i === panels.length - 1)
+      const top = frame.top + i * (inner + GAP)
+      drawPanel(panel, visible.filter(s => s.panel === panel), top, top + inner, i === 0, i === panels.length - 1, frame)
     })
     svgElement(svg, 'text', { class: 'tick', x: (MARGIN.left + width - MARGIN.right) / 2, y: total - 4 }, model.get('xlabel'))
     const point = model.get('points')[model.get('at')]
-    if (point) svgElement(svg, 'line', { class: 'cursor', x1: toX(point.x), x2: toX(point.x), y1: MARGIN.top, y2: total - MARGIN.bottom })
+    if (point) svgElement(svg, 'line', { class: 'cursor', x1: toX(point.x), x2: toX(point.x), y1: frame.top, y2: total - below })
     said.textContent = describe(visible)
     svg.setAttribute('aria-valuemin', 0)
     svg.setAttribute('aria-valuemax', Math.max(model.get('points').length - 1, 0))
@@ -226,7 +268,7 @@ function render({ model, el }) {
     Home: () => setCursor(0), End: () => setCursor(model.get('points').length - 1),
   })
   model.on('change:stage', followStage)
-  const clean = redrawOn(model, root, ['series', 'spans', 'ticks', 'points', 'log', 'bands', 'parts', 'shown', 'at', 'height'], draw)
+  const clean = redrawOn(model, root, ['series', 'tracks', 'notes', 'points', 'log', 'bands', 'parts', 'shown', 'at', 'height'], draw)
   return () => { clean(); model.off('change:stage', followStage) }
 }
 

@@ -5,7 +5,7 @@ const WORDS = {
   ready: 'ready', loading: 'reading data', training: 'training', paused: 'paused', stopping: 'stopping', ending: 'ending the stage',
   stopped: 'stopped', done: 'done', failed: 'failed',
 }
-const STATES = { todo: ['○', 'to do'], cached: ['✓', 'from the lab'], now: ['●', 'in training'], stopped: ['◐', 'stopped'], done: ['✓', 'trained now'] }
+const STATES = { todo: ['○', 'to do'], cached: ['✓', 'from the lab'], now: ['●', 'in training'], stopped: ['◐', 'stopped'], failed: ['✕', 'failed'], done: ['✓', 'trained now'] }
 const PAD = { left: 44, right: 12, top: 8, bottom: 20 }
 const LOSS = 120, SCORE = 64 // heights of the two panels of a card
 
@@ -84,12 +84,14 @@ function render({ model, el }) {
     ['Pause', 'wait before the next step; Resume goes on'],
     ['Stop', 'stop at the next step and keep the checkpoint; the same plan goes on from there'],
     ['End stage', 'end this stage at the next step: it is scored, and its best weights so far go on'],
-    ['learning rate', 'another rate from the next step on, until the stage ends; a schedule goes on in proportion'],
+    ['learning rate', 'another rate from the next step on, until the stage ends, at most 100 times the planned one or a hundredth of it; a schedule goes on in proportion'],
     ['changed by hand', 'a stage that was ended early or had its rate changed is kept under an address of its own, and its plan says what was done'],
     ['← → on a curve', 'read its values step by step'],
   ])
   const said = htmlElement(root, 'p', 'lp-live-said')
   said.setAttribute('role', 'status')
+  const failure = htmlElement(root, 'p', 'lp-live-said lp-live-failure')
+  failure.setAttribute('role', 'alert')
   const facts = htmlElement(root, 'div', 'lp-live-facts')
   const progress = htmlElement(root, 'div', 'lp-live-progress')
   progress.setAttribute('role', 'progressbar')
@@ -142,6 +144,8 @@ function render({ model, el }) {
     planned.textContent = s.rate && s.planned && Math.abs(s.rate / s.planned - 1) > 1e-4 ? `plan: ${rateText(s.planned)}` : ''
     said.textContent = s.said || ''
     said.hidden = !s.said
+    if (failure.textContent !== (s.failure || '')) failure.textContent = s.failure || ''
+    failure.hidden = !s.failure
     drawFacts(s)
   }
 

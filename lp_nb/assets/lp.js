@@ -33,25 +33,36 @@ const number = v => v === null || v === undefined || Number.isNaN(v) ? 'none'
 // The colours of the palette that are too dim on dark paper, as the theme has them.
 const THEMED = { '#0072B2': 'var(--lp-blue)', '#D55E00': 'var(--lp-orange)', '#009E73': 'var(--lp-green)' }
 const themed = color => THEMED[color] || color
-const resolved = (element, color) => color in THEMED ? getComputedStyle(element).getPropertyValue(THEMED[color].slice(4, -1)).trim() || color : color
+const parts = color => color.startsWith('#') ? [1, 3, 5].map(i => parseInt(color.slice(i, i + 2), 16)) : color.match(/\d+/g).map(Number)
+const brightness = color => parts(color).reduce((sum, v, i) => sum + [0.3, 0.59, 0.11][i] * v, 0)
 
-// Ticks at 1, 2, 5 times powers of ten: evenly spaced, or for a logarithmic axis all that fall inside.
+// A colour as it is painted on the paper of an element: on dark paper the darkest are mixed with white, in their order.
+function resolved(element, color) {
+  const style = getComputedStyle(element), light = brightness(color)
+  if (color in THEMED) return style.getPropertyValue(THEMED[color].slice(4, -1)).trim() || color
+  if (light > 110 || brightness(style.color) < 128) return color
+  const share = (77 - 0.7 * light) / (255 - light)
+  return `rgb(${parts(color).map(v => Math.round(v + (255 - v) * share)).join(', ')})`
+}
+
+// Ticks at 1, 2, 5 times powers of ten: evenly spaced, or for a logarithmic axis all that fall inside. At least three, closer together where the range is short.
 function niceTicks(low, high, log = false, about = 4) {
   const ticks = []
-  if (log) {
-    const decades = Math.log10(high / low), every = Math.max(1, Math.round(decades / (about + 1)))
-    const mantissas = decades > 2.2 ? [1] : decades > 0.7 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]
+  const decades = Math.log10(high / low), every = Math.max(1, Math.round(decades / (about + 1)))
+  const mantissas = [[1], [1, 2, 5], [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]]
+  for (let k = decades > 2.2 ? 0 : decades > 0.7 ? 1 : 2; log && k < 3; k++) {
+    ticks.length = 0
     for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
-      for (const m of mantissas) if (e % every === 0 && m * 10 ** e >= low && m * 10 ** e <= high) ticks.push(m * 10 ** e)
-    if (ticks.length > 1) return ticks
-    ticks.length = 0 // a short range has even steps
+      for (const m of mantissas[k]) if (e % every === 0 && m * 10 ** e >= low && m * 10 ** e <= high) ticks.push(+(m * 10 ** e).toPrecision(10))
+    if (ticks.length > 2) return ticks
   }
   const raw = (high - low) / about
   if (!(raw > 0)) return [low]
   const power = 10 ** Math.floor(Math.log10(raw))
   const step = power * (raw / power > 5 ? 10 : raw / power > 2 ? 5 : raw / power > 1 ? 2 : 1)
+  ticks.length = 0
   for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) ticks.push(Math.abs(v) < step * 1e-6 ? 0 : +v.toPrecision(10))
-  return ticks
+  return ticks.length < 3 && about < 16 ? niceTicks(low, high, false, about * 2) : ticks
 }
 
 // A button; with `pressed` it is a toggle and says so.

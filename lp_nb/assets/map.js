@@ -1,6 +1,6 @@
 // The same points after every stage on one map, on a canvas: a page of it needs no kernel.
 // Traits in: n, nodes ([{name, stage, step, parent, said, moved}]), routes ([[plan, numbers]]), xy (base64 of uint16 pairs, one per node),
-// columns ([{name, codes (base64 of uint8), legend ([[text, colour, count]])}]). Both ways: node, stage, color, arrows.
+// columns ([{name, codes (base64 of uint8), legend ([[text, colour, count]])}]), note. Both ways: node, stage, color, arrows.
 
 const numbersOf = (text, kind) => {
   const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0))
@@ -14,6 +14,7 @@ function render({ model, el }) {
   const steps = htmlElement(bar, 'div', 'lp-map-steps')
   const pick = htmlElement(bar, 'select')
   pick.setAttribute('aria-label', 'Colour by')
+  pick.title = 'Colour by'
   model.get('columns').forEach((column, i) => { htmlElement(pick, 'option', '', column.name).value = i })
   pick.onchange = () => { model.set('color', +pick.value); model.save_changes() }
   const arrows = textButton(bar, 'arrows', () => { model.set('arrows', !model.get('arrows')); model.save_changes() }, { title: 'The way of those that changed company most' })
@@ -27,6 +28,7 @@ function render({ model, el }) {
   canvas.tabIndex = 0
   canvas.setAttribute('role', 'img')
   const legend = htmlElement(root, 'div', 'lp-map-legend')
+  if (model.get('note')) htmlElement(root, 'div', 'lp-soft', model.get('note'))
   const said = htmlElement(root, 'div', 'lp-soft')
   said.setAttribute('aria-live', 'polite')
 
@@ -35,7 +37,7 @@ function render({ model, el }) {
   let now = Float32Array.from(places[model.get('node')]), playing = 0, moving = 0, only = null
 
   function paint() {
-    const size = Math.min(root.clientWidth || 640, 640), scale = window.devicePixelRatio || 1
+    const size = Math.min(root.clientWidth || 640, Math.max(420, 0.72 * window.innerHeight), 860), scale = window.devicePixelRatio || 1
     if (canvas.width !== Math.round(size * scale)) { canvas.width = canvas.height = Math.round(size * scale); canvas.style.width = canvas.style.height = `${size}px` }
     const context = canvas.getContext('2d'), side = canvas.width, dot = Math.max(1.4, Math.min(6, 150 / Math.sqrt(n))) * scale
     context.clearRect(0, 0, side, side)
@@ -127,7 +129,7 @@ function render({ model, el }) {
     keys.forEach(([text, color, count], code) => {
       const button = textButton(legend, `${text} (${count})`, () => { only = only === code ? null : code; drawBar(); paint() },
         { pressed: only === code, className: 'lp-map-key' })
-      button.style.setProperty('--key', themed(color))
+      button.style.setProperty('--key', resolved(root, color))
     })
   }
 

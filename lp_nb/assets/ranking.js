@@ -1,17 +1,13 @@
 // The stays that changed company most, as a table: sortable, steered by the arrow keys.
-// Traits in: columns ([key, title, unit, digits]), rows (lists, the id first), note. Both ways: chosen (an id). Out: dark (the theme).
+// Traits in: columns ([key, heading, what it means, digits]), rows (lists, the id first), note. Both ways: chosen (an id). Out: dark (the theme).
 
 function render({ model, el }) {
   const root = rootElement(el, 'lp-ranking', 'Stays that changed company most')
   const bar = htmlElement(root, 'div', 'lp-bar')
-  htmlElement(bar, 'b', '', 'Moved most')
+  htmlElement(bar, 'b', '', 'Changed company most')
   helpButton(bar, root, [
-    ['lost', 'share of nearest neighbours in the original space that are no longer near'],
-    ['map', 'way on the map, in its standard deviations'],
-    ['space', 'way in the aligned original space, in root mean square norms'],
-    ['lost to', 'median rank at which the lost neighbours now stand (1 is the nearest)'],
-    ['from', 'median rank at which the gained neighbours stood before'],
-    ['click, ↑ ↓', 'select a stay; Enter on a title sorts by it'],
+    ...model.get('columns').slice(1).map(([, title, meaning]) => [title, meaning]),
+    ['click, ↑ ↓', 'select a stay; Enter on a heading sorts by it'],
   ])
   const note = htmlElement(root, 'div', 'lp-soft')
   const box = htmlElement(root, 'div', 'lp-ranking-box')
