@@ -23,11 +23,14 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
 import api  # noqa: E402
+
+from lp_nb.cli import releases  # noqa: E402
+from lp_nb.core import UserError, open_data  # noqa: E402
 
 BUILD = ROOT / 'docs' / '_build'
 NBS = ROOT / 'nbs'
@@ -56,9 +59,6 @@ get_ipython().display_formatter.mimebundle_formatter.for_type(Widget, _still)
 # --- run ---
 def refuse_patients():
     "Stop where data that not anybody may see is within reach: pages are made to be shown."
-    from lp_nb.cli import releases
-    from lp_nb.core import UserError, open_data
-
     closed = [r for r in releases() if not open_data(r)]
     if os.environ.get('LPNB_MIMIC') or closed:
         raise UserError('a machine with nothing but synthetic or open data, to make pages that anybody may read',
@@ -88,16 +88,16 @@ def key(path: Path) -> str:
 def run(path: Path):
     "The notebook at `path` with its outputs; a failing cell is named."
     os.environ |= dict(LPNB_QUIET='1', OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1')
-    nb, failed = nbformat.read(path, as_version=4), []
+    nb, begun = nbformat.read(path, as_version=4), []
     for c in nb.cells:
         c.metadata['tags'] = ['skip'] if re.search(SKIP, c.source, flags=re.M) or 'nbdev_export()' in c.source else []
     nb.cells.insert(0, nbformat.v4.new_code_cell('#| hide\n' + STILL))
-    client = NotebookClient(nb, timeout=900, kernel_name='python3', skip_cells_with_tag='skip', resources={'metadata': {'path': str(path.parent)}},
-                            on_cell_error=lambda cell, cell_index, execute_reply: failed.append(cell.id))
+    client = NotebookClient(nb, timeout=600, kernel_name='python3', skip_cells_with_tag='skip', resources={'metadata': {'path': str(path.parent)}},
+                            on_cell_execute=lambda cell, cell_index: begun.append(cell.id))
     try:
         client.execute()
-    except CellExecutionError as e:
-        raise RuntimeError(f'{path.name}, cell {failed[-1]}:\n{e}') from None
+    except (CellExecutionError, CellTimeoutError) as e:
+        raise RuntimeError(f'{path.name}, cell {begun[-1]}:\n{e}') from None
     return nb
 
 
@@ -227,7 +227,7 @@ def tutorials(index: str) -> list[str]:
     return [f'tutorials/{m}' for m in named + [m for m in known if m not in named]]
 
 
-def first_page(nb, notebooks: list[Path], modules: list[str]):
+def first_page(nb, notebooks: list[Path]):
     "index.ipynb with the tables of contents that make the navigation."
     index = '\n'.join(c.source for c in nb.cells)
     stems = [p.stem for p in notebooks if p.parent == NBS and p.stem != 'index']
@@ -254,7 +254,7 @@ def write_pages(kept: dict[Path, Path], to: Path):
     before = {p for p in to.rglob('*') if p.is_file()}
     for path, file in kept.items():
         nb = page(nbformat.read(file, as_version=4), path, modules.get(path))
-        nb = first_page(nb, list(kept), list(modules.values())) if path.stem == 'index' else nb
+        nb = first_page(nb, list(kept)) if path.stem == 'index' else nb
         write(to / path.relative_to(NBS), nbformat.writes(nb) + '\n')
     for m in modules.values():
         write(to / 'api' / f'{m}.md', api.page(ROOT / 'lp_nb' / f'{m}.py'))
@@ -262,8 +262,12 @@ def write_pages(kept: dict[Path, Path], to: Path):
     write(to / 'changelog.md', (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8'))
     shutil.copytree(NBS / 'figures', to / 'figures', dirs_exist_ok=True)
     wanted = {to / p.relative_to(NBS) for p in kept} | {to / 'api' / f'{m}.md' for m in [*modules.values(), 'index']} | {to / 'changelog.md'}
-    for p in before - wanted - set((to / 'figures').iterdir()):
+    before -= set((to / 'figures').iterdir())
+    for p in before - wanted:
         p.unlink()
+    if before != wanted:  # a link to a page that was not there yet is not looked up again: draw all anew
+        shutil.rmtree(to.parent / 'html', ignore_errors=True)
+        shutil.rmtree(to.parent / 'doctrees', ignore_errors=True)
 
 
 # --- draw ---
@@ -333,7 +337,7 @@ if __name__ == '__main__':
     given = parser.parse_args()
     try:
         made = main(given.workers)
-    except (RuntimeError, OSError) as e:
+    except (RuntimeError, OSError, UserError) as e:
         sys.exit(f'docs: {e}')
     if given.open:
         webbrowser.open(made.as_uri())

@@ -837,7 +837,7 @@ def finished_nodes(folder: Path) -> list[dict]:
     "Every finished result of a lab's folder, as `result.json` tells of it, with its address and size."
     if not (folder / 'lab.json').exists():
         raise UserError(f'a lab in {folder}', 'no lab.json there', 'Give the folder of a lab.')
-    found = sorted((folder / 'stages').glob('*/result.json'))
+    found = sorted((folder / 'stages').glob('[!.]*/result.json'))
     return [read_json(p) | dict(address=p.parent.name, bytes=size_of(p.parent)) for p in found]
 
 
