@@ -80,7 +80,14 @@ FULL = r'os error (28|122)\b|No space left on device|quota exceeded|requested an
 
 
 class DiskFull(UserError):
-    "There is no room left on the disk; what was finished is kept."
+    "There is no room left on the disk, that of one of these places; what was finished is kept."
+
+    def __init__(self, *places):
+        self.places = tuple(dict.fromkeys(map(str, places)))
+        super().__init__(f'room on the disk that holds {" or ".join(self.places)}', 'none left', 'Free some space and run again; what was finished is kept.')
+
+    def __reduce__(self):
+        return type(self), self.places
 
 
 @contextmanager
@@ -88,10 +95,12 @@ def disk_watched(where):
     "Turn an error of a full disk, from whichever library, into `DiskFull`."
     try:
         yield
+    except DiskFull as e:  # whoever is further in cannot know all places that may be full
+        raise DiskFull(*e.places, where) from e
     except Exception as e:
         if isinstance(e, UserError) or getattr(e, 'errno', None) not in NO_ROOM and not re.search(FULL, str(e)):
             raise
-        raise DiskFull(f'room on the disk that holds {where}', 'none left', 'Free some space and run again; what was finished is kept.') from e
+        raise DiskFull(where) from e
 
 # %% ../nbs/00_core.ipynb #canonical
 def canonical(x):

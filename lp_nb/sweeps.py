@@ -413,8 +413,7 @@ class Patience:
         "The disk is full: wait, or raise when that was in vain."
         self.full += 1
         if self.full > 3:
-            raise DiskFull(f'room on the disk that holds {self.folder}', 'none left',
-                           'Free some space and run the same command again; what was finished is kept.')
+            raise DiskFull(self.folder)
         print(f'no room on the disk that holds {self.folder}; waiting {self.pause:.0f} s ({self.full} of 3)', file=sys.stderr)
         time.sleep(self.pause)
 

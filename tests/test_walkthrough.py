@@ -31,6 +31,16 @@ def step_now(page) -> int:
     return int(re.match(r'\d+|$', live_words(page).get('step', '')).group() or 0)
 
 
+def settled(page) -> int:
+    "The step that the panel shows once the step under way, however slow, is done: the same for two seconds."
+    def still():
+        before = step_now(page)
+        page.wait_for_timeout(2000)
+        return step_now(page) == before
+    wait_for(still, 'the pause to take hold', 60)
+    return step_now(page)
+
+
 @pytest.fixture(scope='module')
 def walked(tmp_path_factory):
     "The walkthrough in a checkout with the filter, all cells run but a last one, whose training nobody would wait for."
@@ -62,8 +72,7 @@ def test_pause_resume_stop_and_go_on_while_the_cell_runs(walked):
     wait_for(lambda: step_now(page) > 3, 'the training to begin', 60)
     panel.query_selector('.lp-live-pause').click()
     wait_for(lambda: live_words(page)['status'] == 'paused', 'the pause', 20)
-    page.wait_for_timeout(300)
-    paused = step_now(page)
+    paused = settled(page)
     page.wait_for_timeout(1500)
     assert step_now(page) == paused
     panel.query_selector('.lp-live-pause').click()
