@@ -26,7 +26,7 @@ from .calibration import reliability_table, rescale, temperature
 from .comparison import claim, compare, power_said
 from .core import UserError, mask_count, one_of, require
 from .curves import plain
-from .figures import SPLITS, Box, chain, check_columns, cohort_flow, flow_boxes, guarded, split_table, split_text
+from .figures import SPLITS, Box, ledger_steps, check_columns, cohort_flow, flow_boxes, guarded, split_table, split_text
 from .results import (
     bounds_of, check_results, difference_forest, forest, groups_of, kinds_of, label_curves, reliability_curves, short, signed, split_published,
     subgroup_forest, value_text)
@@ -161,7 +161,7 @@ def flow_chart(
 ) -> dict:
     "The chart of one unit: unit, rows of main and side boxes, parts; small counts hidden as in the printed chart."
     unit = unit or ledger.unit.iloc[0]
-    steps = chain(ledger, unit)
+    steps = ledger_steps(ledger, unit)
     dropping = guarded(steps)
     last, boxes = (dropping or steps)[-1], flow_boxes(dropping, steps[0].rows_in, unit, True)
     count = boxes[-1][0].head.removesuffix(f' {unit}')
@@ -179,7 +179,7 @@ def withheld(
     charts: list,  # from `flow_chart`, that of the stays first
 ) -> list[str]:
     "Units whose chart says a number that is hidden among the stays."
-    steps = chain(ledger, charts[0]['unit'])
+    steps = ledger_steps(ledger, charts[0]['unit'])
     hidden = {n for s in steps for n in (s.rows_in, s.kept)} - said_numbers(charts[0])
     return [chart['unit'] for chart in charts[1:] if said_numbers(chart) & hidden]
 

@@ -118,7 +118,7 @@ def canonical(x):
         return os.fspath(x)
     if hasattr(x, 'tobytes'):  # numpy arrays and scalars
         return {'dtype': str(x.dtype), 'shape': list(x.shape), 'sha256': hashlib.sha256(x.tobytes()).hexdigest()}
-    raise TypeError(f'cannot fingerprint a {type(x).__name__}: give a dataclass, dict, list, str, number, path or array')
+    raise TypeError(f'cannot fingerprint {type(x).__name__}: give a dataclass, dict, list, str, number, path or array')
 
 # %% ../nbs/00_core.ipynb #fingerprint
 def fingerprint(

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'WIDE', 'LEFT', 'RIGHT', 'EDGE', 'FORK', 'PHRASES',
            'TAILS', 'FATE_TITLES', 'MONTHS', 'UNITS', 'MEASURES', 'NO_ESTIMATE', 'UNDEFINED', 'COUNTS', 'SECRET',
-           'REPORT_CSS', 'REPORT_PAGE', 'Theme', 'font', 'style', 'canvas', 'keep', 'check_columns', 'Step', 'chain',
-           'covered', 'concealed', 'guessable', 'join', 'as_printed', 'guarded', 'written', 'split_table', 'beside',
-           'split_text', 'text_width', 'wrapped', 'Box', 'box_lines', 'box_height', 'flow_box', 'flow_arrow',
-           'flow_fork', 'flow_gap', 'flow_line', 'draw_flow', 'flow_boxes', 'cohort_flow', 'most_hours',
+           'REPORT_CSS', 'REPORT_PAGE', 'Theme', 'font', 'style', 'canvas', 'keep', 'check_columns', 'Step',
+           'ledger_steps', 'covered', 'concealed', 'guessable', 'join', 'as_printed', 'guarded', 'written',
+           'split_table', 'beside', 'split_text', 'text_width', 'wrapped', 'Box', 'box_lines', 'box_height', 'flow_box',
+           'flow_arrow', 'flow_fork', 'flow_gap', 'flow_line', 'draw_flow', 'flow_boxes', 'cohort_flow', 'most_hours',
            'shared_quantiles', 'share_text', 'share_panel', 'in_bounds', 'range_panel', 'plain', 'range_numbers',
            'quality_figure', 'month_table', 'month_panels', 'month_figure', 'draw_months', 'segments', 'curve_axis',
            'stage_spans', 'panel_curves', 'tamed', 'log_axis', 'short_plans', 'gap', 'gaps', 'seeds_said',
@@ -121,7 +121,7 @@ class Step:
     shown: tuple = ()  # of the texts that are printed elsewhere for these rows, if any
 
 # %% ../nbs/16_figures.ipynb #chain
-def chain(
+def ledger_steps(
     ledger: pd.DataFrame,  # step, unit, rows_in, reason ('kept' or why dropped), rows
     unit: str | None = None,  # default: the unit of the first step
 ) -> list[Step]:
@@ -405,7 +405,7 @@ def cohort_flow(
 ):
     "A CONSORT-style flow chart of the cohort: what was kept, who was left out and why, and the splits."
     unit = unit or ledger.unit.iloc[0]
-    steps = chain(ledger, unit)
+    steps = ledger_steps(ledger, unit)
     dropping = guarded(steps) if shareable else [s for s in steps if s.dropped]
     last, parts = (dropping or steps)[-1], []
     if stays is not None:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['VITALS', 'Node', 'SLOW', 'METHODS', 'LISTED', 'SPLITS', 'FORMAT', 'planted_stages', 'planted_chart', 'planted_cohort',
-           'planted_probes', 'planted_run', 'chain', 'align_stages', 'neighbours', 'turnover', 'rank_among', 'exchange',
-           'line_of', 'Reading', 'Framed', 'Layout', 'movement', 'noise_floor', 'honesty', 'principal_axes',
+           'planted_probes', 'planted_run', 'stage_parents', 'align_stages', 'neighbours', 'turnover', 'rank_among',
+           'exchange', 'line_of', 'Reading', 'Framed', 'Layout', 'movement', 'noise_floor', 'honesty', 'principal_axes',
            'discriminant', 'coordinates', 'steady', 'trust_of', 'against_parents', 'check_method', 'drawn',
            'joint_layout', 'looks', 'run_nodes', 'node_frame', 'check_runs', 'run_layout', 'save_layout', 'load_layout',
            'cached_layout']
@@ -90,7 +90,7 @@ def planted_run(folder, n: int = 300, steps=(0, 5, 20, 80, 300), seed: int = 0, 
                            predictions=lambda split='test': pd.DataFrame({'mortality': risk}, index=index))
 
 # %% ../nbs/14c_maps.ipynb #align-stages
-def chain(n: int) -> list[int]:
+def stage_parents(n: int) -> list[int]:
     "Parents of a line of `n` stages: each grew from the one before."
     return list(range(-1, n - 1))
 
@@ -104,7 +104,7 @@ def align_stages(
     if len(sizes) > 1:
         raise UserError('the same stays in every stage', f'stages of {sorted(sizes)} rows', 'Embed one split with every stage.')
     d, out = max(h.shape[1] for h in stages), []
-    for h, parent in zip(stages, parents or chain(len(stages)), strict=True):
+    for h, parent in zip(stages, parents or stage_parents(len(stages)), strict=True):
         h = np.asarray(h, float)
         h = np.pad(h - h.mean(0), [(0, 0), (0, d - h.shape[1])])  # (n, d)
         h = h / max(np.sqrt((h ** 2).sum(1).mean()), 1e-12)
