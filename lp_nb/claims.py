@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['NEEDED', 'NOT_RUN', 'NOTHING', 'KINDS', 'CURVES_OF', 'SIGNS', 'with_missing', 'verdict_rows', 'effect_says',
-           'needs_of', 'measure_title', 'arm_values', 'curve_names', 'curve_data', 'p_says', 'claim_data', 'ClaimsView',
-           'read_source', 'ClaimsBoard']
+           'needs_of', 'measure_title', 'arm_values', 'curve_names', 'curve_data', 'ClaimsView', 'ClaimsBoard']
 
 # %% ../nbs/17g_claims.ipynb #imports
 import numpy as np

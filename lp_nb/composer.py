@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BUSY', 'appended', 'removed', 'moved', 'repeated', 'changed', 'setting_meanings', 'shown_value', 'stage_words',
-           'declared_settings', 'card', 'score_name', 'lab_rows', 'price', 'mean_sizes', 'plan_rows', 'near', 'spoken',
-           'row_words', 'summary', 'of_stages', 'tree_row', 'tree_figure', 'ComposerView', 'refresh', 'edit', 'typed',
-           'set_setting', 'set_seed', 'train', 'follow', 'heard', 'Composer']
+           'declared_settings', 'card', 'plan_rows', 'near', 'spoken', 'row_words', 'summary', 'of_stages',
+           'tree_figure', 'ComposerView', 'refresh', 'edit', 'typed', 'set_setting', 'set_seed', 'train', 'follow',
+           'heard', 'Composer']
 
 # %% ../nbs/17e_composer.ipynb #imports
 import re

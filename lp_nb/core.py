@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['NO_ROOM', 'FULL', 'QUOTED', 'KERNELSPEC', 'TRIAL', 'UserError', 'require', 'meant', 'one_of', 'DiskFull',
            'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'rng', 'fsync_tree', 'hidden_name',
-           'discard', 'replace_folder', 'private_folder', 'new_folder', 'clear_leftovers', 'alone', 'sole_writer',
-           'new_file', 'write_json', 'read_json', 'same_format', 'Progress', 'no_progress', 'track', 'mask_count',
-           'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'strip_notebook',
-           'notebook_text', 'filter_stdin', 'git', 'install_filter', 'beside_the_filter', 'filter_fault',
-           'filter_installed', 'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads',
-           'asset']
+           'discard', 'private_folder', 'new_folder', 'clear_leftovers', 'alone', 'sole_writer', 'new_file',
+           'write_json', 'read_json', 'same_format', 'Progress', 'no_progress', 'track', 'mask_count', 'safe', 'unseen',
+           'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'strip_notebook', 'notebook_text',
+           'filter_stdin', 'git', 'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed',
+           'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses

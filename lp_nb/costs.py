@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Texts', 'Work', 'Device', 'DEVICES', 'SHARES', 'LAUNCH', 'BASE', 'SPLIT', 'PAPER', 'Sizes', 'texts', 'read_sizes',
            'Weights', 'met', 'weights_of', 'read_flops', 'series_flops', 'backward', 'passes', 'epochs_of', 'labelled',
-           'stage_work', 'this_device', 'device_named', 'memory', 'works', 'bill_of', 'took', 'paper_sizes',
-           'PaperCohort', 'paper_study', 'Count']
+           'stage_work', 'this_device', 'device_named', 'works', 'bill_of', 'took', 'paper_sizes', 'PaperCohort',
+           'paper_study', 'Count']
 
 # %% ../nbs/13c_costs.ipynb #imports
 import math

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLAIN_NAMES', 'PROBES', 'KEYS', 'run_curves', 'read_trajectory', 'plain', 'ends', 'longest_seed', 'one_curve',
-           'part_lines', 'curve_lists', 'curve_points', 'curve_tracks', 'CurveView', 'show_curves', 'by_label_of',
-           'names_of', 'curves_figure', 'DeviationCurves']
+           'curve_points', 'curve_tracks', 'CurveView', 'DeviationCurves']
 
 # %% ../nbs/17a_curves.ipynb #imports
 import numpy as np

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['RANKED', 'LOWER', 'HIGHER', 'METRICS', 'Example', 'example_arms', 'same_stays', 'refuse_cell', 'checked',
-           'patient_codes', 'one_label', 'Ranking', 'ranking', 'walk', 'compiled', 'ranked_areas', 'passed',
-           'sensitivity_at', 'squared', 'surprise', 'equal_mass', 'calibration_error', 'mean_of', 'net_benefit_at',
-           'newton_step', 'newton', 'logit', 'calibration_level', 'calibration_slope', 'calibration_line', 'ranked',
-           'label_names', 'known', 'score', 'auroc', 'auprc', 'why_undefined', 'macro', 'weighted', 'micro']
+           'patient_codes', 'one_label', 'Ranking', 'ranking', 'compiled', 'ranked_areas', 'passed', 'sensitivity_at',
+           'squared', 'surprise', 'equal_mass', 'mean_of', 'net_benefit_at', 'newton', 'logit', 'calibration_level',
+           'calibration_slope', 'calibration_line', 'ranked', 'label_names', 'known', 'score', 'auroc', 'auprc',
+           'why_undefined', 'macro', 'weighted', 'micro']
 
 # %% ../nbs/12_evaluation.ipynb #imports
 from dataclasses import dataclass

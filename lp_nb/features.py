@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['MIMIC3', 'NORMAL_WORDS', 'NORMAL_SCORES', 'FEATURES', 'TOTALS', 'CHANNELS', 'CODED', 'FeatureRules',
-           'benchmark_names', 'feature_names', 'impute', 'scale_of', 'normal_of', 'score_columns', 'category_columns',
-           'features']
+           'benchmark_names', 'feature_names', 'impute', 'scale_of', 'features']
 
 # %% ../nbs/03a_features.ipynb #imports
 from dataclasses import dataclass

@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['Maps', 'COMBINED', 'example_maps', 'array_of', 'checked', 'unit', 'usable', 'quotient', 'debiased', 'ClassMoments',
-           'leading', 'top', 'spectral_norms', 'tensor_of', 'gram', 'about', 'State', 'class_state', 'batch_state',
-           'check_batch', 'take_state', 'groups', 'labelling', 'group_norms', 'Moments', 'class_moments', 'deviation',
-           'common_rows', 'leading_of_rows', 'bracket', 'class_bracket', 'decided', 'cdnv', 'nc1', 'ratios',
-           'manova_of', 'manova', 'powerset', 'anisotropy', 'uniformity', 'eigenvalues_of', 'rankme', 'spectrum',
-           'ceiling', 'deviation_below', 'share', 'moment_table', 'with_brackets', 'by_label', 'combine', 'by_class',
-           'powerset_measures', 'cloud_measures', 'on_sphere', 'geometry_of']
+           'leading', 'top', 'spectral_norms', 'State', 'groups', 'labelling', 'group_norms', 'Moments',
+           'class_moments', 'deviation', 'bracket', 'class_bracket', 'decided', 'cdnv', 'nc1', 'ratios', 'manova_of',
+           'manova', 'powerset', 'anisotropy', 'uniformity', 'eigenvalues_of', 'rankme', 'spectrum', 'ceiling',
+           'deviation_below', 'share', 'moment_table', 'with_brackets', 'by_label', 'combine', 'by_class',
+           'geometry_of']
 
 # %% ../nbs/14_geometry.ipynb #imports
 from collections import namedtuple

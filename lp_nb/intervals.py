@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'AVERAGES', 'METHODS', 'LEAST_PATIENTS', 'NO_INTERVAL', 'patient_weights', 'left_out', 'replicates',
-           'bootstrap', 'corrected_levels', 'interval', 'macro_of', 'weighted_of', 'check_averages', 'columns',
-           'reasons', 'bounds', 'evaluate', 'metric_rows', 'published_table', 'placements', 'delong', 'hanley_mcneil',
-           'over_seeds', 'degrees', 'nested', 'roc_band']
+           'bootstrap', 'interval', 'macro_of', 'weighted_of', 'check_averages', 'columns', 'reasons', 'bounds',
+           'evaluate', 'placements', 'delong', 'hanley_mcneil', 'over_seeds', 'degrees', 'nested', 'roc_band']
 
 # %% ../nbs/12a_intervals.ipynb #imports
 import numpy as np

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['OWN_MEASURES', 'add_measure', 'TAKEN', 'ENDS', 'rank_auroc', 'direction', 'discriminate', 'gaussian_auroc', 'halves',
            'averaged', 'readout', 'knn_auroc', 'probe_fit', 'probe_auroc', 'label_curve', 'taught', 'alignment', 'hsic',
-           'hsics', 'cka_of', 'cka', 'BatchedCKA', 'kit_measures', 'number_of', 'own_measure', 'check_measure', 'asked',
-           'measure']
+           'hsics', 'cka_of', 'cka', 'BatchedCKA', 'number_of', 'own_measure', 'check_measure', 'asked', 'measure']
 
 # %% ../nbs/14a_readouts.ipynb #imports
 from numbers import Real

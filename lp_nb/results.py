@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'MARKS', 'NO_INTERVAL', 'VERDICTS', 'BRACKET', 'BRACKETS', 'SHAPES', 'PLAIN', 'DASHES', 'kinds_of',
-           'interval_marks', 'places', 'name_rows', 'note', 'headings', 'value_text', 'split_published',
-           'check_results', 'forest_panel', 'forest_legend', 'forest', 'bounds_of', 'signed', 'difference_words',
-           'difference_row', 'difference_legend', 'difference_forest', 'spread', 'palette', 'curve_styles',
-           'share_axis', 'label_lines', 'name_lines', 'name_or_legend', 'label_curves', 'reliability_panel', 'highest',
-           'reliability_curves', 'reliability', 'decision_curves', 'short', 'counts_as_text', 'groups_of',
-           'subgroup_columns', 'subgroup_values', 'subgroup_forest']
+           'interval_marks', 'places', 'value_text', 'split_published', 'check_results', 'forest_legend', 'forest',
+           'bounds_of', 'signed', 'difference_forest', 'spread', 'palette', 'curve_styles', 'share_axis',
+           'label_curves', 'reliability_curves', 'reliability', 'decision_curves', 'short', 'counts_as_text',
+           'groups_of', 'subgroup_forest']
 
 # %% ../nbs/16a_results.ipynb #imports
 import re

@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['VARIABLES', 'CHARTED', 'OTHER_FLUIDS', 'HISTORY', 'SCORES', 'CATEGORIES', 'EVENT_TABLES', 'MIMIC3', 'NOT_A_VALUE',
            'OUTSIDE', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
-           'Variable', 'items', 'SeriesRules', 'by_word', 'number', 'needs_words', 'as_number', 'pick_events',
-           'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window',
-           'is_history', 'hour_of', 'windows_of', 'place', 'count_outside', 'admit', 'place_owned', 'from_text',
-           'read_values', 'conversions', 'convert', 'plausible', 'one_per_moment', 'Hourly', 'per_hour', 'latest',
-           'charted', 'hourly', 'moments', 'quantiles', 'quality', 'by_month']
+           'Variable', 'items', 'SeriesRules', 'by_word', 'number', 'needs_words', 'as_number', 'stays_with_words',
+           'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window', 'is_history',
+           'place', 'count_outside', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'plausible',
+           'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'quantiles', 'quality', 'by_month']
 
 # %% ../nbs/03_series.ipynb #imports
 from dataclasses import dataclass

@@ -6,8 +6,7 @@
 __all__ = ['check_words', 'kl_rows', 'read_loss', 'natural_task', 'mlm_chain', 'learned_head_bound', 'prompts', 'model_words',
            'excess', 'domain_weights', 'prior_loss', 'theorem1', 'whiten', 'between_trace', 'same_rows',
            'predictable_ratio', 'pointwise_information', 'infonce_slope', 'population_infonce', 'tabular_infonce',
-           'aligned_ratio', 'corollary', 'factorial', 'loss2', 'scaled', 'shared_classes', 'pair_losses',
-           'mean_classifier', 'deviation_term', 'independent_loss', 'cross_modal']
+           'aligned_ratio', 'corollary', 'factorial', 'loss2', 'scaled', 'shared_classes', 'cross_modal']
 
 # %% ../nbs/15a_statements.ipynb #imports
 import numpy as np

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['PAPER_TABLE', 'BASELINES', 'JUDGEMENT', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'FAMILY', 'MARGIN', 'SHARES', 'PARTS',
-           'published', 'differs', 'arms_of', 'kept_frame', 'kept_baselines', 'best_baseline', 'Predictor',
-           'predictors', 'truth', 'drawn', 'table_rows', 'compared', 'against_baselines', 'label_points', 'label_study',
-           'label_rows', 'label_efficiency', 'looked_into', 'of_each', 'calibration_of', 'reliability_of', 'grouped',
-           'benefit_rows', 'Judgement', 'parts_of', 'judge', 'kept_curves', 'cell', 'wide', 'beaten', 'powers', 'words',
-           'save_judgement']
+           'published', 'differs', 'arms_of', 'kept_frame', 'kept_baselines', 'Predictor', 'predictors', 'truth',
+           'drawn', 'table_rows', 'compared', 'against_baselines', 'label_points', 'label_study', 'looked_into',
+           'of_each', 'calibration_of', 'reliability_of', 'grouped', 'benefit_rows', 'Judgement', 'judge', 'cell',
+           'wide', 'beaten', 'powers', 'words', 'save_judgement']
 
 # %% ../nbs/13a_table1.ipynb #imports
 import dataclasses
@@ -23,7 +22,7 @@ import pandas as pd
 from .baselines import baselines
 from .calibration import calibration_report, net_benefit_curve, reliability_table
 from .comparison import adjusted, arm_draws, claim, differences, power_said
-from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, sole_writer, track
+from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, require, sole_writer, track
 from .evaluation import auprc, auroc, macro
 from .intervals import NO_INTERVAL, nested
 from .plans import Plan, may_write, plan
@@ -336,6 +335,7 @@ def judge(
     curves: dict | None = None,  # shares, draws, runs of the label curves, whose study is finished; None: no curves
 ) -> Judgement:
     "Table 1 and everything that is to be said about it."
+    require(study, ('labs', 'arms', 'seeds'), 'a study', 'Give Study(folder, cohorts), run to its end.')
     references = references or {}
     told = {task: {k: fingerprint(v.to_numpy().round(6).tolist()) for k, v in of.items()} for task, of in references.items()}
     cohorts = {task: lab.cohort.hash for task, lab in study.labs.items()}

@@ -6,12 +6,10 @@
 __all__ = ['READS', 'TOUCH', 'SCHEDULES', 'LEAST', 'Scored', 'COLUMNS', 'LearningData', 'rare_words_out', 'make_tokenizer',
            'learning_data', 'device_of', 'embed_reports', 'embed_series', 'read', 'some_train', 'standardize', 'pooled',
            'touches', 'touched_rate', 'noted', 'check_least', 'check_choices', 'check_stage', 'Stage', 'undefined',
-           'Outputs', 'Members', 'weights', 'Objective', 'defines', 'check_objective', 'summed', 'all_scored',
-           'epoch_batches', 'rate_at', 'probe_steps', 'step_seed', 'reseed', 'isolated_random', 'Control', 'Stopped',
-           'Position', 'Member', 'make_optimizer', 'tell', 'Trainer', 'pieces', 'forward', 'gradient_of_sum',
-           'embeddings', 'gradient_of_batch', 'hand_on', 'train_step', 'look', 'memory_gb', 'scores', 'judge',
-           'learning', 'end_epoch', 'optimizer_tensors', 'save_checkpoint', 'numbered', 'load_checkpoint', 'touch',
-           'heed', 'finite', 'run_epoch', 'train', 'fit', 'history']
+           'Outputs', 'Members', 'weights', 'Objective', 'summed', 'all_scored', 'epoch_batches', 'rate_at',
+           'probe_steps', 'step_seed', 'reseed', 'isolated_random', 'Control', 'Stopped', 'Position', 'Member',
+           'Trainer', 'embeddings', 'gradient_of_batch', 'train_step', 'look', 'memory_gb', 'scores', 'judge', 'finite',
+           'train', 'fit', 'history']
 
 # %% ../nbs/07_training.ipynb #imports
 import math

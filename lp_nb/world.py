@@ -6,9 +6,9 @@
 __all__ = ['WORLDS', 'SPECIALS', 'FINDINGS', 'PHENOTYPES', 'SHARED', 'EXTENT', 'NEUTRAL', 'NOTES', 'TOPIC_WORDS', 'SLOTS',
            'READERS', 'WARDS', 'LEVELS', 'DOMAINS', 'SEVERITY', 'READER', 'BASE', 'SLOPE', 'SAID', 'TOPICS',
            'DEATH_BASE', 'DEATH_SEVERITY', 'DEATH', 'HOURS', 'VARIABLES', 'WorldConfig', 'joined', 'word_groups',
-           'evenly', 'mix', 'sentence_rows', 'numbered_words', 'emission', 'domain_prior', 'World', 'world', 'Patients',
-           'responses', 'draw_series', 'draw_reports', 'sample', 'death_odds', 'text', 'sentence_likelihood',
-           'Inferred', 'infer', 'in_parts', 'exact_labels', 'words_at', 'exact_words', 'density_ratio', 'gamma_bound']
+           'evenly', 'mix', 'numbered_words', 'emission', 'domain_prior', 'World', 'world', 'Patients', 'responses',
+           'draw_series', 'sample', 'death_odds', 'text', 'Inferred', 'infer', 'in_parts', 'exact_labels', 'words_at',
+           'exact_words', 'density_ratio', 'gamma_bound']
 
 # %% ../nbs/01a_world.ipynb #imports
 from dataclasses import dataclass

@@ -429,10 +429,11 @@ def test_row_number_in_later_parts(name, column, trial, small_parts, whole):
     small_parts(row // 10, name=name)
     good = unpacked(trial.path(name))
     trial.change(name, column, 'abc', row=row)
-    for _ in range(2):
+    kept, work = [], trial.out.parent / f'.{trial.out.name}.work'
+    while len(kept) < 2 or kept[-2] < 2:  # asked once more after there are parts; an error may overtake those that are under way
         trial.refused(str(trial.path(name)), f'column {column} ', "'abc'", f'row {row:,}.')
-        work = trial.out.parent / f'.{trial.out.name}.work'
-        assert len(list(work.rglob('part-*.json'))) > 1
+        kept.append(len(list(work.rglob('part-*.json'))))
+        assert len(kept) < 20, kept
     trial.write(name, good)
     assert content(trial.accepted()) == content(whole())
 

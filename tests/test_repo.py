@@ -93,6 +93,23 @@ def test_the_file_list_is_the_architecture():
         before.add(name)
 
 
+def test_workings_stay_out_of_the_api():
+    "A cell that only its own module needs says `exporti`; one that says `export` is met on another page, in a test or in its own examples."
+    told = lambda source: re.match(r'#\|\s*exporti?\s*$', source, flags=re.M)
+    apart = {f: '\n'.join(s for kind in ('code', 'markdown') for _, s in cells(f, kind) if not told(s)) for f in NOTEBOOKS}
+    words = lambda text: set(re.findall(r'\w+', text))
+    beyond = words('\n'.join(p.read_text(encoding='utf-8') for d in ('tests', 'docs') for p in (ROOT / d).glob('*.py')))
+    idle = []
+    for f in NUMBERED:
+        met = beyond | words(apart[f] + '\n'.join(s for g in NOTEBOOKS if g != f for _, s in cells(g)))
+        for i, source in cells(f):
+            if re.match(r'#\|\s*export\s*$', source, flags=re.M):
+                names = {m for n in statements(source) for m in (getattr(n, 'name', ''), *(getattr(t, 'id', '') for t in getattr(n, 'targets', ())))} - {'', '__all__'}
+                objects = any(isinstance(n, ast.ClassDef) for n in statements(source))  # handed back, or what such objects are made of
+                idle += [(f.name, i)] if names and not objects and not met & names else []
+    assert not idle, f'only their own module needs these, make them `#| exporti`: {idle}'
+
+
 def test_no_swallowed_exceptions_and_no_pickle():
     "Library code neither hides errors nor opens files that can run code."
     for f in (ROOT / 'lp_nb').glob('*.py'):
