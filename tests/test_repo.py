@@ -104,7 +104,8 @@ def test_workings_stay_out_of_the_api():
         met = beyond | words(apart[f] + '\n'.join(s for g in NOTEBOOKS if g != f for _, s in cells(g)))
         for i, source in cells(f):
             if re.match(r'#\|\s*export\s*$', source, flags=re.M):
-                names = {m for n in statements(source) for m in (getattr(n, 'name', ''), *(getattr(t, 'id', '') for t in getattr(n, 'targets', ())))} - {'', '__all__'}
+                names = {m for n in statements(source) for m in (getattr(n, 'name', ''), *(getattr(t, 'id', '') for t in getattr(n, 'targets', ())))}
+                names = {n for n in names if n.strip('_') == n != ''}
                 objects = any(isinstance(n, ast.ClassDef) for n in statements(source))  # handed back, or what such objects are made of
                 idle += [(f.name, i)] if names and not objects and not met & names else []
     assert not idle, f'only their own module needs these, make them `#| exporti`: {idle}'
