@@ -1036,7 +1036,7 @@ class Lab(LabData):
         save_every: float = 30.0,  # seconds between checkpoints
         precision: str | None = None,  # 'fp32' or 'bf16'; None: what the machine has units for
     ):
-        require(cohort, ('hash', 'stays', 'is_open'), 'a cohort', 'Give what build_cohort hands back.')
+        require(cohort, ('hash', 'ids', 'is_open'), 'a cohort', 'Give what build_cohort hands back.')
         self.folder, self.cohort, self.encoder, self.precision = Path(folder), cohort, encoder, precision
         self.probe_stays, self.points, self.save_every = probe_stays, points, save_every
         check_format(self.folder, private=not cohort.is_open)
