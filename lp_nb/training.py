@@ -8,8 +8,8 @@ __all__ = ['READS', 'TOUCH', 'SCHEDULES', 'LEAST', 'Scored', 'COLUMNS', 'Learnin
            'touches', 'touched_rate', 'noted', 'check_least', 'check_choices', 'check_stage', 'Stage', 'undefined',
            'Outputs', 'Members', 'weights', 'Objective', 'summed', 'all_scored', 'epoch_batches', 'rate_at',
            'probe_steps', 'step_seed', 'reseed', 'isolated_random', 'Control', 'Stopped', 'Position', 'Member',
-           'Trainer', 'embeddings', 'gradient_of_batch', 'train_step', 'look', 'memory_gb', 'scores', 'judge', 'finite',
-           'train', 'fit', 'history']
+           'Trainer', 'embeddings', 'gradient_of_batch', 'train_step', 'look', 'memory_gb', 'scores', 'finite', 'train',
+           'fit', 'history']
 
 # %% ../nbs/07_training.ipynb #imports
 import math
@@ -621,7 +621,7 @@ def scores(trainer: Trainer) -> list[Scored]:
     return [Scored(*flat[i:i + 2], by) for i in range(0, len(flat), 2)]
 
 # %% ../nbs/07_training.ipynb #judge
-def judge(trainer: Trainer, k: int, scored: Scored, loss: float, throughput: float):
+def note_epoch(trainer: Trainer, k: int, scored: Scored, loss: float, throughput: float):
     "Note a member's epoch; keep its weights if they are the best so far (ties: the earliest) or all that counts is the last; halve its rate on a plateau."
     at, member, stage = trainer.at, trainer.members[k], trainer.stage
     factor = next(g['factor'] for g in trainer.optimizer.param_groups if g['member'] == k)
@@ -646,14 +646,14 @@ def learning(trainer: Trainer) -> list[int]:
 
 
 def end_epoch(trainer: Trainer):
-    "Validate, and judge every member that still learns."
+    "Validate, and note how it went for every member that still learns."
     at, going, found = trainer.at, learning(trainer), scores(trainer)
     losses = torch.stack(trainer.losses).mean(0).tolist() if trainer.losses else [float('nan')] * len(found)
     seconds = at.seconds - at.scored_at
     part = len(trainer.losses) * trainer.stage.epochs / trainer.total if trainer.losses else 1.0  # of an epoch; 1 unless ended by hand
     throughput = float(trainer.objective.sizes.sum() * part / seconds) if seconds else float('nan')
     for k in going:
-        judge(trainer, k, found[k], losses[k], throughput)
+        note_epoch(trainer, k, found[k], losses[k], throughput)
     trainer.losses, at.scored, at.scored_at = [], at.scored + 1, at.seconds
 
 # %% ../nbs/07_training.ipynb #checkpoint-save
