@@ -33,7 +33,8 @@ from .comparison import seed_difference
 from .core import Progress, UserError, asset, read_json, rng
 from .evaluation import auroc, macro
 from .geometry import deviation_below, unit
-from .plans import Lab, Plan, Run, is_done, lab_addresses, plan, stage_cost, stage_kind, towers_at, unit_of
+from .lab import Lab, Run, is_done, lab_addresses, stage_cost, stage_kind, towers_at, unit_of
+from .plans import Plan, plan
 from .readouts import cka, measure
 from .statements import aligned_ratio, corollary, cross_modal, predictable_ratio, theorem1
 from .sweeps import measured, start_worker, timed

@@ -34,7 +34,8 @@ from .evaluation import macro, score
 # %% ../nbs/13b_cards.ipynb #imports-2
 from .features import features
 from .intervals import AVERAGES, evaluate
-from .plans import PRESETS, Run, field_types, is_done, plan, verify
+from .lab import Run, is_done, verify
+from .plans import PRESETS, field_types, plan
 from .reports import load_tokenizer, model_folder, tokenize
 from .sharing import characteristics, meanings, quartiles
 from .stays import make_rules
@@ -384,7 +385,7 @@ ENCODER = '''Its report encoder is a plain `transformers` model, and a beginning
 ```python
 from lp_nb.cohort import Cohort
 from lp_nb.encoders import EncoderConfig
-from lp_nb.plans import Lab
+from lp_nb.lab import Lab
 
 lab = Lab('LAB', Cohort.load('COHORT'), EncoderConfig(model='MODEL'))  # projections and series encoder begin anew
 ```

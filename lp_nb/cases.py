@@ -32,9 +32,9 @@ from .contrastive import Contrastive
 from .core import UserError, one_of, require, short_id
 from .encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
 from .figures import canvas, keep, style
+from .lab import lab_addresses, stage_folder
 from .maps import node_frame
 from .mlm import lm_logits, masking
-from .plans import lab_addresses, stage_folder
 from .reports import chunk_ends, tokenize
 from .series import SCORES, VARIABLES
 from .supervised import READS, Supervised, make_head

@@ -343,7 +343,7 @@ def run(
     Example: lp-nb run 'mlm > contrastive > supervised' --cohort data/mortality --seed 1
     """
     from lp_nb.cohort import Cohort
-    from lp_nb.plans import Lab
+    from lp_nb.lab import Lab
     from lp_nb.plans import plan as parse
     from lp_nb.processes import join_processes, rank
 
@@ -390,7 +390,7 @@ def save(
     """
     from lp_nb.cards import save_run
     from lp_nb.cohort import Cohort
-    from lp_nb.plans import Lab, Run
+    from lp_nb.lab import Lab, Run
     from lp_nb.plans import plan as parse
 
     done = Run(Lab(lab, Cohort.load(cohort), encoder_of(model, max_tokens)), parse(plan), seed)
@@ -795,7 +795,7 @@ def tree(lab: LabFolder = Path('runs/lab'), as_json: AsJson = False):
 
     Example: lp-nb tree --lab runs/lab
     """
-    from lp_nb.plans import finished_nodes, folder_tree, unfinished_nodes
+    from lp_nb.lab import finished_nodes, folder_tree, unfinished_nodes
 
     typer.echo(json.dumps(finished_nodes(lab) + unfinished_nodes(lab)) if as_json else folder_tree(lab))
 
@@ -811,7 +811,7 @@ def gc(
 
     Example: lp-nb gc --lab runs/lab --keep 'mlm > contrastive > supervised' --really
     """
-    from lp_nb.plans import folder_gc
+    from lp_nb.lab import folder_gc
 
     show_frame(folder_gc(lab, keep or None, dry_run=not really), 'What can go' if not really else 'Removed', as_json)
 

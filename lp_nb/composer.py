@@ -21,10 +21,9 @@ from matplotlib.patches import Circle
 
 from .core import UserError, one_of, require
 from .figures import OKABE_ITO, canvas, keep, style
+from .lab import Run, bytes_said, finished_nodes, is_done, lab_addresses, measured_rates, stage_folder, stage_kind, unfinished_nodes
 from .live import Live, hand_back, stage_seconds
-from .plans import (
-    PRESETS, STAGES, WORDS, Plan, Run, bytes_said, field_types, finished_nodes, is_done, lab_addresses, measured_rates, plan, setting,
-    stage_folder, stage_kind, stage_text, unfinished_nodes)
+from .plans import PRESETS, STAGES, WORDS, Plan, field_types, plan, setting, stage_text
 from .plugins import source_of
 from .training import Stage
 from .views import View, script, sheet

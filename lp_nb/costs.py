@@ -21,8 +21,8 @@ from torch import nn
 
 from .core import UserError, device
 from .encoders import EncoderConfig, Towers, build_towers, has_bf16, layers_of
+from .lab import stage_kind
 from .mlm import corpus_chunks
-from .plans import stage_kind
 from .supervised import is_frozen
 from .sweeps import Study, open_nodes, seconds_left
 

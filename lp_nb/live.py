@@ -22,8 +22,8 @@ import traitlets as T
 
 from .core import UserError, no_progress, read_json, require
 from .figures import OKABE_ITO, canvas, keep, score_panel, style
-from .plans import (
-    Plan, Run, is_done, lab_addresses, measured_rates, plan, stage_cost, stage_folder, stage_kind, stage_text, unfinished_nodes)
+from .lab import Run, is_done, lab_addresses, measured_rates, stage_cost, stage_folder, stage_kind, unfinished_nodes
+from .plans import Plan, plan, stage_text
 from .training import Control, Stage, Stopped, rate_at, touched_rate, touches
 from .views import View, script, sheet
 

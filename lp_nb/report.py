@@ -15,9 +15,9 @@ import torch
 from . import __version__
 from .core import fingerprint
 from .figures import Section, cohort_flow, deviation_curves, stage_maps, training_curves, write_report
+from .lab import Run
 from .maps import honesty, run_layout
 from .trajectories import trajectory
-from .plans import Run
 from .results import decision_curves, difference_forest, forest, label_curves, reliability_curves, subgroup_forest
 from .sweeps import Study, chosen, chosen_run
 from .table1 import LAYERED, MARGIN, PAPER_TABLE, Judgement, beaten, kept_frame, powers

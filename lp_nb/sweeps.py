@@ -27,12 +27,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+# %% ../nbs/13_sweeps.ipynb #imports-kit
 from .cohort import Cohort
 from .core import (DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, read_json, reason_of, rng, set_threads,
                         write_json)
 from .encoders import EncoderConfig
-from .plans import (Lab, Plan, Run, Unit, bundled, finish, heartbeat_file, held, is_done,
-                         lab_addresses, lock_file, own_places, own_said, plan, stage_cost, stage_kind, towers_at, unfinished, unit_of, work_of)
+from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, held, is_done, lab_addresses, lock_file, own_said, stage_cost, stage_kind,
+                       towers_at, unfinished, unit_of, work_of)
+from .plans import Plan, own_places, plan
 from .plugins import use
 from .supervised import is_frozen
 from .training import Control, Stopped, Trainer, embed_reports, embed_series, fit

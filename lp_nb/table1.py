@@ -25,7 +25,8 @@ from .comparison import adjusted, arm_draws, claim, differences, power_said
 from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, require, sole_writer, track
 from .evaluation import auprc, auroc, macro
 from .intervals import NO_INTERVAL, nested
-from .plans import Plan, may_write, plan
+from .lab import may_write
+from .plans import Plan, plan
 from .sharing import save_table
 from .subgroups import characteristics_of, subgroup_gaps, subgroups
 from .supervised import Supervised, labelled_positions

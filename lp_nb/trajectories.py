@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from .core import UserError, fingerprint, rng
 from .encoders import Towers, chunk_vectors, document_tokens, mean_by_chunk, mean_by_document, wide
+from .lab import kept, lab_addresses, towers_at
 from .training import LearningData, embed_reports, embed_series
-from .plans import kept, lab_addresses, towers_at
 from .geometry import Moments, anisotropy, array_of, by_label, combine, moment_table, uniformity, unit, usable
 from .readouts import OWN_MEASURES, alignment, asked, measure, own_measure
 

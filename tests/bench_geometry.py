@@ -30,7 +30,7 @@ from lp_nb.cohort import example_cohort  # noqa: E402
 from lp_nb.core import rng  # noqa: E402
 from lp_nb.encoders import EncoderConfig  # noqa: E402
 from lp_nb.geometry import Moments, geometry_of  # noqa: E402
-from lp_nb.plans import Lab  # noqa: E402
+from lp_nb.lab import Lab  # noqa: E402
 from lp_nb.readouts import measure  # noqa: E402
 from lp_nb.trajectories import trajectory  # noqa: E402
 

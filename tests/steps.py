@@ -17,8 +17,8 @@ from lp_nb import encoders
 from lp_nb.cohort import Cohort
 from lp_nb.contrastive import Contrastive
 from lp_nb.encoders import EncoderConfig, build_towers
+from lp_nb.lab import Lab
 from lp_nb.mlm import MLM
-from lp_nb.plans import Lab
 from lp_nb.processes import join_processes, rank
 from lp_nb.reports import tokenize
 from lp_nb.supervised import FUSIONS, Supervised, bundle

@@ -16,7 +16,7 @@ from lp_nb.cards import (NUMBER, calibration_points, data_card, eval_results, lo
 from lp_nb.cohort import Cohort, build_cohort, example_cohort
 from lp_nb.core import UserError, write_json
 from lp_nb.encoders import EncoderConfig
-from lp_nb.plans import Lab
+from lp_nb.lab import Lab
 
 TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series_hidden=32)
 DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', Path(__file__).parents[2] / 'shared' / 'data' / 'mimic-iv-demo'))

@@ -18,7 +18,7 @@ from lp_nb.cli import main
 from lp_nb.cohort import FORMAT, Cohort, build_cohort
 from lp_nb.core import UserError, set_threads
 from lp_nb.encoders import EncoderConfig
-from lp_nb.plans import Lab, Run, folder_gc, folder_tree
+from lp_nb.lab import Lab, Run, folder_gc, folder_tree
 from lp_nb.plans import plan as parse
 from lp_nb.sweeps import Search, Study
 
@@ -130,7 +130,8 @@ def read_only(folder: Path) -> list:
 READS = f'''
 from lp_nb.cohort import Cohort
 from lp_nb.figures import training_curves
-from lp_nb.plans import Lab, Run, plan
+from lp_nb.lab import Lab, Run
+from lp_nb.plans import plan
 run = Run(Lab('lab', Cohort.load('cohort')), plan('{PLAN}'), 0)
 print(run.predictions('test').shape, run.embeddings('test').shape, run.stages[0].probes[0].shape, training_curves(run.history))
 '''

@@ -16,7 +16,7 @@ CHILD = '''
 import sys
 from lp_nb.cohort import Cohort
 from lp_nb.encoders import EncoderConfig
-from lp_nb.plans import Lab
+from lp_nb.lab import Lab
 tiny = EncoderConfig(width=32, layers=1, heads=2, vocab_size=500, dim=32, series_hidden=16)
 Lab(sys.argv[1], Cohort.load(sys.argv[2]), tiny, probe_stays=16, points=2, save_every=0).run(sys.argv[3])
 '''

@@ -14,7 +14,7 @@ import pytest
 from lp_nb.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
 from lp_nb.encoders import EncoderConfig
-from lp_nb.plans import folder_gc
+from lp_nb.lab import folder_gc
 from lp_nb.sweeps import Search, Study, failures
 
 ROOT = Path(__file__).parents[1]
