@@ -307,7 +307,8 @@ class Progress:
         from tqdm.auto import tqdm
 
         quiet = bool(os.environ.get('LPNB_QUIET') or os.environ.get('IN_TEST'))
-        wait = 0.2 if sys.stderr.isatty() or 'ipykernel' in sys.modules else 10
+        self.watched = sys.stderr.isatty() or 'ipykernel' in sys.modules
+        wait = 0.2 if self.watched else 10
         self.bar = tqdm(desc=what, total=total, initial=start, disable=quiet, mininterval=wait, maxinterval=wait, dynamic_ncols=True,
                         bar_format='{desc}: {n_fmt}/{total_fmt} {bar} {elapsed} elapsed, {remaining} left {postfix}')
 
@@ -318,11 +319,18 @@ class Progress:
         self.bar.update(n)
 
     __enter__ = lambda self: self
+    __exit__ = lambda self, *error: close_bar(self, error[0] is not None)
 
-    def __exit__(self, *error):
-        if error[0] is None and self.bar.total:  # all is done, in fewer or more steps than foreseen
-            self.bar.total = self.bar.n
-        self.bar.close()
+# %% ../nbs/00_core.ipynb #close-bar
+def close_bar(progress: Progress, failed: bool):
+    "Full, where all is done, in fewer or more steps than foreseen; wiped away, where somebody watches and it was quick."
+    bar = progress.bar
+    if not failed and bar.total:
+        bar.total = bar.n
+        if hasattr(bar, 'container'):  # a widget keeps the total with which it began
+            bar.container.children[1].max = bar.n
+        bar.leave = not progress.watched or bar.format_dict['elapsed'] > 2
+    bar.close()
 
 # %% ../nbs/00_core.ipynb #no-progress
 @contextmanager

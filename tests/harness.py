@@ -205,9 +205,10 @@ class Notebook:
         return not any('*' in p for p in prompts) and any(p.strip('[]: ') for p in prompts)
 
     def errors(self) -> list[str]:
-        "Texts of the error outputs on the page."
-        selector = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]'
-        return self.page.eval_on_selector_all(selector, 'all => all.map(e => e.textContent)')
+        "What cells have ended in, as the notebook's own model has it (the page shows an error like any text on stderr)."
+        return self.page.evaluate("""() => window.jupyterapp.shell.currentWidget.content.widgets
+          .filter(cell => cell.model.type === 'code').flatMap(cell => cell.model.sharedModel.outputs)
+          .filter(output => output.output_type === 'error').map(output => `${output.ename}: ${output.evalue}`)""")
 
     def value(self, expression: str, seconds: float = 60):
         "The value of a Python expression in the kernel, as JSON has it."
