@@ -293,9 +293,9 @@ METRIC_TYPES = {'AUROC': 'roc_auc', 'AUPRC': 'average_precision', 'Brier': 'brie
 
 
 def eval_results(run: Run, metrics: pd.DataFrame) -> list[EvalResult]:
-    "The averages over labels as entries of the model index, to four digits."
+    "The averages over labels as entries of the model index, to four digits; none where there are fewer than ten events."
     name, people = source_of(run.cohort)
-    rows = metrics[(metrics['label'] == 'macro') & metrics['value'].notna() & metrics['metric'].isin(METRIC_TYPES)]
+    rows = metrics[(metrics['label'] == 'macro') & metrics['value'].notna() & metrics['metric'].isin(METRIC_TYPES) & (metrics['events'] >= 10)]
     digits = lambda x: None if np.isnan(x) else round(float(x), 4)
     kind = 'tabular-classification' if run.plan.stages[-1].reads == 'series' else 'text-classification'
     return [EvalResult(

@@ -431,7 +431,7 @@ def read_corpus(
     try:
         texts = corpus_lines(path)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as e:
-        raise UserError(f'general-domain texts in UTF-8 in {path}', scrubbed(e), 'Repair or replace the file.') from None
+        raise UserError(f'general-domain texts in UTF-8 in {path}', scrubbed(e), 'Give csv or parquet with a column text, or .txt with a text on each line.') from None
     return [t for t in (t.replace('\r\n', '\n').strip() for t in texts) if t]
 
 # %% ../nbs/05_cohort.ipynb #corpus-2
@@ -624,7 +624,8 @@ class Cohort(CohortReports):
     def load(cls, dir) -> 'Cohort':
         "The cohort in folder `dir`."
         if not (Path(dir) / 'manifest.json').is_file():
-            raise UserError('a cohort folder (with manifest.json)', str(dir), 'Build one with build_cohort() or `lp-nb cohort`.')
+            got, mimic = (f'{dir}, which holds raw tables', dir) if (Path(dir) / 'icu').is_dir() else (str(dir), 'DIR')
+            raise UserError('a cohort folder (with manifest.json)', got, f'Build one: `lp-nb cohort --mimic {mimic} --out DIR`, or build_cohort().')
         cohort = cls(Path(dir))
         same_format(cohort.manifest, FORMAT, 'a cohort', cohort.dir, 'Build it again with the same command, or go on with the version that built it.')
         if not cohort.is_open:

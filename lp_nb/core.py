@@ -274,7 +274,7 @@ def read_json(path):
         return json.loads(Path(path).read_text(encoding='utf-8'))
     except json.JSONDecodeError as e:
         raise UserError(f'JSON in {path}', f'line {e.lineno}, column {e.colno}: {e.msg}',
-                        'Delete the folder it lies in and run the command again.') from e
+                        'Check the path. If the kit has written this file, it was damaged since: make what it belongs to again.') from e
 
 # %% ../nbs/00_core.ipynb #same-format
 def same_format(

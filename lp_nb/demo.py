@@ -44,11 +44,15 @@ def hospital_arms() -> dict:
             'fused': f'{begin} > supervised(reads=both, {probe})', 'fused LSTM': f'{begin} > supervised(reads=both, fusion=lstm, {probe})'}
 
 # %% ../nbs/16d_demo.ipynb #hospital
-def hospital_at(folder: Path, config: HospitalConfig) -> Path:
-    "The hospital of that configuration in `folder`, made if it is not there."
+def hospital_at(folder: Path, config: HospitalConfig, replace: bool = True) -> Path:
+    "The hospital of that configuration in `folder`, made if it is not there; another one there is replaced, or refused."
     marker = folder / 'hospital.json'
     if marker.exists() and read_json(marker)['config'] == dataclasses.asdict(config):
         return folder
+    if marker.exists() and not replace:
+        raise UserError('a new folder, or the same hospital', f'{folder} with another one', 'Give another folder, or say --replace.')
+    if folder.is_file():
+        raise UserError('a folder', f'the file {folder}', 'Give another name.')
     if folder.exists() and not marker.exists() and any(folder.iterdir()):
         raise UserError('an empty folder, or one that holds a synthetic hospital', f'{folder} with other files', 'Give another folder.')
     return make_hospital(folder, config)
@@ -130,6 +134,8 @@ def is_told(home: Path, study: Study) -> bool:
 # %% ../nbs/16d_demo.ipynb #demo
 def run_demo(home: Path, seeds: int, workers: int | None, say) -> Judgement:
     "The whole story in `home`: what is missing of it is computed; `say` hears of each chapter."
+    if home.is_file():
+        raise UserError('a folder', f'the file {home}', 'Give another name with --out.')
     if home.is_dir() and any(home.iterdir()) and not (home / 'hospital').exists():
         raise UserError('a new or empty folder, or that of an earlier demo', f'{home} with other files', 'Give another folder with --out.')
     home.mkdir(parents=True, exist_ok=True)

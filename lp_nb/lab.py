@@ -604,7 +604,7 @@ def folder_tree(folder: Path) -> str:
     there = {(n['start'], n['plan']) for n in done}
     nodes = done + [n for n in unfinished_nodes(folder) if (n['start'], n['plan']) not in there]
     lines = []
-    for start, of in pd.Series(range(len(nodes))).groupby([n['start'] for n in nodes], sort=False) if nodes else ():
+    for start, of in pd.Series(range(len(nodes))).groupby(np.array([n['start'] for n in nodes]), sort=False) if nodes else ():
         branch = sorted((nodes[i] for i in of), key=lambda n: n['plan'].split(' > '))
         lines.append(f"{branch[0]['task']}, seed {branch[0]['seed']}, start {start[:6]}")
         lines += map(node_line, branch)
@@ -772,12 +772,13 @@ class Lab(LabData):
         save_every: float = 30.0,  # seconds between checkpoints
         precision: str | None = None,  # 'fp32' or 'bf16'; None: what the machine has units for
     ):
-        require(cohort, ('hash', 'ids', 'is_open'), 'a cohort', 'Give what build_cohort hands back.')
+        require(cohort, ('hash', 'ids', 'is_open'), 'a cohort', 'Give what build_cohort or Cohort.load hands back.')
         self.folder, self.cohort, self.encoder, self.precision = Path(folder), cohort, encoder, precision
         self.probe_stays, self.points, self.save_every = probe_stays, points, save_every
         check_format(self.folder, private=not cohort.is_open)
 
     tree, gc, diff = lab_tree, lab_gc, lab_diff
+    __repr__ = lambda self: f'Lab({str(self.folder)!r}, {self.cohort!r})'
 
     def run(self, text, seed: int = 0, events=(), control: Control | None = None) -> Run:
         "Compute what is missing of a plan and hand it back; where something was changed by hand, the run's plan says so."

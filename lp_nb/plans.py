@@ -120,7 +120,9 @@ def arguments(stage: type, text: str, start: int, args: str) -> dict:
         key, equals, said = (x.strip() for x in part.partition('='))
         here = at + len(part) - len(part.lstrip())
         if not equals or key not in field_types(stage):
-            refuse(f'a setting of {stage.name} ({", ".join(field_types(stage))}) as key=value', part.strip(), text, here)
+            near = meant(key, field_types(stage))
+            refuse(f'a setting of {stage.name} ({", ".join(field_types(stage))}) as key=value', part.strip(), text, here,
+                   more=f'. Did you mean {near}?' if near not in ('', key) else '.')
         try:
             out[key] = setting(stage, key, said)
         except ValueError as e:
@@ -181,10 +183,10 @@ def word(text: str, at: int, stages: dict) -> tuple[tuple, int]:
     if not item or item['name'] not in stages:
         said = re.match(r'[^\s>(*)]*', text[at:])[0]
         near = meant(said, [*stages, *PRESETS])
-        refuse(f'a stage ({", ".join(stages)}) or a preset ({", ".join(PRESETS)})', said or 'nothing', text, at,
-               more=f'. Did you mean {near}?' if near else ', or import the module that adds it.')
+        more = ': write a stage there.' if not said else f'. Did you mean {near}?' if near else ', or import what adds it: use(FILE), in a shell `lp-nb --use FILE`.'
+        refuse(f'a stage ({", ".join(stages)}) or a preset ({", ".join(PRESETS)})', said or 'nothing', text, at, 'word' if said else 'place', more)
     if item['args'] is None and text[item.end():item.end() + 1] == '(':
-        refuse('a `)` after the settings', '(', text, item.end(), 'bracket')
+        refuse('a `)` after the settings', 'none', text, item.end(), 'settings')
     stage = stages[item['name']]
     return (stage(**arguments(stage, text, item.start('args'), item['args'] or '')),), item.end()
 

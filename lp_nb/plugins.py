@@ -79,7 +79,7 @@ class Registry(dict):
 
     def find(self, name: str):
         "What a name stands for, or a `UserError` that says what there is."
-        one_of(name, self, f'a {self.kind}', 'Choose one of them, or import the module that adds it.')
+        one_of(name, self, f'a {self.kind}', 'Choose one of them, or import what adds it: use(FILE), in a shell `lp-nb --use FILE`.')
         return self[name]
 
 # %% ../nbs/00a_plugins.ipynb #use

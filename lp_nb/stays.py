@@ -94,6 +94,9 @@ def check_rules(rules: Rules):
     if not (0 < rules.test_share and 0 < rules.val_share and rules.test_share + rules.val_share < 1):
         raise UserError('shares of test and validation patients above 0 that leave some for training',
                         f'test_share={rules.test_share}, val_share={rules.val_share}', 'Lower them.')
+    low = [n for n in ('min_age', 'min_hours', 'split_seed') if getattr(rules, n) < 0]
+    if low:
+        raise UserError(f'{low[0]} of 0 or more', str(getattr(rules, low[0])), 'Correct the switch.')
     if rules.event_owner == 'identifiers' and rules.stays_per_admission == 'all':
         raise UserError('one stay per admission where identifiers say whose an event is', "stays_per_admission='all'",
                         "Use event_owner='time', or 'only' or 'first' stays.")

@@ -333,7 +333,7 @@ def check_root(root: Path):
     inside = [p for p in (root.parent, *sorted(root.glob('*'))) if find_table(p, 'icustays') and find_table(p, 'patients')]
     if not all(here) and (inside or not any(here)):  # one of the two missing on its own is reported later, by name
         hint = f'Did you mean {inside[0]}?' if inside else 'Give the folder that contains hosp/ and icu/.'
-        raise UserError(f'MIMIC-IV tables below {root}', found_below(root) if root.is_dir() else 'no such folder', hint)
+        raise UserError(f'MIMIC-IV tables below {root}', found_below(root) if root.is_dir() else 'a file' if root.exists() else 'no such folder', hint)
 
 # %% ../nbs/02_tables.ipynb #open
 def open_mimic(

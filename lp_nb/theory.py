@@ -218,7 +218,7 @@ def judge(
     "Decide a claim: holds, fails or undecided, with the reason in words."
     verdict, why = JUDGES[claim.kind](claim, e, values, p_family, tests, alpha) if len(values) else ('undecided', 'no seed has what it needs')
     if e['certificate']:
-        why += f"; refuted without labels in {e['certificate']} of {plural(e['seeds'], 'seed')} (its total variance lies below s of '{claim.reads.arm}')"
+        why += f"; a certificate that needs no labels speaks against it in {e['certificate']} of {plural(e['seeds'], 'seed')} (its total variance lies below s of '{claim.reads.arm}')"
     return Verdict(claim.name, verdict, p_family=p_family, reason=why, **e)
 
 

@@ -780,8 +780,7 @@ def fit(trainer: Trainer) -> Trainer:
             look(trainer, 0)
         objective.train()
         tell(trainer, 'train_begin')
-        with Progress(trainer.stage.name, trainer.total) as bar:
-            bar.step(trainer.at.step)
+        with Progress(trainer.stage.name, trainer.total, start=trainer.at.step) as bar:
             train(trainer, bar)
         objective.restore(trainer.best)
         merge_adapters(objective.towers.report)

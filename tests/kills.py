@@ -79,7 +79,7 @@ PARTS = [
     Part('bundle', said(f'{SWEEP} --workers 1', 'supervised(train=projection, epochs=60)'), finished=FINISHED),
     Part('simcse', said(RUN, 'simcse(epochs=8)'), finished=FINISHED),
     Part('autoencode', said(RUN, 'autoencode(epochs=30)'), finished=FINISHED),
-    Part('another cohort', said(f'cohort {COHORT} --task phenotyping'), (said(f'cohort {COHORT}'),)),
+    Part('another cohort', said(f'cohort {COHORT} --task phenotyping --replace'), (said(f'cohort {COHORT}'),)),
     Part('hospital', said('hospital hospital --patients 60')),
     Part('export', said('cohort export {home}/cohort --format mimic3-benchmarks --out export'), once='export'),
 ]

@@ -123,7 +123,8 @@ def test_many_labels(tmp_path):
 def test_a_metric_without_a_value_is_left_out(run, metrics):
     gone = metrics.assign(value=np.nan, low=np.nan, high=np.nan, reason='no events')
     assert model_card(run, gone).data.eval_results is None
-    no_interval = metrics.assign(low=np.nan, high=np.nan)
+    few, no_interval = metrics.assign(events=9), metrics.assign(low=np.nan, high=np.nan, events=10)
+    assert model_card(run, few).data.eval_results is None
     assert all(set(e.metric_args) == {'level'} for e in model_card(run, no_interval).data.eval_results)
 
 

@@ -30,8 +30,8 @@ def wrong(done, *words):
     "Assert that a command was refused in one paragraph that holds `words`, without a traceback."
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert 'Traceback' not in done.stderr
-    paragraph = done.stderr.strip()
-    assert paragraph.startswith('lp-nb: Expected'), paragraph
+    before, told, paragraph = done.stderr.strip().rpartition('lp-nb: Expected')
+    assert told and before.count('\n') <= 1, done.stderr  # at most a warning goes before
     for word in words:
         assert word in paragraph, f'{word!r} not in: {paragraph}'
 
@@ -177,3 +177,24 @@ def test_a_dry_run_for_a_device_that_is_not_there(tmp_path):
     assert 0 < one['hours'][0] < one['hours'][1] < one['hours'][2] and not (tmp_path / 'lab').exists()
     wrong(lp_nb('table1', '--device', 'h200', '--lab', tmp_path / 'lab'), '--dry-run')
     wrong(lp_nb('table1', '--dry-run', '--device', 'abacus', '--lab', tmp_path / 'lab'), 'h200', 'abacus')
+
+
+def test_what_was_made_of_other_settings_is_not_replaced_unasked(tmp_path):
+    "A hospital and a cohort of other settings stay, unless --replace is said; the same command again changes nothing."
+    hospital, cohort = ('hospital', tmp_path / 'hospital', '--patients'), ('cohort', '--mimic', tmp_path / 'hospital', '--out', tmp_path / 'cohort')
+    assert lp_nb(*hospital, 60).returncode == 0
+    first = lp_nb(*cohort)
+    assert first.returncode == 0 and 'among the test stays' in first.stderr.replace('on the test', 'among the test'), first.stderr
+    made = (tmp_path / 'hospital/hospital.json').read_bytes(), (tmp_path / 'cohort/manifest.json').read_bytes()
+    for again in (lp_nb(*hospital, 50), lp_nb(*cohort, '--task', 'phenotyping'), lp_nb(*cohort, '--set', 'min_age=30')):
+        assert again.returncode == 2 and 'say --replace' in again.stderr, again.stderr
+    assert lp_nb(*cohort).returncode == lp_nb(*hospital, 60).returncode == 0
+    assert made == ((tmp_path / 'hospital/hospital.json').read_bytes(), (tmp_path / 'cohort/manifest.json').read_bytes())
+    assert lp_nb(*cohort, '--task', 'phenotyping', '--replace').returncode == 0
+    assert lp_nb('cohort', 'why', tmp_path / 'cohort', 12).returncode == 1
+
+
+def test_use_may_stand_anywhere(tmp_path):
+    from lp_nb.cli import use_first
+
+    assert use_first(['run', 'mlm', '--use', 'a.py', '--seed', '1', '--use=b']) == ['--use', 'a.py', '--use=b', 'run', 'mlm', '--seed', '1']

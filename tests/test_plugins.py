@@ -88,7 +88,7 @@ def test_a_shell_command_knows_what_it_is_told_to_use(mine, tmp_path):
     command = Path(sys.executable).parent / 'lp-nb'
     told = ['run', 'squeeze(epochs=1, latent=3)', '--cohort', cohort, '--lab', tmp_path / 'lab']
     refused = ran(command, *told)
-    assert refused.returncode == 2 and 'import the module that adds it' in refused.stderr, refused.stderr
+    assert refused.returncode == 2 and 'import what adds it' in refused.stderr, refused.stderr
     done = ran(command, '--use', mine, *told)
     assert done.returncode == 0, done.stderr
     assert 'squeeze(epochs=1, latent=3)' in done.stdout, done.stdout
