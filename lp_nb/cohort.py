@@ -451,6 +451,10 @@ class CohortStays:
 
     dir: Path
 
+    def __post_init__(self):
+        if not isinstance(self.dir, Path):
+            raise UserError('a cohort that was opened', repr(self.dir), f'Say Cohort.load({str(self.dir)!r}), which also checks the folder.')
+
     @cached_property
     def manifest(self) -> dict:
         return read_json(self.dir / 'manifest.json')
