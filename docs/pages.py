@@ -94,6 +94,7 @@ def run(path: Path):
     nb.cells.insert(0, nbformat.v4.new_code_cell('#| hide\n' + STILL))
     client = NotebookClient(nb, timeout=600, kernel_name='python3', skip_cells_with_tag='skip', resources={'metadata': {'path': str(path.parent)}},
                             coalesce_streams=True,  # how output is cut depends on the machine's speed
+                            extra_arguments=['--IPKernelApp.log_level=ERROR'],  # one warning for each kernel otherwise
                             on_cell_execute=lambda cell, cell_index: begun.append(cell.id))
     try:
         client.execute()
