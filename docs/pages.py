@@ -262,8 +262,9 @@ def write_pages(kept: dict[Path, Path], to: Path):
         write(to / 'api' / f'{m}.md', api.page(ROOT / 'lp_nb' / f'{m}.py'))
     write(to / 'api' / 'index.md', api_index([modules[p] for p in sorted(modules)]))
     write(to / 'changelog.md', (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8'))
+    write(to / 'CITATION.cff', (ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
     shutil.copytree(NBS / 'figures', to / 'figures', dirs_exist_ok=True)
-    wanted = {to / p.relative_to(NBS) for p in kept} | {to / 'api' / f'{m}.md' for m in [*modules.values(), 'index']} | {to / 'changelog.md'}
+    wanted = {to / p.relative_to(NBS) for p in kept} | {to / 'api' / f'{m}.md' for m in [*modules.values(), 'index']} | {to / 'changelog.md', to / 'CITATION.cff'}
     before -= set((to / 'figures').iterdir())
     for p in before - wanted:
         p.unlink()
@@ -277,6 +278,8 @@ def draw(source: Path, html: Path):
     "Let Sphinx draw the pages; a warning is a failure."
     from sphinx.cmd.build import build_main
 
+    if not (html / 'searchindex.js').exists():  # the last drawing was killed: its remains would lack what it had not indexed
+        shutil.rmtree(html.parent / 'doctrees', ignore_errors=True)
     if build_main(['-b', 'html', '-c', str(ROOT / 'docs'), '-d', str(html.parent / 'doctrees'), '-W', '--keep-going', '-q', str(source), str(html)]):
         raise RuntimeError('Sphinx warned; see above')
 
