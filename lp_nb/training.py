@@ -34,7 +34,7 @@ from torch import nn
 from .cohort import Cohort
 from .core import Progress, UserError, new_folder, read_json, rng, write_json
 from lp_nb.encoders import (
-    EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters, mixed, wide,
+    EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters, mixed, tokenizer_name, wide,
 )
 from .processes import add_up, cut, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
 from .reports import TokenStore, load_tokenizer, tokenize, train_tokenizer
@@ -65,13 +65,13 @@ class LearningData:
 # %% ../nbs/07_training.ipynb #learning-data-make
 def rare_words_out(cohort: Cohort, config: EncoderConfig) -> bool:
     "Whether a vocabulary is learned for these encoders, from texts whose rare words may be somebody's name."
-    return config.model == 'small' and cohort.tokenizer is None and not cohort.is_open
+    return not tokenizer_name(config) and cohort.tokenizer is None and not cohort.is_open
 
 
 def make_tokenizer(cohort: Cohort, config: EncoderConfig):
-    "The tokeniser that goes with `config.model`."
-    if config.model != 'small':
-        return load_tokenizer(config.model)
+    "The tokeniser that goes with an encoder: its own, or one that is learned here."
+    if tokenizer_name(config):
+        return load_tokenizer(tokenizer_name(config))
     if cohort.tokenizer is not None:
         return cohort.tokenizer
     train = cohort.documents.loc[cohort.ids('train')] if cohort.has_reports else pd.Series([], dtype=object)
@@ -229,6 +229,7 @@ class Stage:
 
     name = 'stage'  # the word in a plan
     version = 2  # raise when the stage computes something else: results of older versions are then not reused
+    learns = True  # step by step, at a learning rate; False: what it does is known at once (`Objective.solve`)
     embeds = 'report'  # whose vectors the embedding of a stay is after this stage: 'report', 'series' or 'both'
     __post_init__ = check_stage
 
@@ -321,6 +322,10 @@ class Objective(Members):
         "The mean loss of a whole batch, a function of its embeddings."
         undefined(self, 'together')
 
+    def solve(self) -> Scored:
+        "Set the weights at once, where no steps are needed, and score them; a stage that defines it says `learns = False`."
+        undefined(self, 'solve')
+
     def validate(self) -> Scored:
         "Score (higher is better) and loss on the validation split; a list of them for several members."
         undefined(self, 'validate')
@@ -333,6 +338,8 @@ def defines(objective: Objective, what: str) -> bool:
 
 def check_objective(objective: Objective):
     "Raise unless an objective has what the loop asks of it."
+    if defines(objective, 'solve'):
+        return
     name = type(objective).__name__
     here, sizes = (getattr(objective, what, None) for what in ('examples', 'sizes'))
     if not isinstance(here, np.ndarray) or not len(here) or len(here) != np.size(sizes):
@@ -472,7 +479,9 @@ class Member:
 
 # %% ../nbs/07_training.ipynb #optimizer
 def make_optimizer(objective: Objective, stage: Stage):
-    "Adam over the objective's parameter groups (AdamW with weight decay); each group keeps its `factor` and `member`."
+    "Adam over the objective's parameter groups (AdamW with weight decay); each group keeps its `factor` and `member`. None where nothing is stepped."
+    if defines(objective, 'solve'):
+        return None
     kind = torch.optim.AdamW if stage.weight_decay else torch.optim.Adam
     return kind(objective.parameter_groups(), lr=stage.lr, betas=(0.9, stage.beta2), weight_decay=stage.weight_decay, fused=True)
 
@@ -505,8 +514,8 @@ class Trainer:
         check_objective(objective)
         self.optimizer, self.precision, self.probes, self.losses = make_optimizer(objective, stage), precision, {}, []
         self.at, self.members, self.best = Position(), [Member() for _ in range(objective.members)], [{}] * objective.members
-        self.parameters = [p for g in self.optimizer.param_groups for p in g['params']]
-        self.total = -(-len(objective.examples) // stage.batch) * stage.epochs
+        self.parameters = [p for g in self.optimizer.param_groups for p in g['params']] if self.optimizer else []
+        self.total = -(-len(objective.examples) // stage.batch) * stage.epochs if self.optimizer else 1
         self.grid = set(probe_steps(self.total, points)) if probe else set()
 
 # %% ../nbs/07_training.ipynb #trainer-step
@@ -771,10 +780,33 @@ def train(trainer: Trainer, bar: Progress):
                 tell(trainer, 'evaluate')
             break
 
+# %% ../nbs/07_training.ipynb #solve
+def solved(trainer: Trainer) -> Trainer:
+    "Weights that are known at once: one step, one row of history."
+    objective, at, began = trainer.objective, trainer.at, time.monotonic()
+    with isolated_random():
+        look(trainer, 0)
+        tell(trainer, 'train_begin')
+        reseed(trainer.seed, 'solve')
+        objective.eval()
+        found = all_scored(objective, objective.solve())
+        at.step, at.epoch, at.scored, at.seconds = 1, 1, 1, time.monotonic() - began
+        for member, scored in zip(trainer.members, found, strict=True):
+            member.best_score, member.best_step, member.low_loss = scored.score, 1, scored.val_loss
+            member.history.append(dict(epoch=1, step=1, loss=float('nan'), val_loss=scored.val_loss, score=scored.score, by=scored.by,
+                                       lr=0.0, seconds=at.seconds, throughput=float('nan'), memory_gb=memory_gb()))
+        look(trainer, 1)
+        tell(trainer, 'evaluate')
+        tell(trainer, 'train_end')
+    wait_for_all()
+    return trainer
+
 # %% ../nbs/07_training.ipynb #fit
 def fit(trainer: Trainer) -> Trainer:
     "Train to the end, from the checkpoint if there is one (the caller removes it); the objective ends with its best weights."
     objective, trainer.saved = trainer.objective, time.monotonic()
+    if defines(objective, 'solve'):
+        return solved(trainer)
     with isolated_random():
         if not load_checkpoint(trainer):
             look(trainer, 0)
@@ -790,7 +822,7 @@ def fit(trainer: Trainer) -> Trainer:
     wait_for_all()
     return trainer
 
-
+# %% ../nbs/07_training.ipynb #history
 COLUMNS = ('epoch', 'step', 'loss', 'val_loss', 'score', 'by', 'lr', 'seconds', 'throughput', 'memory_gb')
 
 
