@@ -552,11 +552,21 @@ def source_table(cohort: Cohort) -> pd.DataFrame:
     return pd.DataFrame([dict(table=n, file=s['file'], bytes=f'{s["bytes"]:,}', sha256=f'`{s["sha256"][:16]}` ({s["of"]})')
                          for n, s in cohort.manifest['sources'].items()])
 
+# %% ../nbs/13b_cards.ipynb #datacard-corpus
+def corpus_facts(cohort: Cohort) -> dict:
+    "What a data card says of the general-domain texts, where there are any."
+    if not len(cohort.corpus):
+        return {}
+    texts, codes = mask_count(len(cohort.corpus)), mask_count(len(cohort.codes))
+    coded = f', with {codes} finding codes (what each text says to be absent, doubtful, probable or present)' if len(cohort.codes) else ', without finding codes'
+    return {'general-domain texts': f'{texts}{coded}'}
+
 # %% ../nbs/13b_cards.ipynb #datacard-sections
 def data_sections(cohort: Cohort) -> dict:
     "Section -> text of a data card."
     facts = {'source': source_of(cohort)[1], 'fingerprint': f'`{cohort.hash}`', 'task': cohort.task, 'preset': f'`{cohort.rules.preset}`',
              'labels': ', '.join(cohort.labels), 'versions': ', '.join(f'{k} {v}' for k, v in cohort.manifest['versions'].items())}
+    facts |= corpus_facts(cohort)
     return {
         'What it is': 'Stays in intensive care with hourly series, radiology reports where there are any, and labels.\n\n' + bullets(facts),
         'Who is in it': f'{as_markdown(sizes(cohort))}\n\n{characteristics_table(cohort)}',

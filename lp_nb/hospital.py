@@ -9,10 +9,10 @@ __all__ = ['BLOCK', 'UNITS', 'UNIT_SHARE', 'VENTILATED', 'LOS_HOURS', 'LOS_SEVER
            'DEVICES', 'SYMPTOMS', 'LIMITS', 'OTHERS', 'SLICE', 'GRID', 'HospitalConfig', 'age_score', 'Disease',
            'phenotype_codes', 'disease', 'draw_age', 'identifiers', 'draw_block', 'effects', 'autoregression',
            'drift_time', 'simulate', 'charted', 'sufficient', 'Findings', 'findings', 'reading', 'grading', 'sentences',
-           'report_text', 'general_reports', 'stamp', 'as_text', 'in_order', 'diagnoses_table', 'ChartPen',
-           'chart_rows', 'chart_table', 'other_values', 'Sheets', 'draw_hours', 'write_block', 'blocks',
-           'make_hospital', 'open_truth', 'nuisance', 'truth_labels', 'emitted', 'planted', 'Evidence', 'gather',
-           'grid_scores', 'sample', 'Effort', 'posterior', 'oracle']
+           'report_text', 'general_corpus', 'stamp', 'as_text', 'in_order', 'diagnoses_table', 'ChartPen', 'chart_rows',
+           'chart_table', 'other_values', 'Sheets', 'draw_hours', 'write_block', 'blocks', 'make_hospital',
+           'open_truth', 'nuisance', 'truth_labels', 'emitted', 'planted', 'Evidence', 'gather', 'grid_scores',
+           'sample', 'Effort', 'posterior', 'oracle']
 
 # %% ../nbs/01_hospital.ipynb #imports
 import gzip
@@ -447,6 +447,11 @@ class Findings:
     miss: np.ndarray  # log of the probability that a parent does not cause it (findings, 25)
     shown: np.ndarray  # bool (exams, findings)
 
+    @property
+    def names(self) -> tuple:
+        "What each finding is called in tables: its first noun (findings,)."
+        return tuple(first for first, _ in self.nouns)
+
     def chance(self, y):
         "Probability (n, findings) that each finding is there, given phenotypes (n, 25)."
         return 1 - (1 - LEAK) * np.exp(y @ self.miss.T)
@@ -691,8 +696,15 @@ def tilt(share, shift: float):
     return p / p.sum()
 
 # %% ../nbs/01_hospital.ipynb #general-2
-def general_reports(config: HospitalConfig, block: int, n: int) -> pl.DataFrame:
-    "note_id and text of `n` general-domain reports, each of a patient of its own."
+def code_table(said: pl.DataFrame, note_id: pl.Series) -> pl.DataFrame:
+    "One row per statement in the order of the text: note_id, finding, polarity and grade ('': none) as words."
+    words = dict(finding=findings().names, polarity=POLARITIES, grade=GRADES)
+    columns = {name: pl.Series(known, dtype=pl.String).gather(said[name].cast(pl.UInt32)) for name, known in words.items()}
+    return pl.DataFrame(dict(note_id=note_id.gather(said['report'].cast(pl.UInt32)), **columns))
+
+# %% ../nbs/01_hospital.ipynb #general-3
+def general_corpus(config: HospitalConfig, block: int, n: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    "`n` general-domain reports, each of a patient of its own (note_id, text), and their finding codes (`code_table`)."
     r, d = rng(config.seed, 'general', block), disease()
     severity, burden = r.normal(-.9 * config.domain_shift, 1, n), r.normal(-.5 * config.domain_shift, 1, n)
     y = r.random((n, 25)) < expit(d.odds(severity, burden, age_score(draw_age(r, n))))
@@ -704,8 +716,8 @@ def general_reports(config: HospitalConfig, block: int, n: int) -> pl.DataFrame:
     notes = pl.DataFrame(dict(stay=np.arange(n), kind=np.zeros(n, int), exam=pick(r, exam_shares(n))))
     said, _ = draw_statements(config, r, notes['exam'].to_numpy(), notes['kind'].to_numpy(), severity, there)
     text = write_texts(config, random.Random(int(r.integers(2**62))), notes, said, people)
-    ids = [f'G{block:04d}-{i:05d}' for i in range(n)]
-    return pl.DataFrame(dict(note_id=ids, text=text))
+    ids = pl.Series([f'G{block:04d}-{i:05d}' for i in range(n)], dtype=pl.String)
+    return pl.DataFrame(dict(note_id=ids, text=pl.Series(text, dtype=pl.String))), code_table(said, ids)
 
 # %% ../nbs/01_hospital.ipynb #stamps
 def stamp(seconds) -> pl.Series:
@@ -1292,13 +1304,15 @@ def make_hospital(
 ) -> Path:
     "Write a synthetic hospital in the layout of MIMIC-IV v2.2 and MIMIC-IV-Note v2.2; returns its folder."
     counters, truth = (0, 0, 0), dict(stays=[], reports=[], statements=[], series=[])
-    with sole_writer(out), new_folder(out) as folder, ExitStack() as stack, Progress('hospital', total=config.patients + config.general) as bar:
+    total = config.patients + config.general
+    with sole_writer(out), new_folder(out) as folder, ExitStack() as stack, Progress('hospital', total=total) as bar:
         sheets = Sheets(folder, stack)
         for block, n in blocks(config.patients, BLOCK):
             counters = write_block(config, block, n, sheets, counters, truth)
             bar.step(n)
         for block, n in blocks(config.general, 10 * BLOCK):
-            sheets.append('general/reports', general_reports(config, block, n))
+            for name, frame in zip(('general/reports', 'general/codes'), general_corpus(config, block, n)):
+                sheets.append(name, frame)
             bar.step(n)
         for name, frame in dictionaries(config).items():
             sheets.append(name, frame)

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 
-from .cohort import Cohort
+from .cohort import Cohort, no_codes
 from .core import fingerprint
 from .encoders import EncoderConfig
 from .lab import Lab
@@ -91,6 +91,8 @@ class WorldCohort(WorldStays):
     @cached_property
     def corpus(self) -> list:
         return self.texts(sample(self.config, self.sizes.general, self.seed, 'general', series=False).x)
+
+    codes = property(lambda self: no_codes().to_pandas())  # nobody coded these texts
 
     def series(self, normalize: bool = True) -> tuple:
         "(values (patients * 24, 17) float32, offsets (patients + 1,))."
