@@ -200,7 +200,8 @@ class Contrastive(Aligned):
     batch: int = 32
     epochs: int = 30
     patience: int = 5
-    warmup: float = 0.05
+    warmup: float = 0.1
+    schedule: str = 'linear'
     loss: str = 'infonce'  # 'infonce', 'supcon', 'soft', 'cosine' or 'vicreg'
     learn_temperature: bool = True
     mlm: float = 0.0  # weight of masked language modelling on the same reports

@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['SERIES', 'add_series_encoder', 'SMALL', 'POOLS', 'TRAINS', 'EncoderConfig', 'drawn', 'small_modernbert', 'small_bert',
-           'hushed', 'pretrained_lm', 'untrained_lm', 'make_lm', 'ChunkBatch', 'spans', 'pack_chunks',
-           'collate_documents', 'document_tokens', 'wide', 'mean_by_chunk', 'mean_by_document', 'block_keys',
-           'local_attention', 'attend', 'read_packed', 'read_by_length', 'read_padded', 'probe', 'position_offset',
-           'positions_of', 'check_positions', 'Standard', 'hidden_states', 'chunk_vectors', 'ReportEncoder', 'tune',
-           'layers_of', 'add_adapters', 'merge_adapters', 'SeriesBatch', 'collate_series', 'LSTMBody', 'hour_code',
-           'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'by_length', 'has_bf16', 'mixed', 'embed']
+           'hushed', 'pretrained_lm', 'untrained_lm', 'make_lm', 'hashed', 'model_weights', 'ChunkBatch', 'spans',
+           'pack_chunks', 'collate_documents', 'document_tokens', 'wide', 'mean_by_chunk', 'mean_by_document',
+           'block_keys', 'local_attention', 'attend', 'read_packed', 'read_by_length', 'read_padded', 'probe',
+           'position_offset', 'positions_of', 'check_positions', 'Standard', 'hidden_states', 'chunk_vectors',
+           'ReportEncoder', 'tune', 'layers_of', 'add_adapters', 'merge_adapters', 'SeriesBatch', 'collate_series',
+           'LSTMBody', 'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'by_length',
+           'has_bf16', 'mixed', 'embed']
 
 # %% ../nbs/06_encoders.ipynb #imports
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from .core import UserError, read_json, rng, set_threads
+from .core import UserError, file_fingerprint, read_json, rng, set_threads
 from .plugins import Registry
 from .reports import TokenStore, load_tokenizer, model_folder
 
@@ -204,6 +206,18 @@ def make_lm(config: EncoderConfig):
     if config.model not in SMALL:
         return pretrained_lm(config.model)
     return untrained_lm(config.architecture) if config.architecture else dict(zip(SMALL, (small_modernbert, small_bert)))[config.model](config)
+
+# %% ../nbs/06_encoders.ipynb #model-weights
+@lru_cache(maxsize=256)
+def hashed(path: str, size: int, changed: int) -> str:
+    "SHA-256 of a file that was last `changed` then, computed once."
+    return file_fingerprint(path)
+
+
+def model_weights(model: str) -> list[str]:
+    "SHA-256 of each file of a model's weights: other weights under the same name are another model."
+    files = sorted(model_folder(model).glob('*.safetensors'))
+    return [hashed(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
 # %% ../nbs/06_encoders.ipynb #chunk-batch
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['MASKS', 'SPECIAL', 'IGNORE', 'Entropies', 'continues_word', 'Masking', 'masking', 'word_numbers', 'mask_tokens',
-           'mask_chunks', 'lm_logits', 'masked_loss', 'mean_of_parts', 'entropies', 'MLM', 'general_chunks',
-           'corpus_chunks', 'MLMObjective']
+           'mask_chunks', 'lm_logits', 'masked_sums', 'masked_loss', 'mean_of_parts', 'entropies', 'MLM',
+           'held_out_texts', 'corpus_chunks', 'MLMObjective', 'code_targets', 'coded_texts', 'CodedObjective', 'Load',
+           'LoadObjective']
 
 # %% ../nbs/08_mlm.ipynb #imports
+import warnings
 from collections import namedtuple
 from dataclasses import dataclass
 
@@ -16,8 +18,9 @@ import torch
 import torch.nn.functional as F
 
 from .core import UserError, rng
-from .encoders import Towers, pack_chunks, tune, wide
-from .training import LearningData, Objective, Scored, Stage, check_choices
+from .encoders import EncoderConfig, Towers, mean_by_chunk, model_weights, pack_chunks, pretrained_lm, tokenizer_name, tune, wide
+from .reports import load_tokenizer
+from .training import LearningData, Objective, Scored, Stage, check_choices, check_least
 
 # %% ../nbs/08_mlm.ipynb #continues-word
 MASKS = ('[MASK]', '<mask>')
@@ -125,23 +128,33 @@ def lm_logits(
                     'Use a BERT, RoBERTa, ModernBERT, DistilBERT, DeBERTa, ELECTRA or ALBERT checkpoint, or a plan without mlm.')
 
 # %% ../nbs/08_mlm.ipynb #mlm-loss
-def mlm_loss(
+def mlm_losses(
     logits: torch.Tensor,  # (positions, vocabulary)
     targets: torch.Tensor,  # (positions,)
 ) -> torch.Tensor:
-    "Cross-entropy in nats, summed over the asked tokens (Definition 1)."
-    return F.cross_entropy(wide(logits), targets, reduction='sum')
+    "Cross-entropy of each asked token in nats (Definition 1): (positions,)."
+    return F.cross_entropy(wide(logits), targets, reduction='none')
 
 # %% ../nbs/08_mlm.ipynb #masked-loss
-def masked_loss(report, masked: list) -> tuple[torch.Tensor, int]:
-    "Sum of the cross-entropies of a report encoder on masked chunks (inputs, targets), and the number of tokens asked."
+def masked_sums(report, masked: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    "Of masked chunks (inputs, targets), in their order: sum of cross-entropies (n,), tokens asked (n,), mean hidden state (n, width)."
     batch = pack_chunks([inputs.numpy() for inputs, _ in masked])
     targets = torch.cat([masked[i][1] for i in batch.order])
     asked, device = targets != IGNORE, report.projection.weight.device
-    hidden = report.hidden(batch.to(device))[asked.to(device)]  # (asked, width)
-    return mlm_loss(lm_logits(report.lm, hidden), targets[asked].to(device)), int(asked.sum())
+    hidden = report.hidden(batch.to(device))  # (tokens, width)
+    losses = mlm_losses(lm_logits(report.lm, hidden[asked.to(device)]), targets[asked].to(device))  # (asked,)
+    chunk = torch.from_numpy(np.repeat(batch.order, batch.lengths))[asked].to(device)  # which item each asked token is of
+    sums = losses.new_zeros(len(masked)).index_add_(0, chunk, losses)
+    back = torch.from_numpy(np.argsort(batch.order)).to(device)
+    return sums, torch.bincount(chunk, minlength=len(masked)), mean_by_chunk(wide(hidden), batch.runs)[back]
 
 
+def masked_loss(report, masked: list) -> tuple[torch.Tensor, int]:
+    "Sum of the cross-entropies of a report encoder on masked chunks (inputs, targets), and the number of tokens asked."
+    sums, asked, _ = masked_sums(report, masked)
+    return sums.sum(), int(asked.sum())
+
+# %% ../nbs/08_mlm.ipynb #mean-of-parts
 def mean_of_parts(loss, items: list, size: int = 64) -> float:
     "Mean of a separable loss, `items -> (sum, count)`, over many items, `size` at a time."
     parts = [loss(items[i:i + size]) for i in range(0, len(items), size)]
@@ -186,6 +199,7 @@ class MLM(Stage):
     share: float = 0.15  # of the tokens that are asked about
     words: str = 'token'  # what is hidden: a 'token', or a 'whole' word
     corpus: str = 'general'  # 'general', 'reports' (training split) or 'both'
+    codes: float = 0.0  # weight of the finding codes of the corpus, asked of each text's mean vector
 
     name = 'mlm'
     version = 2
@@ -193,28 +207,31 @@ class MLM(Stage):
     def __post_init__(self):
         super().__post_init__()
         check_choices(self, **CHOICES)
+        check_least(self, codes=0)
         if not 0 < self.share <= 1:
             raise UserError('a share above 0 and at most 1', f'share={self.share!r}', 'Change it in the plan.')
+        if self.codes and self.corpus != 'general':
+            raise UserError('corpus=general with codes', f'corpus={self.corpus}', 'Only the general corpus has finding codes: leave one of them out.')
 
     def objective(self, towers: Towers, data: LearningData, seed: int) -> 'MLMObjective':
         "What this stage trains."
-        return MLMObjective(towers, data, self)
+        return (CodedObjective if self.codes else MLMObjective)(towers, data, self)
 
 # %% ../nbs/08_mlm.ipynb #corpus-chunks
-def general_chunks(data: LearningData) -> tuple[list, list]:
-    "Chunks of the general corpus to train and to validate on, nine texts to one."
+def held_out_texts(data: LearningData) -> np.ndarray:
+    "Which texts of the general corpus are for validation, one of ten: (texts,) bool; raises where there are none."
     if not len(data.corpus):
         way = 'Use mlm(corpus=reports), or build the cohort with `--corpus FILE`.'
         none = 'This cohort has no reports either: only plans such as `supervised(reads=series)` can run on it.'
         raise UserError('a general-domain corpus for mlm(corpus=general)', 'a cohort without one',
                         way if data.cohort.has_reports else none)
-    held_out = rng(0, 'mlm validation').random(len(data.corpus)) < 0.1
-    return tuple([c for i in np.flatnonzero(part) for c in data.corpus[i]] for part in (~held_out, held_out))
+    return rng(0, 'mlm validation').random(len(data.corpus)) < 0.1
 
 
 def corpus_chunks(data: LearningData, corpus: str) -> tuple[list, list]:
     "Chunks (int arrays) to train and to validate on."
-    train, val = general_chunks(data) if corpus in ('general', 'both') else ([], [])
+    held_out = held_out_texts(data) if corpus in ('general', 'both') else np.zeros(0, bool)
+    train, val = ([c for i in np.flatnonzero(part) for c in data.corpus[i]] for part in (~held_out, held_out))
     if corpus in ('reports', 'both'):
         train += [c for i in data.positions('train') for c in data.documents[i]]
         val += [c for i in data.positions('val') for c in data.documents[i]]
@@ -252,3 +269,156 @@ class MLMObjective(Objective):
     def parameter_groups(self) -> list[dict]:
         "Only the language model learns."
         return [dict(params=list(self.towers.report.lm.parameters()), factor=1.0, member=0)]
+
+# %% ../nbs/08_mlm.ipynb #codes
+def code_targets(codes, texts: int) -> np.ndarray:
+    "What each text is coded to say: (texts, 2 findings + grades) of 0 and 1, absent, present, grades in positive statements."
+    findings, grades = sorted(set(codes['finding'])), sorted(set(codes['grade']) - {''})
+    row, positive = codes['text'].to_numpy(), codes['polarity'].isin(['probable', 'present']).to_numpy()
+    finding, grade = (np.searchsorted(of, codes[c].to_numpy(str)) for of, c in ((findings, 'finding'), (grades, 'grade')))
+    out = np.zeros((texts, 2 * len(findings) + len(grades)), np.float32)
+    out[row, finding + len(findings) * positive] = 1
+    said = positive & (codes['grade'] != '').to_numpy()
+    out[row[said], 2 * len(findings) + grade[said]] = 1
+    return out
+
+
+def coded_texts(data: LearningData) -> np.ndarray:
+    "`code_targets` of a cohort's corpus; raises where it has none."
+    codes = data.cohort.codes
+    if not len(codes):
+        raise UserError('a general corpus with finding codes for mlm(codes=...)', 'a cohort without them',
+                        'Leave codes out, or build the cohort from a synthetic hospital, which writes general/codes.')
+    return code_targets(codes, len(data.corpus))
+
+# %% ../nbs/08_mlm.ipynb #coded-objective
+class CodedObjective(Objective):
+    "Predict hidden tokens, and from the mean of a text what it is coded to say; an item is a masked text and its codes."
+
+    def __init__(self, towers: Towers, data: LearningData, stage: MLM):
+        super().__init__(towers)
+        tune(towers.report)
+        self.weight, self.rules = stage.codes, masking(data.tokenizer, stage.share, stage.words)
+        targets, held_out = coded_texts(data), held_out_texts(data)
+        whole = np.array([len(chunks) == 1 for chunks in data.corpus])  # a longer text's codes may be of another chunk
+        self.texts, self.targets = [chunks[0] if chunks else None for chunks in data.corpus], torch.from_numpy(targets)
+        self.examples, val = np.flatnonzero(whole & ~held_out), np.flatnonzero(whole & held_out)
+        self.sizes = np.array([len(self.texts[i]) for i in self.examples])
+        width = towers.report.lm.config.hidden_size
+        self.norm, self.out = torch.nn.BatchNorm1d(width, affine=False), torch.nn.Linear(width, targets.shape[1])
+        self.val = self.draw(val, torch.Generator().manual_seed(0))
+
+    def draw(self, index, generator) -> list:
+        "The texts at `index` with their masks and codes."
+        masked = mask_chunks([self.texts[i] for i in index], self.rules, generator)
+        return [(*m, self.targets[i]) for m, i in zip(masked, index, strict=True)]
+
+    def embed(self, items) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        "Of each text: its mean hidden state (b, width), its cross-entropies' sum and the tokens asked (b, 1)."
+        sums, asked, means = masked_sums(self.towers.report, [item[:2] for item in items])
+        return means, sums[:, None], asked[:, None].to(sums)
+
+    def parts(self, embeddings, items) -> tuple[torch.Tensor, torch.Tensor]:
+        "Cross-entropy per asked token, and per code, both in nats."
+        means, sums, asked = embeddings
+        self.norm.train(self.training and len(means) > 1)
+        said = self.out(self.norm(means))  # (b, codes)
+        targets = torch.stack([item[2] for item in items]).to(said.device)
+        return sums.sum() / asked.sum().clamp(min=1), F.binary_cross_entropy_with_logits(said, targets)
+
+    def together(self, embeddings, items) -> torch.Tensor:
+        "Both losses of the whole batch, the codes weighted."
+        words, codes = self.parts(embeddings, items)
+        return words + self.weight * codes
+
+    def validate(self) -> Scored:
+        "The same loss of the held-out texts, a mean over batches; the score is its negative."
+        batches = [self.val[i:i + 64] for i in range(0, len(self.val), 64)]
+        loss = float(np.average([float(self.together(self.embed(b), b)) for b in batches], weights=list(map(len, batches))))
+        return Scored(-loss, loss)
+
+    def parameter_groups(self) -> list[dict]:
+        "The language model, and the layer that is asked."
+        return [dict(params=[*self.towers.report.lm.parameters(), *self.out.parameters()], factor=1.0, member=0)]
+
+# %% ../nbs/08_mlm.ipynb #load-known
+UNKNOWN = ('[UNK]', '<unk>')
+SOME, MOST = 0.1, 0.5  # shares of unknown tokens from which on they are told, and refused
+
+
+def unknown_share(data: LearningData) -> float:
+    "Share of the tokens of the training reports that the tokeniser does not know, special ones left out; nan without reports."
+    vocabulary = data.tokenizer.get_vocab()
+    ids = np.concatenate([c for i in data.positions('train') for c in data.documents[i]] or [np.zeros(0, int)])
+    special = [i for t, i in vocabulary.items() if t in SPECIAL and t not in UNKNOWN]
+    ids = ids[~np.isin(ids, special)]
+    return float(np.isin(ids, [vocabulary[t] for t in UNKNOWN if t in vocabulary]).mean()) if len(ids) else float('nan')
+
+
+def check_known(data: LearningData, model: str):
+    "Warn where a tokeniser does not know one token in ten of the training reports; raise where it does not know half."
+    share = unknown_share(data)
+    said = f'{share:.0%} of the tokens of the training reports are unknown to the tokeniser of {model}'
+    if share > MOST:
+        raise UserError(f'a model that knows the words of these reports, for load({model})', said,
+                        'Choose one that has read such text: dmis-lab/biobert-v1.1, emilyalsentzer/Bio_ClinicalBERT or a ModernBERT.')
+    if share > SOME:
+        warnings.warn(f'{said}: BioBERT, Bio_ClinicalBERT and their kind have read more.', stacklevel=3)
+
+# %% ../nbs/08_mlm.ipynb #load
+@dataclass(frozen=True)
+class Load(Stage):
+    "The weights of a trained language model, in place of those that the report tower has."
+
+    model: str = ''  # 'reader', a folder, or a name of the Hugging Face hub
+
+    name = 'load'
+    version = 1
+    learns = False
+    settings = ('model',)  # all that a plan may say of it
+
+    def __post_init__(self):
+        if not self.model:
+            raise UserError('a model to load', 'load without one', 'Say load(reader), load(FOLDER) or load(NAME).')
+
+    def identity(self) -> dict:
+        "What its result depends on: the weights, wherever they lie."
+        return dict(weights=model_weights(self.model))
+
+    def objective(self, towers: Towers, data: LearningData, seed: int) -> 'LoadObjective':
+        "What this stage does."
+        return LoadObjective(towers, data, self)
+
+
+class LoadObjective(Objective):
+    "The report tower's language model takes trained weights."
+
+    def __init__(self, towers: Towers, data: LearningData, stage: Load):
+        super().__init__(towers)
+        self.data, self.model = data, stage.model
+
+    def solve(self) -> Scored:
+        "Take the weights; nothing is scored."
+        check_tokenizer(self.data, self.towers.config, self.model)
+        check_known(self.data, self.model)
+        take_weights(self.towers.report.lm, pretrained_lm(self.model), self.model)
+        return Scored(float('nan'), float('nan'), 'nothing')
+
+# %% ../nbs/08_mlm.ipynb #load-check
+def check_tokenizer(data: LearningData, config: EncoderConfig, model: str):
+    "Raise unless a lab reads with the tokeniser that a model was trained with."
+    if load_tokenizer(model).get_vocab() != data.tokenizer.get_vocab():
+        name = tokenizer_name(config)
+        raise UserError(f'an encoder that reads with the tokeniser of {model}, for load({model})', f'that of {name}' if name else "one learned from the cohort's texts",
+                        f"Open the lab with EncoderConfig(architecture='{model}'), in a shell --architecture {model}.")
+
+
+def take_weights(lm, trained, model: str):
+    "Copy the weights of a trained model of the same shape; raises at the first that differs."
+    mine, theirs = lm.state_dict(), trained.state_dict()
+    for name in sorted(mine.keys() | theirs.keys()):
+        there, wanted = (tuple(s[name].shape) if name in s else 'nothing' for s in (theirs, mine))
+        if there != wanted:
+            raise UserError(f'weights of the shape of the encoder, for load({model})', f'{name} of {there} where the encoder has {wanted}',
+                            f"Open the lab with EncoderConfig(architecture='{model}'), in a shell --architecture {model}.")
+    lm.load_state_dict(theirs)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KIT', 'STAGES', 'add_stage', 'WORD', 'TIMES', 'Preset', 'FROZEN', 'PRESETS', 'DIFFERENCES', 'WORDS', 'point',
-           'refuse', 'presets', 'field_types', 'setting', 'Plan', 'stage_text', 'plan', 'own_parts', 'own_places',
-           'said_settings', 'addresses']
+           'refuse', 'presets', 'field_types', 'setting', 'Plan', 'is_default', 'stage_text', 'plan', 'own_parts',
+           'own_places', 'said_settings', 'said_encoder', 'addresses']
 
 # %% ../nbs/11_plans.ipynb #imports
 import dataclasses
@@ -20,13 +20,13 @@ from .autoencoding import Autoencode
 from .contrastive import Contrastive, SimCSE
 from .core import UserError, canonical, fingerprint, meant
 from .encoders import SERIES, EncoderConfig
-from .mlm import MLM
+from .mlm import MLM, Load
 from .plugins import Registry, place_of
 from .supervised import Supervised
 from .training import READS, Stage
 
 # %% ../nbs/11_plans.ipynb #stages
-KIT = (MLM, SimCSE, Autoencode, Contrastive, Supervised)
+KIT = (Load, MLM, SimCSE, Autoencode, Contrastive, Supervised)
 STAGES = Registry('stage', lambda *what: check_stage_class(*what), {stage.name: stage for stage in KIT})
 add_stage = STAGES.add
 
@@ -92,8 +92,8 @@ WORDS = {'true': True, 'false': False, 'none': None}
 
 
 def field_types(stage: type) -> dict:
-    "Names and types of the settings of a stage."
-    return {f.name: f.type for f in dataclasses.fields(stage)}
+    "Names and types of the settings of a stage that a plan may say: its fields, or those that it names in `settings`."
+    return {f.name: f.type for f in dataclasses.fields(stage) if f.name in getattr(stage, 'settings', (f.name,))}
 
 
 def setting(stage: type, key: str, said: str):
@@ -119,6 +119,8 @@ def arguments(stage: type, text: str, start: int, args: str) -> dict:
     for part in args.split(',') if args.strip() else []:
         key, equals, said = (x.strip() for x in part.partition('='))
         here = at + len(part) - len(part.lstrip())
+        if not equals and len(field_types(stage)) == 1:  # load(reader)
+            (key,), equals, said = field_types(stage), '=', key
         if not equals or key not in field_types(stage):
             near = meant(key, field_types(stage))
             refuse(f'a setting of {stage.name} ({", ".join(field_types(stage))}) as key=value', part.strip(), text, here,
@@ -158,10 +160,17 @@ class Plan:
         return '\n'.join(['init'] + ['   ' * i + '└─ ' + stage_text(s) for i, s in enumerate(self.stages)])
 
 # %% ../nbs/11_plans.ipynb #stage-text-fn
+def is_default(stage: Stage, field: dataclasses.Field) -> bool:
+    "Whether a setting is what it would be if nothing were said of it, which may depend on the others."
+    return getattr(stage, field.name) == field.default or field.default is None and dataclasses.replace(stage, **{field.name: None}) == stage
+
+
 def stage_text(stage: Stage) -> str:
     "A stage as it is written in a plan: its name and the settings that differ from their defaults."
-    changed = {f.name: getattr(stage, f.name) for f in dataclasses.fields(stage) if getattr(stage, f.name) != f.default}
-    args = ', '.join(f'{k}={str(v).lower() if v is None or isinstance(v, bool) else v}' for k, v in changed.items())
+    named = field_types(type(stage))
+    changed = {f.name: getattr(stage, f.name) for f in dataclasses.fields(stage) if f.name in named and not is_default(stage, f)}
+    words = {k: str(v).lower() if v is None or isinstance(v, bool) else v for k, v in changed.items()}
+    args = ', '.join(f'{k}={v}' if len(named) > 1 else f'{v}' for k, v in words.items())
     return f'{stage.name}({args})' if args else stage.name
 
 # %% ../nbs/11_plans.ipynb #repeats
@@ -236,8 +245,16 @@ def own_places(stages, encoder: EncoderConfig) -> list[str]:
 
 # %% ../nbs/11_plans.ipynb #address
 def said_settings(stage: Stage) -> dict:
-    "The settings of a stage for its address; `touched` only where something was."
-    return {k: v for k, v in canonical(stage).items() if k != 'touched' or v}
+    "The settings of a stage for its address; those that came later only where they say something, so that old addresses hold."
+    if hasattr(stage, 'identity'):  # a stage that knows better than its settings what its result depends on
+        return stage.identity()
+    return {k: v for k, v in canonical(stage).items() if k not in ('touched', 'codes') or v}
+
+
+def said_encoder(encoder: EncoderConfig) -> dict:
+    "The encoders for an address; what was called 'small' before there was another small one is 'small-bert' now."
+    said = {k: v for k, v in canonical(encoder).items() if k != 'architecture' or v}
+    return said | dict(model={'small-bert': 'small', 'small': 'small, rotary'}.get(encoder.model, encoder.model))
 
 
 def addresses(
@@ -248,7 +265,7 @@ def addresses(
     extra: dict,  # what else the stored result depends on (the probe)
 ) -> list[str]:
     "Addresses along a plan, the untrained towers first: len(plan) + 1 strings of 16 hex digits."
-    out = [fingerprint(dict(cohort=cohort_hash, encoder=encoder, seed=seed, **extra) | own_parts((), encoder))]
+    out = [fingerprint(dict(cohort=cohort_hash, encoder=said_encoder(encoder), seed=seed, **extra) | own_parts((), encoder))]
     for stage in plan.stages:
         out.append(fingerprint(dict(parent=out[-1], name=stage.name, version=stage.version, settings=said_settings(stage))))
     return out
@@ -259,7 +276,7 @@ PLAIN = {int, float, str, bool, type(None)}
 
 def loose_settings(stage: type) -> list[str]:
     "Settings that a class forgot to give a type."
-    return [k for k, v in vars(stage).items() if type(v) in PLAIN and k not in ('name', 'version', 'embeds', *field_types(stage)) and k[:2] != '__']
+    return [k for k, v in vars(stage).items() if type(v) in PLAIN and k not in ('name', 'version', 'embeds', 'learns', *field_types(stage)) and k[:2] != '__']
 
 
 def check_stage_class(name: str, stage, version):

@@ -92,8 +92,10 @@ class Job:
 
 
 def with_rate(whole: Plan, lr: float) -> Plan:
-    "The plan with the learning rate of its last stage set."
+    "The plan with the learning rate of its last stage set; unchanged where that stage has none."
     *first, last = whole.stages
+    if not last.learns:
+        return whole
     return Plan((*first, dataclasses.replace(last, lr=lr)))
 
 
@@ -110,6 +112,16 @@ class Node:
     def key(self) -> str:
         "What it is known by: the unit's key, or the name of the trial."
         return f'{self.name}-{self.slot}' if self.name else self.unit.key
+
+# %% ../nbs/13_sweeps.ipynb #rates-of
+def rates_of(study: 'Study', whole: Plan) -> list[float]:
+    "The rates of the random search for a plan; one, that nothing heeds, where its last stage is solved and not trained."
+    return study.search.rates() if whole.stages[-1].learns else [0.0]
+
+
+def searched(study: 'Study', whole: Plan) -> bool:
+    "Whether the rates of a plan are trials that learn from each other."
+    return study.search.sampler == 'tpe' and whole.stages[-1].learns
 
 # %% ../nbs/13_sweeps.ipynb #nodes
 def shared_key(node: Node):
@@ -130,11 +142,11 @@ def bundles(study: 'Study', found: list[Node]) -> list[Node]:
 # %% ../nbs/13_sweeps.ipynb #nodes-2
 def nodes(study: 'Study') -> list[Node]:
     "The distinct work of the study, parents before children."
-    found, tpe, rates = {}, study.search.sampler == 'tpe', study.search.rates()
+    found = {}
     for task, arm, seed, whole in study.rows:
-        lab, name = study.labs[task], trial_name(study, task, seed, whole)
+        lab, name, tpe = study.labs[task], trial_name(study, task, seed, whole), searched(study, whole)
         first = [whole.first(n) for n in range(1, len(whole))]
-        for part in first + ([] if tpe else [with_rate(whole, lr) for lr in rates]):
+        for part in first + ([] if tpe else [with_rate(whole, lr) for lr in rates_of(study, whole)]):
             node = Node(task, unit_of(lab, part, seed))
             found.setdefault(node.key, node)
         for node in [Node(task, unit_of(lab, whole, seed), name, slot) for slot in range(study.search.runs)] if tpe else ():
@@ -678,10 +690,11 @@ def study_rows(study: Study) -> list[tuple]:
 
 def study_jobs(study: Study) -> list[Job]:
     "Every run of the study; of trials that learn from each other those that are finished."
-    if study.search.sampler == 'random':
-        return [Job(*row[:3], lr, with_rate(row[3], lr)) for row in study.rows for lr in study.search.rates()]
     out = []
     for task, arm, seed, whole in study.rows:
+        if not searched(study, whole):
+            out += [Job(task, arm, seed, lr, with_rate(whole, lr)) for lr in rates_of(study, whole)]
+            continue
         name = trial_name(study, task, seed, whole)
         files = [study.folder / 'trials' / f'{name}-{slot}.json' for slot in range(study.search.runs)]
         out += [Job(task, arm, seed, lr, with_rate(whole, lr)) for lr in [read_json(f)['lr'] for f in files if f.exists()]]
@@ -725,6 +738,8 @@ def measured(study: Study) -> dict[str, tuple[float, str]]:
 def timed(study: Study, node: Node, steps: int = 3) -> float:
     "Seconds per document of a node's stage: a few steps from untrained towers, or one encoding where the encoder is frozen."
     lab, stage, marks = study.labs[node.task], node.unit.plans[0].stages[-1], []
+    if not (stage.learns or is_frozen(stage)):
+        return 1.0  # weights are copied
     towers = towers_at(lab, lab_addresses(lab, Plan(()), node.unit.seed)[0], node.unit.seed)
     if is_frozen(stage):
         some, began = lab.data.positions('train')[:32], time.monotonic()
@@ -769,7 +784,7 @@ def estimate(study: Study, workers: int | None = None) -> dict:
             rates[kind] = timed(study, node), 'three steps that were timed now'
     of = {n.key: stage_kind(n.unit.plans[0].stages[-1]) for n in open_nodes(study)}
     seconds = seconds_left(study, {key: study.costs[key] * rates[kind][0] for key, kind in of.items()}, workers)
-    return dict(runs=len(study.rows) * study.search.runs, results=len(left), finished=int(left['finished'].sum()), workers=workers,
+    return dict(runs=sum(study.search.runs if row[3].stages[-1].learns else 1 for row in study.rows), results=len(left), finished=int(left['finished'].sum()), workers=workers,
                 seconds=round(seconds, 1), basis={kind: rates[kind][1] for kind in sorted(set(of.values()))})
 
 # %% ../nbs/13_sweeps.ipynb #chosen
