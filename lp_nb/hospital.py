@@ -6,13 +6,13 @@
 __all__ = ['BLOCK', 'UNITS', 'UNIT_SHARE', 'VENTILATED', 'LOS_HOURS', 'LOS_SEVERITY', 'LOS_SPREAD', 'STYLE_SHARE',
            'TEMPLATE_SHARE', 'RACES', 'RACE_SHARE', 'RANGE', 'VITALS', 'EFFECTS', 'ELSEWHERE', 'LEAK', 'EXAMS',
            'POLARITIES', 'READING', 'GRADES', 'GRADE_CUTS', 'GRADE_SLOPE', 'GRADE_SAID', 'FRAMES', 'BOILERPLATE',
-           'DEVICES', 'SYMPTOMS', 'LIMITS', 'OTHERS', 'SLICE', 'GRID', 'HospitalConfig', 'age_score', 'Disease',
-           'phenotype_codes', 'disease', 'draw_age', 'identifiers', 'draw_block', 'effects', 'autoregression',
-           'drift_time', 'simulate', 'charted', 'sufficient', 'Findings', 'findings', 'reading', 'grading', 'sentences',
-           'report_text', 'general_corpus', 'stamp', 'as_text', 'in_order', 'diagnoses_table', 'ChartPen', 'chart_rows',
-           'chart_table', 'other_values', 'Sheets', 'draw_hours', 'write_block', 'blocks', 'make_hospital',
-           'open_truth', 'nuisance', 'truth_labels', 'emitted', 'planted', 'Evidence', 'gather', 'grid_scores',
-           'sample', 'Effort', 'posterior', 'oracle']
+           'DEVICES', 'SYMPTOMS', 'LIMITS', 'OTHERS', 'SLICE', 'GRID', 'POLARITY_VALUES', 'HospitalConfig', 'age_score',
+           'Disease', 'phenotype_codes', 'disease', 'draw_age', 'identifiers', 'draw_block', 'effects',
+           'autoregression', 'drift_time', 'simulate', 'charted', 'sufficient', 'Findings', 'findings', 'reading',
+           'grading', 'sentences', 'report_text', 'general_corpus', 'stamp', 'as_text', 'in_order', 'diagnoses_table',
+           'ChartPen', 'chart_rows', 'chart_table', 'other_values', 'Sheets', 'draw_hours', 'write_block', 'blocks',
+           'make_hospital', 'open_truth', 'nuisance', 'truth_labels', 'emitted', 'planted', 'Evidence', 'gather',
+           'grid_scores', 'sample', 'Effort', 'posterior', 'oracle', 'true_statements']
 
 # %% ../nbs/01_hospital.ipynb #imports
 import gzip
@@ -1490,10 +1490,15 @@ class Evidence:
     hours: np.ndarray  # length of stay (n,)
 
 # %% ../nbs/01_hospital.ipynb #text-evidence
+def readable(hours: float = 48) -> pl.Expr:
+    "Whether a report of the hidden tables could be read within the first `hours` of its stay."
+    return pl.col('hour').is_between(0, hours, closed='left')
+
+
 def text_evidence(config: HospitalConfig, reports: pl.DataFrame, said: pl.DataFrame, row: dict):
     "Likelihoods of what was said, and of silence, in reports readable within 48 hours; `row` maps a stay to its place."
-    f, readable = findings(), pl.col('hour').is_between(0, 48, closed='left')
-    reports, said = reports.filter(readable & (pl.col('kind') == 0)), said.filter(readable)
+    f = findings()
+    reports, said = reports.filter(readable() & (pl.col('kind') == 0)), said.filter(readable())
     score = np.zeros((2, len(row), len(f.nouns)))  # there, gone
     rate = reports['rate'].to_numpy()
     silence = np.log1p(-expit(logit(rate) + MENTION)) - np.log1p(-rate)
@@ -1644,3 +1649,27 @@ def oracle(
         raise UserError("task 'mortality' or 'phenotyping'", repr(task), 'Choose one of the two.')
     p = posterior(root, evidence, seed, effort, stays)
     return p[['mortality']] if task == 'mortality' else p.drop(columns='mortality')
+
+# %% ../nbs/01_hospital.ipynb #true-statements
+POLARITY_VALUES = np.array([-1.0, -.5, .5, 1.0])  # of absent, doubtful, probable, present
+
+
+def true_statements(
+    root,  # a hospital written by make_hospital
+    stays=None,  # stay ids to ask about; all if None
+    hours: float = 48,  # reports readable in [0, hours) of the stay
+) -> pd.DataFrame:
+    "What reports truly state (stays, 67) by stay_id: mean polarity and mention (0/1) of each finding, counts of positive grades."
+    _, truth = open_truth(root)
+    ids, names = chosen(truth, stays), findings().names
+    said = truth['statements'].filter(readable(hours), pl.col('stay_id').is_in(ids))
+    row = {stay: i for i, stay in enumerate(ids)}
+    at = np.array([row[stay] for stay in said['stay_id']], dtype=int)
+    finding, polarity, grade = (said[c].to_numpy() for c in ('finding', 'polarity', 'grade'))
+    total, mentions, grades = (np.zeros((len(ids), n)) for n in (len(names), len(names), len(GRADES)))
+    np.add.at(total, (at, finding), POLARITY_VALUES[polarity])
+    np.add.at(mentions, (at, finding), 1)
+    np.add.at(grades, (at[polarity >= 2], grade[polarity >= 2]), 1)
+    columns = [*names, *(f'{name} mentioned' for name in names), *GRADES[1:]]
+    values = np.hstack([total / np.maximum(mentions, 1), mentions > 0, grades[:, 1:]])
+    return pd.DataFrame(values, index=pd.Index(ids, name='stay_id'), columns=columns)

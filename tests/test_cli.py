@@ -198,6 +198,32 @@ def test_what_was_made_of_other_settings_is_not_replaced_unasked(tmp_path):
     assert lp_nb('cohort', 'why', tmp_path / 'cohort', 12).returncode == 1
 
 
+def test_every_knob_of_the_hospital_is_set_from_the_shell(tmp_path):
+    "Knobs reach the hospital with their types; what is unknown, wrong, out of range or said twice is refused, and nothing is written."
+    out = tmp_path / 'hospital'
+    done = lp_nb('hospital', out, '--patients', 20, '--set', 'patients=20', '--set', 'bind=0.2', '--set', 'general=7', '--set', 'chart_every=4')
+    assert done.returncode == 0, done.stderr
+    said = json.loads((out / 'hospital.json').read_text())
+    assert {k: said['config'][k] for k in ('patients', 'bind', 'general', 'chart_every', 'seed')} == dict(patients=20, bind=.2, general=7, chart_every=4, seed=0)
+    assert said['rows']['general/reports'] == 7
+    for words, pair in [(('bnid', "Did you mean 'bind'?"), 'bnid=0.5'), (('kindness', 'among patients, seed', 'hospital --help'), 'kindness=1'),
+                        (('between 0 and 1', 'nan'), 'bind=nan'), (('--patients 20', '--set patients=30'), 'patients=30')]:
+        wrong(lp_nb('hospital', tmp_path / 'none', '--patients', 20, '--set', pair), *words)
+    assert not (tmp_path / 'none').exists()
+    assert 'other_items' in lp_nb('hospital', '--help').stdout
+
+
+def test_switches_of_a_cohort_are_refused_like_knobs(tmp_path):
+    cohort = ('cohort', '--mimic', SAMPLE, '--out', tmp_path / 'c')
+    wrong(lp_nb(*cohort, '--set', 'mim_age=30'), 'mim_age', "Did you mean 'min_age'?")
+    wrong(lp_nb(*cohort, '--set', 'kindness=1'), 'kindness', 'among report_time', 'cohort switches')
+    wrong(lp_nb(*cohort, '--task', 'mortality', '--set', 'task=phenotyping'), '--task mortality', '--set task=phenotyping')
+    assert not (tmp_path / 'c').exists()
+    assert lp_nb(*cohort, '--set', 'task=phenotyping', '--set', 'sections=findings+impression').returncode == 0
+    made = Cohort.load(tmp_path / 'c')
+    assert made.task == 'phenotyping' and len(made.codes) and not any('INDICATION' in text for text in made.corpus)
+
+
 def test_use_may_stand_anywhere(tmp_path):
     from lp_nb.cli import use_first
 
