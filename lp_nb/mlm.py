@@ -314,9 +314,12 @@ class CodedObjective(Objective):
         return [(*m, self.targets[i]) for m, i in zip(masked, index, strict=True)]
 
     def embed(self, items) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        "Of each text: its mean hidden state (b, width), its cross-entropies' sum and the tokens asked (b, 1)."
-        sums, asked, means = masked_sums(self.towers.report, [item[:2] for item in items])
-        return means, sums[:, None], asked[:, None].to(sums)
+        "Of each text: its mean hidden state without masks (b, width), its cross-entropies' sum and the tokens asked with them (b, 1)."
+        masked = [item[:2] for item in items]
+        plain = [(torch.where(asked == IGNORE, seen, asked), torch.full_like(asked, IGNORE)) for seen, asked in masked]
+        sums, asked, means = masked_sums(self.towers.report, masked + plain)  # in one pass
+        n = len(items)
+        return means[n:], sums[:n, None], asked[:n, None].to(sums)
 
     def parts(self, embeddings, items) -> tuple[torch.Tensor, torch.Tensor]:
         "Cross-entropy per asked token, and per code, both in nats."

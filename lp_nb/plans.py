@@ -162,7 +162,12 @@ class Plan:
 # %% ../nbs/11_plans.ipynb #stage-text-fn
 def is_default(stage: Stage, field: dataclasses.Field) -> bool:
     "Whether a setting is what it would be if nothing were said of it, which may depend on the others."
-    return getattr(stage, field.name) == field.default or field.default is None and dataclasses.replace(stage, **{field.name: None}) == stage
+    if getattr(stage, field.name) == field.default:
+        return True
+    try:
+        return field.default is None and dataclasses.replace(stage, **{field.name: None}) == stage
+    except UserError:  # the other settings do not go without it
+        return False
 
 
 def stage_text(stage: Stage) -> str:
