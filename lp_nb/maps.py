@@ -187,21 +187,43 @@ class Reading:
         return pd.Series(np.linalg.norm(self.xy[b] - self.xy[a], axis=1) / self.unit, self.ids, name='distance')
 
 # %% ../nbs/14c_maps.ipynb #layout-square
-class Framed(Reading):
-    "A layout in the square that all its nodes share."
+def extent(points: np.ndarray) -> float:
+    "The longer side of the smallest box around points (n, 2)."
+    return float(np.ptp(points, axis=0).max())
 
-    def square(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        "The (low, high) of x and of y of one square for all nodes; a few stays that are far from all others may lie beyond it."
+
+def bulk_of(
+    points: np.ndarray,  # (n, 2)
+    tail: float = 0.02,  # share of points at either end of an axis that may be far out
+    room: float = 0.5,  # beyond the quantiles, in distances between them
+    gain: float = 1.2,  # how much wider all points must be than the bulk for any to be left out
+) -> np.ndarray:
+    "The points (m, 2) that are not far from all others: all of them, unless leaving some out gains much."
+    low, high = np.quantile(points, [tail, 1 - tail], axis=0)
+    wide = room * (high - low)
+    near = points[((points >= low - wide) & (points <= high + wide)).all(1)]
+    return near if 0 < gain * extent(near) < extent(points) else points
+
+# %% ../nbs/14c_maps.ipynb #layout-framed
+class Framed(Reading):
+    "A layout in the window that all its nodes share."
+
+    def square(self, whole: bool = False) -> tuple[tuple[float, float], tuple[float, float]]:
+        "The (low, high) of x and of y of one window for all nodes: that of the bulk, or with `whole` of every point."
         points = self.xy.reshape(-1, 2).astype(float)
-        low, high = np.quantile(points, [0.05, 0.95], axis=0)
-        near = points[((points >= 2 * low - high) & (points <= 2 * high - low)).all(1)]
-        middle, half = (near.min(0) + near.max(0)) / 2, 0.54 * float(np.ptp(near, axis=0).max())
+        near = points if whole else bulk_of(points)
+        middle, half = (near.min(0) + near.max(0)) / 2, 0.54 * extent(near)
         return tuple((float(m - half), float(m + half)) for m in middle)
 
     def beyond(self, node: int) -> np.ndarray:
-        "Which stays (n,) lie outside the square at a node."
+        "Which stays (n,) lie outside the window at a node."
         low, high = np.transpose(self.square())
         return ((self.xy[node] < low) | (self.xy[node] > high)).any(1)
+
+    def outside(self, node: int, count='{:,}'.format) -> str:
+        "How many stays lie outside the window at a node, in words; '' if none; `count` writes the number."
+        out = int(self.beyond(node).sum())
+        return f'{count(out)} of {len(self.ids):,} outside the window' if out else ''
 
 # %% ../nbs/14c_maps.ipynb #layout-b
 @dataclass(frozen=True)
