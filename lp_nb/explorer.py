@@ -302,6 +302,7 @@ class MapState:
     controls: Controls
 
     shown = None  # the rows that pass the filter; None: all
+    panel_nodes = ()  # of the small maps, once they were asked for
 
     route = property(lambda self: list(self.layout.routes.values())[self.controls.plan.value or 0])
     node = property(lambda self: self.route[self.controls.stage.index])  # number of the node on the map
