@@ -28,7 +28,7 @@ from .cases import CaseView
 from .core import UserError, mask_count, meant, one_of, rng
 from .curves import DeviationCurves
 from .figures import OKABE_ITO, arrows_to, fading_arrow, short_plans, stage_maps
-from .maps import METHODS, Layout, check_runs, honesty, movement, noise_floor, run_layout
+from .maps import METHODS, Layout, check_runs, clearest, honesty, movement, noise_floor, run_layout
 from .views import View, script, sheet, write_page
 
 # %% ../nbs/17c_explorer.ipynb #risks
@@ -229,12 +229,12 @@ def honest_words(layout: Layout, worth: pd.DataFrame, node: int, count=str) -> s
     return text + (f'; {outside} (“All points” shows them)' if outside else '')
 
 
-def honest_line(layout: Layout, worth: pd.DataFrame, node: int, of: int) -> str:
-    "The sentence as HTML, with how many of the stays are drawn and how."
+def honest_line(layout: Layout, worth: pd.DataFrame, node: int, of: int, why: str = '') -> str:
+    "The sentence as HTML, with how many of the stays are drawn and how, and why the explorer opened here."
     n = layout.xy.shape[1]
     drawn = f'{n:,} stays' if n >= of else f'{n:,} of {of:,} stays, drawn by lot (<code>most=</code> shows more)'
     title = html.escape(node_title(layout.nodes[node]))
-    return f'{STYLE}<div class="lp-honest"><b>{title}</b>: {honest_words(layout, worth, node)}. {drawn}, {METHODS[layout.method]} of aligned embeddings.</div>'
+    return f'{STYLE}<div class="lp-honest"><b>{title}</b>: {honest_words(layout, worth, node)}. {drawn}, {METHODS[layout.method]} of aligned embeddings. {html.escape(why)}</div>'
 
 # %% ../nbs/17c_explorer.ipynb #place-of
 def place_of(nodes, stage: int, step: int | None) -> int:
@@ -243,6 +243,21 @@ def place_of(nodes, stage: int, step: int | None) -> int:
     if not there:
         raise UserError(f'a stage among {", ".join(map(node_title, nodes))}', repr(stage), 'Give its number.')
     return there[-1] if step is None else min(there, key=lambda i: abs((nodes[i].step or 0) - step))
+
+# %% ../nbs/17c_explorer.ipynb #opening
+Opening = namedtuple('Opening', 'start color why')  # place on the first plan's route, column to colour by, in words
+
+
+def opening(layout: Layout, table: pd.DataFrame, labels: list, color: str | None, stage: int | None) -> Opening:
+    "Where an explorer opens: as asked, and otherwise where the classes of a label are seen best."
+    route = next(iter(layout.routes.values()))
+    nodes = [layout.nodes[k] for k in route]
+    ends = list({n.stage: i for i, n in enumerate(nodes)}.values()) if stage is None else [place_of(nodes, stage, None)]
+    best = clearest(layout, table[[color] if color else labels], [route[i] for i in ends])
+    if best is None or best.pairs == 1:
+        return Opening(ends[-1], color or labels[0], '')
+    title = node_title(layout.nodes[best.node])
+    return Opening(route.index(best.node), best.label, f'Opens on {title}, coloured by {best.label}: {best.said}.')
 
 # %% ../nbs/17c_explorer.ipynb #typed-names
 CONDITION = "a condition such as age > 60 and careunit == 'Medical'"
@@ -302,6 +317,7 @@ class MapState:
     controls: Controls
 
     shown = None  # the rows that pass the filter; None: all
+    start, opened = 0, {}  # place on the route at which it opens; the number of that node -> why
     panel_nodes = ()  # of the small maps, once they were asked for
 
     route = property(lambda self: list(self.layout.routes.values())[self.controls.plan.value or 0])
@@ -322,7 +338,8 @@ class MapHands(MapState):
 
     def go(self, stage: int, step: int | None = None):
         "Show the map of a stage (0 is init): its end, or the checkpoint nearest to a step of it."
-        self.controls.stage.index = place_of([self.layout.nodes[k] for k in self.route], stage, step)
+        at = place_of([self.layout.nodes[k] for k in self.route], stage, step)
+        self.controls.stage.index = self.controls.play.value = at
 
     def select(self, stays):
         "Select stays by their ids."
@@ -474,16 +491,17 @@ class Explorer(MapOut):
         self,
         runs,  # a run, or several of one cohort: stages, embeddings, predictions, cohort
         split: str = 'test',  # whose stays: 'train', 'val', 'test', 'all', or 'probe' for every checkpoint of the probe stays
-        color: str | None = None,  # column to colour by; default: the first label
+        color: str | None = None,  # column to colour by; default: the label whose classes are seen best
         method: str = 'umap',  # 'umap', 'aligned', 'pca' or 'lda' (of the label that colours)
         seed: int = 0,  # of the map and the sample
         most: int = 5000,  # stays on the map; more are sampled
+        stage: int | None = None,  # at whose end it opens, 0 is init; default: where the classes are seen best
     ):
         self.runs = check_runs(runs, split)
         self.seed, self.most, self.panels, self.curves = seed, most, [], None
         self.color = color or self.runs[0].cohort.labels[0]
         read_map(self, split, method)
-        self.controls = make_controls(list(self.layout.routes), split, method, check_color(self.table, self.color), self.color)
+        self.controls = make_controls(list(self.layout.routes), split, method, check_color(self.table, self.color), choose_opening(self, color, stage))
         self.ranking, self.case, self.below, self.scatter_box = Ranking(), CaseView(self.runs[0], split='test' if split == 'probe' else split, table=self.table), W.VBox(), W.VBox()
         new_scatter(self)
         self.box = arrange(self.controls, self.scatter_box, self.ranking, self.below, self.case)
@@ -498,10 +516,18 @@ def read_map(ex: Explorer, split: str, method: str):
     ex.of = len(ex.ids) if split == 'probe' else len(stays) if split == 'all' else int((stays['split'] == split).sum())
 
 
+def choose_opening(ex: Explorer, color: str | None, stage: int | None) -> str:
+    "Note where to open, and why; returns the column to colour by."
+    labels = [ex.color] if ex.layout.method == 'lda' else ex.runs[0].cohort.labels  # a discriminant is drawn for one label
+    ex.start, ex.color, why = opening(ex.layout, ex.table, labels, color, stage)
+    ex.opened = {next(iter(ex.layout.routes.values()))[ex.start]: why}
+    return ex.color
+
+# %% ../nbs/17c_explorer.ipynb #new-scatter
 def new_scatter(ex: Explorer):
     "A scatter of the stays of the present table, all of them; `put_up` shows it, when all that it must know is set."
     ex.panels, ex.below.children, ex.shown = [], [], None
-    ex.scatter = make_scatter(ex.table, ex.layout, ex.route[0], dark=ex.ranking.dark)
+    ex.scatter = make_scatter(ex.table, ex.layout, ex.route[ex.start], dark=ex.ranking.dark)
     ex.scatter.widget.observe(lambda change: show_selection(ex), names='selection')
     paint(ex)
 
@@ -555,8 +581,10 @@ def offer_stages(ex: Explorer):
     titles = [(node_title(ex.layout.nodes[k]), i) for i, k in enumerate(ex.route)]
     with c.stage.hold_trait_notifications():
         c.stage.options, c.stage.index = titles, 0
-    c.play.max = len(titles) - 1
-    show_node(ex)
+    at, ex.start, c.play.max = ex.start, 0, len(titles) - 1
+    c.stage.index = c.play.value = at  # shows its node where it is not the first
+    if not at:
+        show_node(ex)
 
 
 def show_node(ex: Explorer):
@@ -565,7 +593,7 @@ def show_node(ex: Explorer):
     move_points(ex.scatter, ex.layout, ex.node, whole=ex.controls.whole.value)
     settle(ex)
     show_moved(ex)
-    ex.controls.honest.value = honest_line(ex.layout, ex.worth, ex.node, ex.of)
+    ex.controls.honest.value = honest_line(ex.layout, ex.worth, ex.node, ex.of, ex.opened.get(ex.node, ''))
     if ex.curves is not None:
         ex.curves.go(node.stage, node.step)
 
@@ -655,7 +683,7 @@ def reopen(ex: Explorer, change):
     "Read the map for other stays, another method or another label, and show it; say so if it cannot be had."
     c = ex.controls
     say(ex, 'Drawing the map; the first UMAP of a session compiles for half a minute.' if c.method.value in ('umap', 'aligned') else 'Drawing the map.')
-    kept = set(ex.ids)
+    kept, ex.opened = set(ex.ids), {}
     if ex.again is not None:
         ex.again.cancel()  # it would send the places of other stays
     try:

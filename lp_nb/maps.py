@@ -6,7 +6,8 @@
 __all__ = ['Node', 'SLOW', 'METHODS', 'SPLITS', 'FORMAT', 'planted_stages', 'planted_probes', 'planted_run', 'stage_parents',
            'align_stages', 'neighbours', 'turnover', 'rank_among', 'exchange', 'line_of', 'Reading', 'Framed', 'Layout',
            'movement', 'noise_floor', 'honesty', 'coordinates', 'steady', 'trust_of', 'drawn', 'joint_layout',
-           'run_nodes', 'node_frame', 'check_runs', 'run_layout', 'cached_layout']
+           'neighbour_vote', 'Clearest', 'votable', 'clearest', 'run_nodes', 'node_frame', 'check_runs', 'run_layout',
+           'cached_layout']
 
 # %% ../nbs/14c_maps.ipynb #imports
 import json
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from .core import Progress, UserError, fingerprint, new_folder, one_of, require, rng
+from .evaluation import auroc
 
 # %% ../nbs/14c_maps.ipynb #planted
 def planted_stages(
@@ -402,6 +404,48 @@ def joint_layout(
         way, ranks = against_parents(nodes, aligned, near)
         bar.step()
     return Layout(ids, nodes, dict(routes), xy, near, way, ranks, trust, method)
+
+# %% ../nbs/14c_maps.ipynb #clearest
+def neighbour_vote(
+    xy: np.ndarray,  # (n, 2) of one node
+    y: np.ndarray,  # (n, L) of 0 and 1
+    k: int = 15,
+) -> np.ndarray:
+    "The share (n, L) of positives among each stay's `k` nearest others on the map."
+    return np.asarray(y)[neighbours(xy, k)].mean(1)
+
+
+class Clearest(namedtuple('Clearest', 'node label auroc pairs')):
+    "A node and a label whose classes are seen best on a map, and among how many pairs they were chosen."
+
+    @property
+    def said(self) -> str:
+        "Why, in words that make no finding of it."
+        seen = f'neighbours on the map agree most there (k-NN AUROC {self.auroc:.2f}, chance 0.50)'
+        return f'{seen}, of {self.pairs} pairs of stage and label looked at; a choice of view, no finding' if self.pairs > 1 else seen
+
+# %% ../nbs/14c_maps.ipynb #clearest-b
+def votable(y: pd.DataFrame, least: int = 20) -> list:
+    "The columns of 0 and 1 with at least so many of either."
+    return [c for c in y if set(y[c].unique()) <= {0, 1} and min(y[c].sum(), (1 - y[c].astype(int)).sum()) >= least]
+
+
+def clearest(
+    layout: Layout,
+    y: pd.DataFrame,  # labels by stay id, 0 or 1
+    nodes=None,  # numbers of the nodes to choose from, the earliest first (default: all)
+    k: int = 15,  # neighbours that vote
+    least: int = 20,  # stays of either kind that a label must have
+) -> Clearest | None:
+    "The node and the label whose classes are seen best; None where no label has stays enough."
+    y = y.loc[layout.ids]
+    names, nodes = votable(y, least), list(range(len(layout.nodes)) if nodes is None else nodes)
+    if not names:
+        return None
+    labels = y[names].to_numpy(int)
+    found = np.array([auroc(labels, neighbour_vote(layout.xy[node], labels, k)) for node in nodes])  # (nodes, L)
+    node, label = max(np.ndindex(found.shape), key=lambda at: (found[at].round(2), at[0], -at[1]))
+    return Clearest(nodes[node], names[label], float(found[node, label]), found.size)
 
 # %% ../nbs/14c_maps.ipynb #run-nodes
 def looks(run, number: int, split: str) -> list:
