@@ -108,7 +108,7 @@ def subgroup_section(judgement: Judgement, task: str, arm: str) -> Section:
     "One arm by subgroup."
     rows = judgement.subgroups.query('task == @task and arm == @arm')
     gaps = judgement.gaps.query('task == @task and arm == @arm').drop(columns=['task', 'arm', 'metric'])
-    prose = ('Groups under ten stays, or with under ten events or non-events, are not scored. Many groups are looked at here: the lowest of them is low '
+    prose = ('Levels under ten stays, or with under ten events or non-events, are put together. Many groups are looked at here: the lowest of them is low '
              'partly by chance. The table says how large the largest gap of each characteristic is, and how large it gets (95th percentile) when patients '
              'are dealt to groups at random.')
     return Section(f'For whom ({task}, {arm})', prose, figures=((subgroup_forest(rows), 'Macro AUROC by group of test stays.'),),
