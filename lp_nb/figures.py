@@ -10,7 +10,8 @@ __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'PHRAS
            'most_hours', 'shared_quantiles', 'share_text', 'in_bounds', 'range_panel', 'plain', 'range_numbers',
            'quality_figure', 'month_figure', 'segments', 'curve_axis', 'short_plans', 'gap', 'gaps', 'seeds_said',
            'write_below', 'deviation_curves', 'label_heatmap', 'loss_panel', 'score_panel', 'training_curves',
-           'arrows_to', 'stage_maps', 'Section', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
+           'arrows_to', 'fading_arrow', 'draw_ways', 'stage_maps', 'Section', 'table_html', 'figure_svg',
+           'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -900,25 +901,53 @@ def arrows_to(
     ends = np.hstack([layout.xy[parent, rows], layout.xy[k, rows]]).astype(float)
     return pd.DataFrame(ends, columns=['x0', 'y0', 'x1', 'y1'], index=moved.index)
 
+# %% ../nbs/16_figures.ipynb #fading
+def fading_arrow(
+    x0: float, y0: float, x1: float, y1: float,
+    head: float,  # length of the head; at most 40 % of the arrow
+    parts: int = 12,  # lines of the shaft
+) -> list[tuple[list, float]]:
+    "The lines of an arrow, each as (points, strength): the shaft from faint to 1, then the head."
+    long = max(np.hypot(x1 - x0, y1 - y0), 1e-12)
+    dx, dy = (min(head, 0.4 * long) / long * v for v in (x1 - x0, y1 - y0))
+    left, right = (x1 - dx - 0.4 * dy, y1 - dy + 0.4 * dx), (x1 - dx + 0.4 * dy, y1 - dy - 0.4 * dx)
+    at = [(x0 + t * (x1 - x0), y0 + t * (y1 - y0)) for t in np.linspace(0, 1, parts + 1)]
+    shaft = [([a, b], (i + 0.5) / parts) for i, (a, b) in enumerate(zip(at, at[1:]))]
+    return [*shaft, ([left, (x1, y1), right], 1.0)]
+
+
+def draw_ways(ax, ends: np.ndarray, size: float, color: str):
+    "Fading arrows (m, 4) on axes, thinner than points of area `size`."
+    head = 0.022 * np.ptp(ax.get_xlim())
+    for points, strength in (part for way in ends for part in fading_arrow(*way, head)):
+        ax.plot(*np.transpose(points), color=color, alpha=0.85 * strength, lw=min(0.7, 0.3 * size ** 0.5), solid_capstyle='butt')
+
 # %% ../nbs/16_figures.ipynb #map-panel
-def map_panel(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme, ring, arrows: int):
-    "The map of node `k`, with its trustworthiness and the share of neighbours kept."
-    (x, y), node, out = np.clip(layout.xy[k], *np.transpose(layout.square())).T, layout.nodes[k], int(layout.beyond(k).sum())
-    size = float(np.clip(9000 / len(x), 2, 26))
-    ax.scatter(x[order], y[order], s=size, c=rgba[order], lw=0.2, ec=theme.paper, rasterized=True)
+def map_points(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme, ring) -> float:
+    "Draw the stays of node `k`, those outside the window as crosses at its edge; returns the area of a point."
+    (x, y), far = np.clip(layout.xy[k], *np.transpose(layout.square())).T, layout.beyond(k)
+    size, inside = float(np.clip(9000 / len(x), 2, 26)), order[~far[order]]
+    ax.scatter(x[inside], y[inside], s=size, c=rgba[inside], lw=0.2, ec=theme.paper, rasterized=True)
+    if far.any():
+        ax.scatter(x[far], y[far], s=size, c=rgba[far], marker='x', lw=0.9, clip_on=False, zorder=3)
     if len(ring):
         ax.scatter(x[ring], y[ring], s=size * 3, fc='none', ec=theme.ink, lw=0.9)
-    for x0, y0, x1, y1 in arrows_to(layout, k, arrows).to_numpy() if arrows else ():
-        ax.annotate('', (x1, y1), (x0, y0), arrowprops=dict(arrowstyle='-|>', mutation_scale=7, color=theme.ink, lw=0.7, shrinkA=0, shrinkB=0))
+    return size
+
+
+def map_panel(ax, layout: Layout, k: int, theme: Theme, shareable: bool):
+    "The frame of a map; over it its trustworthiness and the share of neighbours kept, below it how many stays lie outside the window."
+    map_frame(ax, layout, theme)
+    node, outside = layout.nodes[k], layout.outside(k, mask_count if shareable else str)
     kept = f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept' if node.parent >= 0 else ''
     ax.set_title(node.name if node.step in (None, 0) else f'{node.name}, step {node.step}', pad=18)
     ax.text(0, 1.02, f'trust {layout.trust[k]:.2f}{kept}', transform=ax.transAxes, va='bottom', fontsize=8, color=theme.soft)
-    if out:
-        ax.text(0.02, 0.02, f'{mask_count(out)} beyond the edge', transform=ax.transAxes, fontsize=7.5, color=theme.soft)
+    if outside:
+        ax.set_xlabel(f'{outside} (×)', fontsize=8, loc='left')
 
 # %% ../nbs/16_figures.ipynb #map-frame
 def map_frame(ax, layout: Layout, theme: Theme):
-    "The square that all panels share, without ticks."
+    "The window that all panels share, without ticks."
     wide, high = layout.square()
     ax.set(xticks=[], yticks=[], xlim=wide, ylim=high, aspect='equal')
     ax.grid(False)
@@ -953,6 +982,7 @@ def stage_maps(
     highlight=(),  # stay ids to ring
     dark: bool = False,
     arrows: int = 0,  # stays whose way is drawn
+    shareable: bool = True,  # hide how many stays lie outside the window where they are under ten
 ):
     "The same stays after every stage as small multiples of one joint map, a row for each plan."
     values = pd.Series('stay', layout.ids) if color is None else color.reindex(layout.ids)
@@ -964,8 +994,9 @@ def stage_maps(
         rgba, names, scale = point_colors(values, theme)
         fig, axes = canvas(2.7 * n + (0.6 if scale else 0), 3.1 * rows + 0.3, rows, n)
         for ax, k in map_places(axes, layout.routes):
-            map_panel(ax, layout, k, rgba, order, theme, ring, arrows)
-            map_frame(ax, layout, theme)
+            map_panel(ax, layout, k, theme, shareable)
+            size = map_points(ax, layout, k, rgba, order, theme, ring)
+            draw_ways(ax, arrows_to(layout, k, arrows).to_numpy(), size, theme.ink)
         if color is not None:
             color_key(fig, axes, color, names, scale)
         return keep(fig)

@@ -6,7 +6,8 @@
 __all__ = ['Node', 'SLOW', 'METHODS', 'SPLITS', 'FORMAT', 'planted_stages', 'planted_probes', 'planted_run', 'stage_parents',
            'align_stages', 'neighbours', 'turnover', 'rank_among', 'exchange', 'line_of', 'Reading', 'Framed', 'Layout',
            'movement', 'noise_floor', 'honesty', 'coordinates', 'steady', 'trust_of', 'drawn', 'joint_layout',
-           'run_nodes', 'node_frame', 'check_runs', 'run_layout', 'cached_layout']
+           'neighbour_vote', 'Clearest', 'votable', 'clearest', 'run_nodes', 'node_frame', 'check_runs', 'run_layout',
+           'cached_layout']
 
 # %% ../nbs/14c_maps.ipynb #imports
 import json
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from .core import Progress, UserError, fingerprint, new_folder, one_of, require, rng
+from .evaluation import auroc
 
 # %% ../nbs/14c_maps.ipynb #planted
 def planted_stages(
@@ -187,21 +189,43 @@ class Reading:
         return pd.Series(np.linalg.norm(self.xy[b] - self.xy[a], axis=1) / self.unit, self.ids, name='distance')
 
 # %% ../nbs/14c_maps.ipynb #layout-square
-class Framed(Reading):
-    "A layout in the square that all its nodes share."
+def extent(points: np.ndarray) -> float:
+    "The longer side of the smallest box around points (n, 2)."
+    return float(np.ptp(points, axis=0).max())
 
-    def square(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        "The (low, high) of x and of y of one square for all nodes; a few stays that are far from all others may lie beyond it."
+
+def bulk_of(
+    points: np.ndarray,  # (n, 2)
+    tail: float = 0.02,  # share of points at either end of an axis that may be far out
+    room: float = 0.5,  # beyond the quantiles, in distances between them
+    gain: float = 1.2,  # how much wider all points must be than the bulk for any to be left out
+) -> np.ndarray:
+    "The points (m, 2) that are not far from all others: all of them, unless leaving some out gains much."
+    low, high = np.quantile(points, [tail, 1 - tail], axis=0)
+    wide = room * (high - low)
+    near = points[((points >= low - wide) & (points <= high + wide)).all(1)]
+    return near if 0 < gain * extent(near) < extent(points) else points
+
+# %% ../nbs/14c_maps.ipynb #layout-framed
+class Framed(Reading):
+    "A layout in the window that all its nodes share."
+
+    def square(self, whole: bool = False) -> tuple[tuple[float, float], tuple[float, float]]:
+        "The (low, high) of x and of y of one window for all nodes: that of the bulk, or with `whole` of every point."
         points = self.xy.reshape(-1, 2).astype(float)
-        low, high = np.quantile(points, [0.05, 0.95], axis=0)
-        near = points[((points >= 2 * low - high) & (points <= 2 * high - low)).all(1)]
-        middle, half = (near.min(0) + near.max(0)) / 2, 0.54 * float(np.ptp(near, axis=0).max())
+        near = points if whole else bulk_of(points)
+        middle, half = (near.min(0) + near.max(0)) / 2, 0.54 * extent(near)
         return tuple((float(m - half), float(m + half)) for m in middle)
 
     def beyond(self, node: int) -> np.ndarray:
-        "Which stays (n,) lie outside the square at a node."
+        "Which stays (n,) lie outside the window at a node."
         low, high = np.transpose(self.square())
         return ((self.xy[node] < low) | (self.xy[node] > high)).any(1)
+
+    def outside(self, node: int, count='{:,}'.format) -> str:
+        "How many stays lie outside the window at a node, in words; '' if none; `count` writes the number."
+        out = int(self.beyond(node).sum())
+        return f'{count(out)} of {len(self.ids):,} outside the window' if out else ''
 
 # %% ../nbs/14c_maps.ipynb #layout-b
 @dataclass(frozen=True)
@@ -380,6 +404,48 @@ def joint_layout(
         way, ranks = against_parents(nodes, aligned, near)
         bar.step()
     return Layout(ids, nodes, dict(routes), xy, near, way, ranks, trust, method)
+
+# %% ../nbs/14c_maps.ipynb #clearest
+def neighbour_vote(
+    xy: np.ndarray,  # (n, 2) of one node
+    y: np.ndarray,  # (n, L) of 0 and 1
+    k: int = 15,
+) -> np.ndarray:
+    "The share (n, L) of positives among each stay's `k` nearest others on the map."
+    return np.asarray(y)[neighbours(xy, k)].mean(1)
+
+
+class Clearest(namedtuple('Clearest', 'node label auroc pairs')):
+    "A node and a label whose classes are seen best on a map, and among how many pairs they were chosen."
+
+    @property
+    def said(self) -> str:
+        "Why, in words that make no finding of it."
+        seen = f'neighbours on the map agree most there (k-NN AUROC {self.auroc:.2f}, chance 0.50)'
+        return f'{seen}, of {self.pairs} pairs of stage and label looked at; a choice of view, no finding' if self.pairs > 1 else seen
+
+# %% ../nbs/14c_maps.ipynb #clearest-b
+def votable(y: pd.DataFrame, least: int = 20) -> list:
+    "The columns of 0 and 1 with at least so many of either."
+    return [c for c in y if set(y[c].unique()) <= {0, 1} and min(y[c].sum(), (1 - y[c].astype(int)).sum()) >= least]
+
+
+def clearest(
+    layout: Layout,
+    y: pd.DataFrame,  # labels by stay id, 0 or 1
+    nodes=None,  # numbers of the nodes to choose from, the earliest first (default: all)
+    k: int = 15,  # neighbours that vote
+    least: int = 20,  # stays of either kind that a label must have
+) -> Clearest | None:
+    "The node and the label whose classes are seen best; None where no label has stays enough."
+    y = y.loc[layout.ids]
+    names, nodes = votable(y, least), list(range(len(layout.nodes)) if nodes is None else nodes)
+    if not names:
+        return None
+    labels = y[names].to_numpy(int)
+    found = np.array([auroc(labels, neighbour_vote(layout.xy[node], labels, k)) for node in nodes])  # (nodes, L)
+    node, label = max(np.ndindex(found.shape), key=lambda at: (found[at].round(2), at[0], -at[1]))
+    return Clearest(nodes[node], names[label], float(found[node, label]), found.size)
 
 # %% ../nbs/14c_maps.ipynb #run-nodes
 def looks(run, number: int, split: str) -> list:

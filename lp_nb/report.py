@@ -16,7 +16,7 @@ from . import __version__
 from .core import fingerprint
 from .figures import Section, cohort_flow, deviation_curves, stage_maps, training_curves, write_report
 from .lab import Run
-from .maps import honesty, run_layout
+from .maps import clearest, honesty, run_layout
 from .trajectories import trajectory
 from .results import decision_curves, difference_forest, forest, label_curves, reliability_curves, subgroup_forest
 from .sweeps import Study, chosen, chosen_run
@@ -108,7 +108,7 @@ def subgroup_section(judgement: Judgement, task: str, arm: str) -> Section:
     "One arm by subgroup."
     rows = judgement.subgroups.query('task == @task and arm == @arm')
     gaps = judgement.gaps.query('task == @task and arm == @arm').drop(columns=['task', 'arm', 'metric'])
-    prose = ('Groups under ten stays, or with under ten events or non-events, are not scored. Many groups are looked at here: the lowest of them is low '
+    prose = ('Levels under ten stays, or with under ten events or non-events, are put together. Many groups are looked at here: the lowest of them is low '
              'partly by chance. The table says how large the largest gap of each characteristic is, and how large it gets (95th percentile) when patients '
              'are dealt to groups at random.')
     return Section(f'For whom ({task}, {arm})', prose, figures=((subgroup_forest(rows), 'Macro AUROC by group of test stays.'),),
@@ -139,10 +139,11 @@ def theory_section(study: Study, task: str) -> Section:
 def map_section(study: Study, task: str) -> Section:
     "The test stays after every stage on one map."
     cohort, layout = study.labs[task].cohort, study_layout(study, task)
-    label = cohort.stays[cohort.labels].mean().sub(0.3).abs().idxmin()
+    best = clearest(layout, cohort.stays[cohort.labels])
+    label, why = (best.label, f', seen best after {layout.nodes[best.node].name}: {best.said}') if best else (cohort.labels[0], '')
     prose = ('One joint UMAP of the test stays after every stage, rotated onto each other in the embedding space first, so that movement '
              'on the map is movement in the embedding and not a new drawing. The table says what the map is worth.')
-    return Section(f'Maps ({task})', prose, figures=((stage_maps(layout, cohort.stays[label]), f'Coloured by: {label}.'),),
+    return Section(f'Maps ({task})', prose, figures=((stage_maps(layout, cohort.stays[label]), f'Coloured by {label}{why}.'),),
                    tables=((honesty(layout), 'Trust in the map, and neighbours kept, by stage.'),))
 
 # %% ../nbs/16b_report.ipynb #page
@@ -176,4 +177,4 @@ def study_report(
 # %% ../nbs/16b_report.ipynb #report-key
 def report_key(study: Study) -> str:
     "What a report depends on: the chosen runs and this version of the kit."
-    return fingerprint([__version__, 2, chosen(study)['address'].tolist()])
+    return fingerprint([__version__, 3, chosen(study)['address'].tolist()])

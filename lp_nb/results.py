@@ -460,10 +460,10 @@ def counts_as_text(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups_of(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    "The rows of one metric with their heights y in lines; a characteristic of one level says no more than the overall row and is left out."
+    "The rows of one metric with their heights y in lines; a characteristic whose only line says no more than the overall row is left out."
     one_of(metric, list(frame['metric'].unique()), 'a metric of the table')
-    several = frame.groupby('characteristic')['level'].transform('nunique') > 1
-    rows = counts_as_text(frame[(frame['metric'] == metric) & (several | (frame['characteristic'] == 'all'))].reset_index(drop=True))
+    says = (frame.groupby('characteristic')['level'].transform('nunique') > 1) | (frame['characteristic'] == 'all') | frame['value'].isna()
+    rows = counts_as_text(frame[(frame['metric'] == metric) & says].reset_index(drop=True))
     first = rows['characteristic'] != rows['characteristic'].shift()
     return rows.assign(first=first & (rows['characteristic'] != 'all'), y=np.arange(len(rows)) + 1.25 * (first.cumsum() - 1))
 

@@ -65,10 +65,12 @@ def test_no_cell_fails_and_nothing_is_fetched_from_outside(opened):
 def test_points_are_drawn_and_the_slider_moves_them(opened):
     canvas = map_canvas(opened.page)
     wait_for(lambda: coloured(picture(canvas)) > 1000, 'points on the canvas', 20)
+    assert opened.value('[explorer.stage, explorer.controls.play.value]') == [1, 1]  # where it opens, also once the page has linked the two
+    assert 'Opens on 1 mlm' in opened.page.inner_text('.lp-honest')
     before = picture(canvas)
     opened.page.query_selector('.noUi-handle').focus()
     opened.page.keyboard.press('ArrowRight')
-    opened.until('explorer.stage == 1')
+    opened.until('explorer.stage == 2')
     wait_for(lambda: (np.abs(picture(canvas) - before).max(2) > 60).mean() > 0.005, 'points to move', 20)
 
 

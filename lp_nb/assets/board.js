@@ -15,7 +15,7 @@ const BOTH = 'Solid: as trained. Dashed: every logit divided by one temperature 
 const ONE = 'The curve as trained. The curve after one temperature needs the predictions on validation stays: give the board the study.'
 const DIAGONAL = `On the diagonal, of those with a predicted risk of 0.2, one in five has the outcome.
   Bins with fewer than ten events or non-events are not drawn.`
-const SMALL = 'groups of fewer than ten are neither scored nor counted'
+const SMALL = 'levels with fewer than ten stays, patients, events or non-events are put together; counts under ten are hidden'
 const there = v => v !== null && v !== undefined && Number.isFinite(v)
 
 // A scale over the finite values, a little wider than they are.

@@ -1,6 +1,6 @@
 // The same points after every stage on one map, on a canvas: a page of it needs no kernel.
-// Traits in: n, nodes ([{name, stage, step, parent, said, moved}]), routes ([[plan, numbers]]), xy (base64 of uint16 pairs, one per node),
-// columns ([{name, codes (base64 of uint8), legend ([[text, colour, count]])}]), note. Both ways: node, stage, color, arrows.
+// Traits in: n, nodes ([{name, stage, step, parent, said, moved}]), routes ([[plan, numbers]]), xy (base64 of uint16 pairs, one per node, within the window),
+// far (for each node [[number, x, y]]: points outside the window, in its sides), columns ([{name, codes (base64 of uint8), legend ([[text, colour, count]])}]), note. Both ways: node, stage, color, arrows, whole.
 
 const numbersOf = (text, kind) => {
   const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0))
@@ -18,10 +18,12 @@ function render({ model, el }) {
   model.get('columns').forEach((column, i) => { htmlElement(pick, 'option', '', column.name).value = i })
   pick.onchange = () => { model.set('color', +pick.value); model.save_changes() }
   const arrows = textButton(bar, 'arrows', () => { model.set('arrows', !model.get('arrows')); model.save_changes() }, { title: 'The way of those that changed company most' })
+  const all = textButton(bar, 'all points', () => { model.set('whole', !model.get('whole')); model.save_changes() }, { title: 'A window that holds those far from all others' })
   helpButton(bar, root, [
     ['click a stage, ← →', 'move every stay to its place after that stage'],
     ['play', 'go through the stages'],
-    ['arrows', 'the way of the stays that lost most neighbours; nothing below the noise of the map'],
+    ['arrows', 'the way of the stays that lost most neighbours, from faint to dark; nothing below the noise of the map'],
+    ['all points', 'widen the window until it holds the stays far from all others; there only where it leaves some out'],
     ['click a colour', 'fade all others'],
   ])
   const canvas = htmlElement(root, 'canvas', 'lp-map-canvas')
@@ -32,7 +34,15 @@ function render({ model, el }) {
   const said = htmlElement(root, 'div', 'lp-soft')
   said.setAttribute('aria-live', 'polite')
 
-  const n = model.get('n'), places = model.get('xy').map(text => numbersOf(text, Uint16Array))
+  // in sides of the window, x and y of each point in turn
+  const n = model.get('n'), far = model.get('far'), places = model.get('xy').map(text => Float32Array.from(numbersOf(text, Uint16Array), v => v / 65535))
+  far.forEach((points, node) => points.forEach(([i, x, y]) => { places[node][2 * i] = x; places[node][2 * i + 1] = y }))
+  const [low, high] = [Math.min, Math.max].map((end, one) => [1, 2].map(k => end(one, ...far.flat().map(point => point[k]))))
+  const wide = 1.08 * Math.max(high[0] - low[0], high[1] - low[1]), middle = [0, 1].map(k => (low[k] + high[k]) / 2)
+  const onCanvas = (p, i, side) => [p[2 * i], p[2 * i + 1]].map((v, k) => {
+    const at = model.get('whole') ? 0.5 + (v - middle[k]) / wide : v
+    return side * (k ? 1 - at : at)
+  })
   const codes = model.get('columns').map(column => numbersOf(column.codes, Uint8Array))
   let now = Float32Array.from(places[model.get('node')]), playing = 0, moving = 0, only = null
 
@@ -47,7 +57,7 @@ function render({ model, el }) {
       context.globalAlpha = only !== null && only !== code ? 0.08 : 0.8
       for (let i = 0; i < n; i++) {
         if (codes[column] && codes[column][i] !== code) continue
-        const x = (now[2 * i] / 65535) * side, y = (1 - now[2 * i + 1] / 65535) * side
+        const [x, y] = onCanvas(now, i, side)
         if (n > 8000) context.fillRect(x - dot / 2, y - dot / 2, dot, dot) // many points: squares are drawn much faster
         else { context.beginPath(); context.arc(x, y, 0.6 * dot, 0, 7); context.fill() }
       }
@@ -59,15 +69,18 @@ function render({ model, el }) {
   function drawArrows(context, side, scale) {
     const { parent, moved } = model.get('nodes')[model.get('node')]
     if (parent < 0) return
-    const from = places[parent], at = (p, i) => [(p[2 * i] / 65535) * side, (1 - p[2 * i + 1] / 65535) * side]
-    context.strokeStyle = context.fillStyle = getComputedStyle(root).color
-    context.lineWidth = 1.2 * scale
+    const ink = getComputedStyle(root).color
+    context.lineWidth = 0.8 * scale
     for (const i of moved) {
-      const [a, b] = [at(from, i), at(now, i)], turn = Math.atan2(b[1] - a[1], b[0] - a[0])
+      const a = onCanvas(places[parent], i, side), b = onCanvas(now, i, side), turn = Math.atan2(b[1] - a[1], b[0] - a[0])
+      const head = Math.min(6 * scale, 0.4 * Math.hypot(b[0] - a[0], b[1] - a[1])), fade = context.createLinearGradient(...a, ...b)
+      fade.addColorStop(0, 'transparent'); fade.addColorStop(1, ink)
+      context.strokeStyle = fade
       context.beginPath(); context.moveTo(...a); context.lineTo(...b); context.stroke()
-      context.beginPath(); context.moveTo(...b)
-      for (const side of [2.7, -2.7]) context.lineTo(b[0] + 7 * scale * Math.cos(turn + side), b[1] + 7 * scale * Math.sin(turn + side))
-      context.fill()
+      context.strokeStyle = ink
+      context.beginPath()
+      for (const [k, bend] of [2.76, 0, -2.76].entries()) context[k ? 'lineTo' : 'moveTo'](b[0] + (bend && head * Math.cos(turn + bend)), b[1] + (bend && head * Math.sin(turn + bend)))
+      context.stroke()
     }
   }
 
@@ -119,6 +132,8 @@ function render({ model, el }) {
       }
     }
     arrows.setAttribute('aria-pressed', String(model.get('arrows')))
+    all.setAttribute('aria-pressed', String(model.get('whole')))
+    all.hidden = !far.flat().length
     pick.value = model.get('color')
     pick.hidden = model.get('columns').length < 2
     const node = nodes[model.get('node')]
@@ -137,6 +152,7 @@ function render({ model, el }) {
   model.on('change:node', () => { drawBar(); move() })
   model.on('change:stage', followStage)
   model.on('change:color', () => { only = null; drawBar(); paint() })
+  model.on('change:whole', () => { drawBar(); paint() })
   model.on('change:arrows', () => { drawBar(); paint() })
   drawBar()
   const clean = redrawOn(model, root, [], paint)
