@@ -35,7 +35,7 @@ from .cohort import Cohort
 # %% ../nbs/11a_lab.ipynb #imports-2-b
 from .core import (UserError, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file, new_folder,
                         private_folder, read_json, require, rng, same_format, write_json)
-from .encoders import SMALL, EncoderConfig, Towers, build_towers, document_tokens, hushed, model_weights
+from .encoders import SMALL, EncoderConfig, Towers, build_towers, document_tokens, hushed, model_weights, natural_precision
 from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
 from .processes import from_lead, rank, wait_for_all
 
@@ -143,7 +143,7 @@ def is_done(lab: 'Lab', address: str) -> bool:
 def towers_at(lab: 'Lab', address: str, seed: int) -> Towers:
     "The towers of a node, on this machine's device."
     towers = build_towers(lab.encoder, lab.data.values.shape[1], seed)
-    towers.precision = lab.precision
+    towers.precision = lab.precision or natural_precision(towers, device().type)
     if address == lab_addresses(lab, Plan(()), seed)[0]:  # untrained
         return towers.to(device())
     if not is_done(lab, address):
@@ -776,7 +776,7 @@ class Lab(LabData):
         probe_stays: int = 256,  # held-out stays that are looked at during training
         points: int = 6,  # looks per stage
         save_every: float = 30.0,  # seconds between checkpoints
-        precision: str | None = None,  # 'fp32' or 'bf16'; None: what the machine has units for
+        precision: str | None = None,  # 'fp32' or 'bf16'; None: the faster one here
     ):
         require(cohort, ('hash', 'ids', 'is_open'), 'a cohort', 'Give what build_cohort or Cohort.load hands back.')
         self.folder, self.cohort, self.encoder, self.precision = Path(folder), cohort, encoder, precision

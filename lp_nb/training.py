@@ -34,7 +34,8 @@ from torch import nn
 from .cohort import Cohort
 from .core import Progress, UserError, new_folder, read_json, rng, write_json
 from lp_nb.encoders import (
-    EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters, mixed, tokenizer_name, wide,
+    EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters, mixed,
+    natural_precision, tokenizer_name, wide,
 )
 from .processes import add_up, cut, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
 from .reports import TokenStore, load_tokenizer, tokenize, train_tokenizer
@@ -506,10 +507,11 @@ class Trainer:
         control: Control | None = None,  # stop and pause from outside
         save_every: float = 30.0,  # seconds between checkpoints
         points: int = 6,  # looks of the probe after step 0
-        precision: str | None = None,  # 'fp32' or 'bf16'; None: what the device has units for
+        precision: str | None = None,  # 'fp32' or 'bf16'; None: the faster one here
     ):
         self.objective, self.stage, self.seed, self.folder = objective, stage, seed, Path(folder)
         self.probe, self.events, self.control, self.save_every = probe, events, control or Control(), save_every
+        precision = precision or natural_precision(objective.towers, objective.device.type)
         objective.towers.precision, objective.embeds = precision, stage.embeds
         check_objective(objective)
         self.optimizer, self.precision, self.probes, self.losses = make_optimizer(objective, stage), precision, {}, []
