@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['SERIES', 'add_series_encoder', 'SMALL', 'POOLS', 'TRAINS', 'WIDE', 'EncoderConfig', 'drawn', 'small_modernbert',
-           'small_bert', 'hushed', 'pretrained_lm', 'untrained_lm', 'make_lm', 'hashed', 'model_weights', 'ChunkBatch',
-           'spans', 'pack_chunks', 'collate_documents', 'document_tokens', 'wide', 'mean_by_chunk', 'mean_by_document',
-           'block_keys', 'local_attention', 'attend', 'read_packed', 'read_by_length', 'read_padded', 'probe',
-           'position_offset', 'positions_of', 'check_positions', 'Standard', 'hidden_states', 'chunk_vectors',
-           'ReportEncoder', 'tune', 'layers_of', 'add_adapters', 'merge_adapters', 'SeriesBatch', 'collate_series',
-           'LSTMBody', 'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'by_length',
-           'has_bf16', 'natural_precision', 'mixed', 'embed']
+           'small_bert', 'hushed', 'pretrained_lm', 'untrained_lm', 'make_lm', 'hashed', 'model_weights', 'save_lm',
+           'ChunkBatch', 'spans', 'pack_chunks', 'collate_documents', 'document_tokens', 'wide', 'mean_by_chunk',
+           'mean_by_document', 'block_keys', 'local_attention', 'attend', 'read_packed', 'read_by_length',
+           'read_padded', 'probe', 'position_offset', 'positions_of', 'check_positions', 'Standard', 'hidden_states',
+           'chunk_vectors', 'ReportEncoder', 'tune', 'layers_of', 'add_adapters', 'merge_adapters', 'SeriesBatch',
+           'collate_series', 'LSTMBody', 'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers',
+           'by_length', 'has_bf16', 'natural_precision', 'mixed', 'embed']
 
 # %% ../nbs/06_encoders.ipynb #imports
 import warnings
@@ -218,6 +218,13 @@ def model_weights(model: str) -> list[str]:
     "SHA-256 of each file of a model's weights: other weights under the same name are another model."
     files = sorted(model_folder(model).glob('*.safetensors'))
     return [hashed(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+
+# %% ../nbs/06_encoders.ipynb #save-lm
+def save_lm(lm, tokenizer, folder: Path):
+    "Write config.json, model.safetensors and tokenizer.json of a language model into a folder."
+    with hushed():
+        lm.save_pretrained(folder)
+    tokenizer.save(str(folder / 'tokenizer.json'))
 
 # %% ../nbs/06_encoders.ipynb #chunk-batch
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from .cohort import Cohort
 # %% ../nbs/11a_lab.ipynb #imports-2-b
 from .core import (UserError, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file, new_folder,
                         private_folder, read_json, require, rng, same_format, write_json)
-from .encoders import SMALL, EncoderConfig, Towers, build_towers, document_tokens, hushed, model_weights, natural_precision
+from .encoders import SMALL, EncoderConfig, Towers, build_towers, document_tokens, model_weights, natural_precision, save_lm
 from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
 from .processes import from_lead, rank, wait_for_all
 
@@ -500,9 +500,7 @@ def save_encoder(lab: 'Lab', plan: Plan, seed: int, folder: Path) -> Path:
     "Write config.json, model.safetensors and tokenizer.json of a plan's report encoder."
     towers = towers_at(lab, lab_addresses(lab, plan, seed)[-1], seed)
     with new_folder(folder, private=not lab.cohort.is_open) as d:
-        with hushed():
-            towers.report.lm.save_pretrained(d)
-        lab.data.tokenizer.save(str(d / 'tokenizer.json'))
+        save_lm(towers.report.lm, lab.data.tokenizer, d)
     return folder
 
 # %% ../nbs/11a_lab.ipynb #run
