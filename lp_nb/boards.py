@@ -30,7 +30,7 @@ from .results import (
 from .sharing import switches
 from .stays import PRESETS
 from .sweeps import Study
-from .table1 import LAYERED, PAPER_TABLE, PARTS, SHOWN, Judgement, drawn, judge, looked_into, truth
+from .table1 import PAPER_TABLE, PARTS, SHOWN, Judgement, drawn, judge, layered_arm, looked_into, truth
 from .views import View, script, sheet
 
 # %% ../nbs/17f_boards.ipynb #step-rules
@@ -537,7 +537,7 @@ def board_data(tables: dict, published: pd.DataFrame | None, draws: dict | None)
     tasks = list(dict.fromkeys(panel['task'] for panel in data['forest']))
     arms = [part['arm'] for part in data['calibration'] + data['subgroups']] or ['']
     return data | dict(tabs=[[name, title] for name, title in TABS.items() if data[name]], tasks=tasks, task=tasks[0],
-                       looked=LAYERED if LAYERED in arms else arms[0])
+                       looked=layered_arm(arms))
 
 # %% ../nbs/17f_boards.ipynb #board-static
 def differences_table(board: BoardView) -> pd.DataFrame:

@@ -20,13 +20,13 @@ from .maps import clearest, honesty, run_layout
 from .trajectories import trajectory
 from .results import decision_curves, difference_forest, forest, label_curves, reliability_curves, subgroup_forest
 from .sweeps import Study, chosen, chosen_run
-from .table1 import LAYERED, MARGIN, PAPER_TABLE, Judgement, beaten, kept_frame, powers
+from .table1 import MARGIN, PAPER_TABLE, Judgement, beaten, kept_frame, layered_arm, powers, skill_shares
 from .theory import measures_of, verdicts
 
 # %% ../nbs/16b_report.ipynb #kept
 def layered_run(study: Study, task: str, seed: int = 0) -> Run:
     "The chosen run of the layered arm."
-    return chosen_run(study, task, LAYERED, seed)
+    return chosen_run(study, task, layered_arm(study.arms), seed)
 
 
 def kept(study: Study, runs: list, what: str, make) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def study_geometry(study: Study, task: str) -> pd.DataFrame:
 
 def study_verdicts(study: Study, task: str) -> pd.DataFrame:
     "Theorems 2 and 3 on every seed's stages."
-    runs = [chosen_run(study, task, arm, seed) for arm in (LAYERED, 'contrastive') for seed in study.seeds]
+    runs = [chosen_run(study, task, arm, seed) for arm in (layered_arm(study.arms), 'contrastive') for seed in study.seeds]
     return kept(study, runs, 'verdicts', lambda: verdicts(measures_of(runs)))
 
 
@@ -85,9 +85,14 @@ def claims_section(judgement: Judgement) -> Section:
 def label_section(judgement: Judgement) -> Section:
     "Label-efficiency curves."
     draws = int(judgement.labels['draws'].max())
-    prose = (f'The same plans with fewer labelled stays: mean of {draws} draws, smallest and largest drawn as a band. Draws are nested and the same for '
+    prose = (f'The same plans with fewer labelled stays: mean of {draws} draws and seeds, smallest and largest drawn as a band. Draws are nested and the same for '
              'all arms and baselines; validation labels are not rationed, which flatters the smallest shares.')
-    return Section('With few labels', prose, figures=((label_curves(judgement.labels), 'Test value by share of the labels.'),))
+    skills = skill_shares(judgement.labels)
+    tables = ((judgement.few[['claim']], 'The declared comparisons at each number of labels, adjusted together (Holm).'),) if len(judgement.few) else ()
+    if len(skills):
+        wide = skills.pivot(index=['task', 'arm'], columns='amount', values='share').reindex(columns=skills['amount'].unique())
+        tables += ((wide.reset_index(), "Share of the perfect reader's skill (AUROC - 0.5), by number of labels."),)
+    return Section('With few labels', prose, figures=((label_curves(judgement.labels), 'Test value by share of the labels.'),), tables=tables)
 
 
 def calibration_section(judgement: Judgement, task: str) -> Section:
@@ -153,7 +158,7 @@ def judgement_sections(study: Study, judgement: Judgement) -> list[Section]:
     out += [label_section(judgement)] if len(judgement.labels) else []
     for task in study.labs:
         arms = judgement.subgroups.query('task == @task')['arm'].unique()
-        out += [calibration_section(judgement, task), subgroup_section(judgement, task, LAYERED if LAYERED in arms else arms[0])]
+        out += [calibration_section(judgement, task), subgroup_section(judgement, task, layered_arm(arms))]
     return out
 
 
