@@ -143,7 +143,7 @@ def is_done(lab: 'Lab', address: str) -> bool:
 def towers_at(lab: 'Lab', address: str, seed: int) -> Towers:
     "The towers of a node, on this machine's device."
     towers = build_towers(lab.encoder, lab.data.values.shape[1], seed)
-    towers.precision = lab.precision or natural_precision(towers, device().type)
+    towers.precision = lab.precision or natural_precision(towers, device())
     if address == lab_addresses(lab, Plan(()), seed)[0]:  # untrained
         return towers.to(device())
     if not is_done(lab, address):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from .core import UserError, rng
-from .encoders import EncoderConfig, Towers, mean_by_chunk, model_weights, pack_chunks, pretrained_lm, tokenizer_name, tune, wide
+from .encoders import EncoderConfig, Towers, drawn, mean_by_chunk, model_weights, pack_chunks, pretrained_lm, tokenizer_name, tune, wide
 from .reports import load_tokenizer
 from .training import LearningData, Objective, Scored, Stage, check_choices, check_least
 
@@ -215,7 +215,7 @@ class MLM(Stage):
 
     def objective(self, towers: Towers, data: LearningData, seed: int) -> 'MLMObjective':
         "What this stage trains."
-        return (CodedObjective if self.codes else MLMObjective)(towers, data, self)
+        return CodedObjective(towers, data, self, seed) if self.codes else MLMObjective(towers, data, self)
 
 # %% ../nbs/08_mlm.ipynb #corpus-chunks
 def held_out_texts(data: LearningData) -> np.ndarray:
@@ -295,7 +295,7 @@ def coded_texts(data: LearningData) -> np.ndarray:
 class CodedObjective(Objective):
     "Predict hidden tokens, and from the mean of a text what it is coded to say; an item is a masked text and its codes."
 
-    def __init__(self, towers: Towers, data: LearningData, stage: MLM):
+    def __init__(self, towers: Towers, data: LearningData, stage: MLM, seed: int):
         super().__init__(towers)
         tune(towers.report)
         self.weight, self.rules = stage.codes, masking(data.tokenizer, stage.share, stage.words)
@@ -305,7 +305,8 @@ class CodedObjective(Objective):
         self.examples, val = np.flatnonzero(whole & ~held_out), np.flatnonzero(whole & held_out)
         self.sizes = np.array([len(self.texts[i]) for i in self.examples])
         width = towers.report.lm.config.hidden_size
-        self.norm, self.out = torch.nn.BatchNorm1d(width, affine=False), torch.nn.Linear(width, targets.shape[1])
+        with drawn(seed, 'codes'):
+            self.norm, self.out = torch.nn.BatchNorm1d(width, affine=False), torch.nn.Linear(width, targets.shape[1])
         self.val = self.draw(val, torch.Generator().manual_seed(0))
 
     def draw(self, index, generator) -> list:
