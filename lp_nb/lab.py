@@ -187,8 +187,9 @@ def bundled(stage: Stage) -> dict | None:
 
 
 def stage_kind(stage: Stage) -> str:
-    "What a stage's speed depends on most: its name, what it reads, whether the encoder is frozen."
-    return stage.name + (' (series)' if getattr(stage, 'reads', '') == 'series' else '') + (' (frozen)' if is_frozen(stage) else '')
+    "What a stage's speed depends on most: its name, what it reads (with codes everything twice), whether the encoder is frozen."
+    return (stage.name + ' (series)' * (getattr(stage, 'reads', '') == 'series') + ' (codes)' * bool(getattr(stage, 'codes', 0))
+            + ' (frozen)' * is_frozen(stage))
 
 
 def stage_cost(lab: 'Lab', stage: Stage) -> int:
