@@ -58,7 +58,7 @@ class Budget:
 
     def pair_text(self, **more) -> str:
         "The stage C as a plan, with settings changed."
-        base = dict(epochs=self.pairs, batch=64, standardize='false', learn_temperature='false', keep='last')
+        base = dict(epochs=self.pairs, batch=64, warmup=0.05, schedule='constant', standardize='false', learn_temperature='false', keep='last')
         return 'contrastive(' + ', '.join(f'{k}={v}' for k, v in (base | more).items()) + ')'
 
     def letter(self, name: str) -> str:

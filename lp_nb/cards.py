@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['TIERS', 'NUMBER', 'WORDS', 'SOURCES', 'PAPER', 'CITED', 'SHOWN', 'METRIC_TYPES', 'sharing_tier', 'tag_of',
-           'origin_tier', 'run_tier', 'Sharing', 'sharing', 'base_name', 'base_licence', 'origin_notes', 'phrases_of',
-           'quotes', 'refuse_patients', 'as_markdown', 'bullets', 'source_of', 'citations', 'license_of', 'on_test',
-           'run_metrics', 'calibration_points', 'check_metrics', 'results_table', 'eval_results', 'last_stage',
-           'predicts', 'preset_of', 'changed_switches', 'stage_rows', 'stage_settings', 'encoder_words', 'run_versions',
+           'origin_tier', 'origins', 'run_tier', 'Sharing', 'sharing', 'base_name', 'base_licence', 'weights_note',
+           'corpus_note', 'origin_notes', 'phrases_of', 'quotes', 'refuse_patients', 'as_markdown', 'bullets',
+           'source_of', 'citations', 'license_of', 'on_test', 'run_metrics', 'calibration_points', 'check_metrics',
+           'results_table', 'eval_results', 'last_stage', 'predicts', 'preset_of', 'changed_switches', 'score_words',
+           'stage_rows', 'public_plan', 'stage_settings', 'report_words', 'encoder_words', 'run_versions',
            'look_aheads', 'sizes', 'data_section', 'model_card', 'data_card', 'save_run', 'SavedRun', 'predict_saved',
            'load_run']
 
@@ -28,15 +29,16 @@ from safetensors.torch import load_file, save_file
 from . import __version__
 from .cohort import Cohort
 from .core import UserError, device, file_fingerprint, git, mask_count, mask_counts, new_folder, read_json, refuse_unfiltered, same_format, sole_writer, write_json
-from .encoders import EncoderConfig, Towers, wide
+from .encoders import SMALL, EncoderConfig, Towers, natural_precision, tokenizer_name, wide
 from .evaluation import macro, score
 
 # %% ../nbs/13b_cards.ipynb #imports-2
 from .features import features
 from .intervals import AVERAGES, evaluate
 from .lab import Run, is_done, verify
-from .plans import PRESETS, field_types, plan
-from .reports import load_tokenizer, model_folder, tokenize
+from .mlm import Load
+from .plans import PRESETS, Plan, field_types, plan
+from .reports import load_tokenizer, model_folder, model_words, tokenize
 from .sharing import characteristics, meanings, quartiles
 from .stays import make_rules
 from .supervised import READS, Head, Supervised, check_reports, has_document, is_frozen, read
@@ -68,16 +70,23 @@ def tag_of(tier: str) -> str:
 def origin_tier(model: str) -> str:
     "How far a report encoder may travel that a run begins from."
     folder = Path(model)
-    if model == 'small' or not folder.is_dir():
+    if model in ('', 'reader', *SMALL) or not folder.is_dir():
         return 'open'
     card = folder / 'README.md'
     tags = (ModelCard.load(card).data.tags or []) if card.is_file() else []
     return next((tier for tier in TIERS if tag_of(tier) in tags), 'credentialed only')
 
 
+def origins(run: Run) -> list[str]:
+    "The models whose weights a run has taken, in their order: the one that its encoder is, and those that its plan loads."
+    began = [m for m in (run.lab.encoder.model,) if m not in SMALL]
+    return list(dict.fromkeys([*began, *(s.model for s in run.plan.stages if isinstance(s, Load))]))
+
+
 def run_tier(run: Run) -> str:
-    "The narrower of the tiers of a run's cohort and of the report encoder that it began from."
-    return max(sharing_tier(run.cohort), origin_tier(run.lab.encoder.model), key=list(TIERS).index)
+    "The narrowest of the tiers of a run's cohort and of the models whose weights or vocabulary it has taken."
+    taken = [*origins(run), run.lab.encoder.architecture]
+    return max(sharing_tier(run.cohort), *map(origin_tier, taken), key=list(TIERS).index)
 
 # %% ../nbs/13b_cards.ipynb #overrule
 @dataclass(frozen=True)
@@ -108,8 +117,8 @@ def sharing(
 
 # %% ../nbs/13b_cards.ipynb #notes
 def base_name(model: str) -> str | None:
-    "The name on the hub of a pretrained encoder; None for one from scratch or from a folder."
-    return None if model == 'small' or Path(model).exists() else model
+    "The name on the hub of a pretrained encoder; None for one from scratch, the kit's own, or one from a folder."
+    return None if model in ('', 'reader', *SMALL) or Path(model).exists() else model
 
 
 def base_licence(model: str) -> str:
@@ -118,22 +127,31 @@ def base_licence(model: str) -> str:
     said = str(ModelCard.load(card).data.license or '') if card.is_file() else ''
     return f'licence {said} by its card' if re.fullmatch('[a-z0-9.-]{2,40}', said) else 'licence: see its card'
 
+# %% ../nbs/13b_cards.ipynb #notes-origin
+def weights_note(run: Run, model: str) -> str:
+    "A sentence or two on a model whose weights a run has taken."
+    took = 'began as' if model == run.lab.encoder.model else 'took the weights of'
+    travels = ('Its card says what it has read.' if model == 'reader' else 'Its licence and training text travel with it; '
+               'some clinical checkpoints have read notes of the hospital that MIMIC-IV is from.')
+    return f'The report encoder {took} {model_words(model)} ({base_licence(model)}). {travels}'
+
+
+def corpus_note(run: Run) -> str:
+    "A sentence on the general-domain texts that a run has read; empty where it has read none."
+    stages = [s for s in run.plan.stages if getattr(s, 'corpus', '') in ('general', 'both')]
+    if not len(run.cohort.corpus) or not stages and tokenizer_name(run.lab.encoder):
+        return ''
+    synthetic = run.cohort.manifest['release'] == 'synthetic'
+    whose = ('those of the synthetic hospital unless others were named when the cohort was built' if synthetic else
+             "a corpus of the user's own, whose licence and contents travel with the weights")
+    coded = ' with their finding codes' * any(getattr(s, 'codes', 0) for s in stages)
+    return (f'The encoder or its tokeniser also read {mask_count(len(run.cohort.corpus))} general-domain texts{coded}: {whose} '
+            f'(fingerprint {run.cohort.manifest["corpus"]}).')
+
 
 def origin_notes(run: Run) -> list[str]:
     "Sentences on what a run has seen besides its cohort's stays."
-    model, notes = run.lab.encoder.model, []
-    if model != 'small':
-        named = f'`{base_name(model)}`' if base_name(model) else 'a model in a local folder'
-        notes.append(f'The report encoder began as {named} ({base_licence(model)}). Its licence and training text travel with it; some clinical checkpoints have read '
-                     'notes of the hospital that MIMIC-IV is from.')
-    reads = model == 'small' or any(getattr(s, 'corpus', '') in ('general', 'both') for s in run.plan.stages)
-    if len(run.cohort.corpus) and reads:
-        synthetic = run.cohort.manifest['release'] == 'synthetic'
-        whose = ('those of the synthetic hospital unless others were named when the cohort was built' if synthetic else
-                 "a corpus of the user's own, whose licence and contents travel with the weights")
-        notes.append(f'The encoder or its tokeniser also read {mask_count(len(run.cohort.corpus))} general-domain texts: {whose} '
-                     f'(fingerprint {run.cohort.manifest["corpus"]}).')
-    return notes
+    return [note for note in (*(weights_note(run, m) for m in origins(run)), corpus_note(run)) if note]
 
 # %% ../nbs/13b_cards.ipynb #guard
 NUMBER = re.compile(r'(?<![0-9A-Fa-f])(?<!\d\.)\d{6,}(?![0-9A-Za-z]|\.\d)')
@@ -332,33 +350,53 @@ def changed_switches(cohort: Cohort) -> dict:
     return {k: v for k, v in asdict(cohort.rules).items() if usual[k] != v}
 
 # %% ../nbs/13b_cards.ipynb #facts-stages
+def score_words(stage) -> tuple[str, str]:
+    "Validation score of a stage with what it is, and the step that it was best at; of weights that were only loaded, none."
+    m, by = stage.metrics, stage.history['by'].iloc[-1]
+    return ('none', '') if by == 'nothing' else (f'{m["score"]:.3f} ({"negative loss" if by == "loss" else by})', f'step {m["best_step"]:,}')
+
+
 def stage_rows(run: Run) -> pd.DataFrame:
     "One row per stage: address, validation score and what it is, steps, epochs, seconds."
     rows = []
     for s in run.stages[1:]:
-        history, m = s.history, s.metrics
-        what = {'loss': 'negative loss'}.get(history['by'].iloc[-1], history['by'].iloc[-1])
-        rows.append(dict(stage=s.name, address=f'`{s.address}`', validation=f'{m["score"]:.3f} ({what})', best=f'step {m["best_step"]:,}',
-                         steps=f'{m["steps"]:,}', epochs=len(history), seconds=f'{m["seconds"]:,.0f}'))
+        validation, best = score_words(s)
+        rows.append(dict(stage=s.name, address=f'`{s.address}`', validation=validation, best=best,
+                         steps=f'{s.metrics["steps"]:,}', epochs=len(s.history), seconds=f'{s.metrics["seconds"]:,.0f}'))
     return pd.DataFrame(rows)
+
+
+def public_plan(whole: Plan) -> Plan:
+    "The plan as others may see it: a folder that it loads weights from is said to be one, without its path."
+    hidden = lambda s: isinstance(s, Load) and s.model != 'reader' and not base_name(s.model)
+    return Plan(tuple(replace(s, model='a local folder') if hidden(s) else s for s in whole.stages))
 
 
 def stage_settings(run: Run) -> str:
     "Every setting of every stage, one stage a line."
     said = lambda v: str(v).lower() if v is None or isinstance(v, bool) else f'{v:g}' if isinstance(v, float) else str(v)
-    return '\n'.join(f'- {s.name}: ' + ', '.join(f'`{k}={said(getattr(s, k))}`' for k in field_types(type(s))) for s in run.plan.stages)
+    line = lambda s: f'- {s.name}: ' + ', '.join(f'`{k}={said(getattr(s, k))}`' for k in field_types(type(s)))
+    return '\n'.join(map(line, public_plan(run.plan).stages))
 
 # %% ../nbs/13b_cards.ipynb #facts-encoder
+def report_words(run: Run) -> str:
+    "The report encoder in a few words: what it began as, and what was loaded into it."
+    e = run.lab.encoder
+    sizes = f'from scratch ({e.layers} layer{"s" * (e.layers > 1)} of width {e.width}, {e.heads} heads)'
+    scratch = {'small': f'a ModernBERT {sizes}', 'small-bert': f'a BERT {sizes}'}
+    shaped = f'one with the sizes of {model_words(e.architecture)}, its weights drawn at random' if e.architecture else ''
+    loaded = [f', then given the weights of {model_words(s.model)}' for s in run.plan.stages if isinstance(s, Load)]
+    return (shaped or scratch.get(e.model) or model_words(e.model)) + ''.join(loaded)
+
+
 def encoder_words(run: Run) -> str:
     "The two encoders and the tokeniser in a sentence or two."
-    e = run.lab.encoder
-    small = f'a BERT from scratch ({e.layers} layer{"s" * (e.layers > 1)} of width {e.width}, {e.heads} heads)'
-    report = small if e.model == 'small' else f'`{base_name(e.model)}`' if base_name(e.model) else 'a pretrained model from a local folder'
+    e, whose = run.lab.encoder, tokenizer_name(run.lab.encoder)
     series = dict(lstm='an LSTM').get(e.series, f'a {e.series}')
-    return (f'Report encoder: {report}, chunks of up to {e.max_tokens:,} tokens. Series encoder: {series} of width '
+    learned = 'trained for this run' + ', on words of ten patients or more' * rare_words_out(run.cohort, e)
+    return (f'Report encoder: {report_words(run)}; chunks of up to {e.max_tokens:,} tokens. Series encoder: {series} of width '
             f'{e.series_hidden}, {e.series_layers} layer{"s" * (e.series_layers > 1)}. Both end in {e.dim} dimensions. '
-            f'Tokeniser: {run.lab.data.tokenizer.get_vocab_size():,} entries, '
-            + (('trained for this run' + ', on words of ten patients or more' * rare_words_out(run.cohort, e) + '.') if e.model == 'small' else "the model's own."))
+            f'Tokeniser: {run.lab.data.tokenizer.get_vocab_size():,} entries, {f"that of {model_words(whose)}" if whose else learned}.')
 
 
 def run_versions(run: Run) -> dict:
@@ -454,7 +492,7 @@ def about_section(run: Run) -> str:
     "What a run is, and its plan as a tree."
     name = preset_of(run)
     said = f'{purpose(run)} It comes from layered pretraining: every line below starts from the weights of the one above.'
-    return said + (f' The plan is the preset `{name}`: {PRESETS[name].why}' if name else '') + f'\n\n```\n{run.plan.tree()}\n```'
+    return said + (f' The plan is the preset `{name}`: {PRESETS[name].why}' if name else '') + f'\n\n```\n{public_plan(run.plan).tree()}\n```'
 
 # %% ../nbs/13b_cards.ipynb #card-metadata
 def model_metadata(run: Run, may: Sharing, metrics: pd.DataFrame | None, license: str | None) -> ModelCardData:
@@ -463,7 +501,7 @@ def model_metadata(run: Run, may: Sharing, metrics: pd.DataFrame | None, license
     tags = [tag_of(may.tier), 'layered-pretraining', 'clinical', run.cohort.task, source_of(run.cohort)[0],
             *dict.fromkeys(s.name for s in run.plan.stages)]
     return ModelCardData(
-        language='en', library_name='lp_nb', tags=tags, base_model=base_name(run.lab.encoder.model), eval_results=results or None,
+        language='en', library_name='lp_nb', tags=tags, base_model=next(map(base_name, origins(run)[-1:]), None), eval_results=results or None,
         model_name=f'lp_nb-{run.cohort.task}-{last_stage(run).address}', sharing_tier=may.tier,
         **license_of(may, license))
 
@@ -619,8 +657,9 @@ SAVED = 1  # format of the folder
 def saved_facts(run: Run, tier: str) -> dict:
     "What `load_run` must know besides the weights."
     cohort, stage = run.cohort, run.plan.stages[-1]
-    encoder = vars(run.lab.encoder) | dict(model='small' if run.lab.encoder.model == 'small' else 'pretrained')
-    return dict(format=SAVED, plan=str(run.plan), seed=run.seed, task=cohort.task, cohort=cohort.hash, address=last_stage(run).address, tier=tier,
+    model, shaped = run.lab.encoder.model, run.lab.encoder.architecture
+    encoder = vars(run.lab.encoder) | dict(model=model if model in SMALL else 'pretrained', architecture=shaped and model_words(shaped))
+    return dict(format=SAVED, plan=str(public_plan(run.plan)), precision=run.lab.precision, seed=run.seed, task=cohort.task, cohort=cohort.hash, address=last_stage(run).address, tier=tier,
                 labels=cohort.labels, features=cohort.feature_names, words=cohort.rules.words, scale=cohort.manifest['scale'], encoder=encoder,
                 stage=asdict(stage) if predicts(run) else None, versions=run_versions(run))
 
@@ -708,11 +747,12 @@ class SavedRun:
     @cached_property
     def towers(self) -> Towers:
         "Both encoders, on this machine's device."
-        config = EncoderConfig(**self.facts['encoder'] | dict(model=str(self.folder)))
+        config = EncoderConfig(**self.facts['encoder'] | dict(model=str(self.folder), architecture=''))
         towers = Towers(config, len(self.facts['features']))
         state = {k.removeprefix('towers.'): v for k, v in self.weights.items() if k.startswith('towers.')}
         lm = {f'report.lm.{k}': v for k, v in towers.report.lm.state_dict().items()}
         towers.load_state_dict(state | lm)
+        towers.precision = self.facts.get('precision') or natural_precision(towers, device())
         return towers.to(device()).eval()
 
     def predict(self, cohort: Cohort, split: str = 'test') -> pd.DataFrame:

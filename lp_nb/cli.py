@@ -761,7 +761,7 @@ def made_here(lab: Path, patients: int, kind: str, hospital_seed: int | None, se
     return hospital_study(lab, hospital_named(kind, patients, hospital_seed), seeds, arms)
 
 
-def one_source(cohort, study, hospital: int, preset, all_arms: bool, model: str, max_tokens: int):
+def one_source(cohort, study, hospital: int, preset, all_arms: bool, model: str, architecture: str, max_tokens: int):
     "Raise where options contradict each other: arms and cohorts come from one place."
     ours = (('--all-arms', all_arms), ('--model', model != 'small'), ('--max-tokens', max_tokens != 512), ('--preset', preset and not hospital))
     own = [name for name, given in ours if given]

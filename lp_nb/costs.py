@@ -116,7 +116,10 @@ def passes(stage, sizes: Sizes, weights: Weights) -> list[tuple[Texts, float, fl
         if stage.corpus not in sizes.chunks:
             raise UserError('texts to train the language model on', f'none for corpus={stage.corpus}', 'Say corpus=reports in the plan.')
         read = sizes.chunks[stage.corpus]
-        return [(read, read_flops(read, weights, stage.share), 2.0)]
+        plain = [(read, read_flops(read, weights), 2.0)] * bool(stage.codes)  # without masks, for its codes
+        return [(read, read_flops(read, weights, stage.share), 2.0), *plain]
+    if not (stage.learns or is_frozen(stage)):
+        return []  # weights that are only copied
     report = (sizes.documents, read_flops(sizes.documents, weights), backward(stage, weights))
     series = (sizes.series, series_flops(sizes.series, weights), 2.0)
     if stage.name == 'simcse':
@@ -141,6 +144,8 @@ def labelled(stage, train: int) -> int:
 def stage_work(stage, sizes: Sizes, weights: Weights) -> Work:
     "What a stage reads and computes, at most."
     epochs, found = epochs_of(stage), passes(stage, sizes, weights)
+    if not found:
+        return Work(0, 0, 0.0, 0)
     if is_frozen(stage):  # every vector is computed once, and kept
         return Work(sum(sum(read[:3]) for read, *_ in found), sum(sum(read[:3]) * read.tokens for read, *_ in found),
                     sum(sum(read[:3]) * one for read, one, _ in found), 0)
@@ -191,7 +196,7 @@ def device_named(name: str) -> Device:
 # %% ../nbs/13c_costs.ipynb #memory
 def memory(stage, sizes: Sizes, weights: Weights) -> float:
     "Bytes that training a stage takes, roughly, for whole batches in half precision."
-    if is_frozen(stage):
+    if is_frozen(stage) or not stage.learns:
         return 4.0 * weights.parameters
     kept = [read.tokens * 34 * weights.attention for read, *_ in passes(stage, sizes, weights) if read is not sizes.series]
     return 16.0 * weights.parameters + (stage.micro or stage.batch) * sum(kept)
@@ -215,7 +220,7 @@ def took(work: Work, device: Device, share: float) -> float:
     return max(work.flops / (share * device.peak), LAUNCH * work.steps)
 
 # %% ../nbs/13c_costs.ipynb #paper
-BASE = EncoderConfig(width=768, layers=12, heads=12, vocab_size=28_996)  # BioBERT's shape and vocabulary
+BASE = EncoderConfig('small-bert', width=768, layers=12, heads=12, vocab_size=28_996)  # BioBERT's shape and vocabulary
 SPLIT = (0.718, 0.082, 0.2)  # of stays, as in the prior work
 PAPER = {'mortality': (22_626, 600, 48), 'phenotyping': (53_576, 1_200, 90)}  # stays; tokens and hours of each, assumed
 

@@ -143,7 +143,7 @@ def is_done(lab: 'Lab', address: str) -> bool:
 def towers_at(lab: 'Lab', address: str, seed: int) -> Towers:
     "The towers of a node, on this machine's device."
     towers = build_towers(lab.encoder, lab.data.values.shape[1], seed)
-    towers.precision = lab.precision or natural_precision(towers, device().type)
+    towers.precision = lab.precision or natural_precision(towers, device())
     if address == lab_addresses(lab, Plan(()), seed)[0]:  # untrained
         return towers.to(device())
     if not is_done(lab, address):
@@ -187,8 +187,9 @@ def bundled(stage: Stage) -> dict | None:
 
 
 def stage_kind(stage: Stage) -> str:
-    "What a stage's speed depends on most: its name, what it reads, whether the encoder is frozen."
-    return stage.name + (' (series)' if getattr(stage, 'reads', '') == 'series' else '') + (' (frozen)' if is_frozen(stage) else '')
+    "What a stage's speed depends on most: its name, what it reads (with codes everything twice), whether the encoder is frozen."
+    return (stage.name + ' (series)' * (getattr(stage, 'reads', '') == 'series') + ' (codes)' * bool(getattr(stage, 'codes', 0))
+            + ' (frozen)' * is_frozen(stage))
 
 
 def stage_cost(lab: 'Lab', stage: Stage) -> int:

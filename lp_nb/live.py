@@ -153,12 +153,13 @@ def header(live: 'Live') -> dict:
     if live.trainer is None or live.now is None:
         return out
     track, trainer, speed = live.tracks[live.now], live.trainer, live.clock.speed()
-    planned = rate_at(min(track.step, track.total - 1), track.total, replace(trainer.stage, touched=None)) * trainer.members[0].factor
-    times = live.target if live.control.asked else touched_rate(trainer.stage.touched, track.step)
+    stage = trainer.stage
+    planned = rate_at(min(track.step, track.total - 1), track.total, replace(stage, touched=None)) * trainer.members[0].factor if stage.learns else None
+    times = live.target if live.control.asked else touched_rate(stage.touched, track.step)
     left = (track.total - track.step) / speed if speed else None
     return out | dict(
-        step=track.step, total=track.total, epoch=track.epoch, epochs=trainer.stage.epochs, at_most=trainer.stage.patience < trainer.stage.epochs,
-        speed=digits(speed * track.batch_mean) if speed else None, left=left and round(left, 1), rate=digits(planned * times),
+        step=track.step, total=track.total, epoch=track.epoch, epochs=stage.epochs if stage.learns else 1, at_most=stage.learns and stage.patience < stage.epochs,
+        speed=digits(speed * track.batch_mean) if speed else None, left=left and round(left, 1), rate=planned and digits(planned * times),
         planned=digits(planned), **plan_left(live, left))
 
 
@@ -187,7 +188,7 @@ def begin_stage(live: 'Live', trainer):
     live.now, live.trainer = todo[0] if todo else len(live.tracks) - 1, trainer
     track = live.tracks[live.now]
     track.state, track.total, track.step = 'now', trainer.total, trainer.at.step
-    track.batch_mean = len(trainer.objective.examples) * trainer.stage.epochs / trainer.total
+    track.batch_mean = len(trainer.objective.examples) * trainer.stage.epochs / trainer.total if trainer.stage.learns else 0.0
     for row in trainer.members[0].history:  # a run that goes on
         if math.isfinite(row['loss']):
             track.loss.add(row['step'], digits(row['loss']))
@@ -294,6 +295,13 @@ def refuse_idle(live: 'Live'):
         raise UserError('a stage in training', 'none', 'Start one with live.run(plan).')
 
 
+def refuse_unstepped(live: 'Live'):
+    "Raise where nothing trains at a learning rate."
+    refuse_idle(live)
+    if not live.trainer.stage.learns:
+        raise UserError('a stage with a learning rate', f'{live.trainer.stage.name}, whose weights are known at once', 'Wait for the next one.')
+
+
 MOST = 100  # times the planned learning rate, or a hundredth of it, may be asked for by hand
 
 
@@ -310,7 +318,7 @@ def ask_rate(live: 'Live', times: float, said: str):
 # %% ../nbs/17d_live.ipynb #hands-rate
 def set_rate(live: 'Live', rate):
     "Ask for another learning rate from the next step on; the schedule goes on in proportion."
-    refuse_idle(live)
+    refuse_unstepped(live)
     now = header(live)
     try:
         times = float(rate) / now['planned'] if now['planned'] else math.nan
@@ -323,7 +331,7 @@ def set_rate(live: 'Live', rate):
 
 def scale_rate(live: 'Live', times: float):
     "Ask for so many times the learning rate of now, from the next step on."
-    refuse_idle(live)
+    refuse_unstepped(live)
     before = live.target if live.control.asked else touched_rate(live.trainer.stage.touched, live.trainer.at.step)
     ask_rate(live, before * times, f'{before * times:.4g} times it')
 
@@ -483,7 +491,7 @@ def track_panel(ax, theme, track: Track):
 # %% ../nbs/17d_live.ipynb #live-figure
 def trained(tracks: list[Track]) -> list[Track]:
     "The stages that have curves; raises where none has."
-    found = [t for t in tracks if t.loss.points or t.scored]
+    found = [t for t in tracks if t.loss.points or any(v is not None for _, *values in t.scored for v in values)]
     if not found:
         raise UserError('a run with at least one step', 'nothing trained yet', 'Start it with live.run(plan).')
     return found

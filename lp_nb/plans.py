@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KIT', 'STAGES', 'add_stage', 'WORD', 'TIMES', 'Preset', 'FROZEN', 'PRESETS', 'DIFFERENCES', 'WORDS', 'point',
-           'refuse', 'presets', 'field_types', 'setting', 'Plan', 'is_default', 'stage_text', 'plan', 'own_parts',
-           'own_places', 'said_settings', 'said_encoder', 'addresses']
+           'refuse', 'presets', 'field_types', 'setting', 'Plan', 'is_default', 'stage_text', 'restated', 'plan',
+           'own_parts', 'own_places', 'said_settings', 'said_encoder', 'addresses']
 
 # %% ../nbs/11_plans.ipynb #imports
 import dataclasses
@@ -49,7 +49,7 @@ FROZEN = 'train=projection, pool=padded, frozen_dropout=true, standardize=false'
 PRESETS = {
     'paper': Preset(
         'mlm(corpus=general)'
-        ' > contrastive(batch=16, epochs=100, patience=15, warmup=0, temperature=0.1, learn_temperature=false, standardize=false)'
+        ' > contrastive(batch=16, epochs=100, patience=15, warmup=0, schedule=constant, temperature=0.1, learn_temperature=false, standardize=false)'
         ' > supervised(batch=16, epochs=100, patience=15, standardize=false)',
         "The paper's text; where it is silent (temperature, schedule), the plainest choice."),
     'paper-code': Preset(
@@ -153,7 +153,7 @@ class Plan:
 
     def using(self, **settings) -> 'Plan':
         "The plan with settings changed by stage, e.g. `using(mlm=dict(epochs=5))`."
-        return Plan(tuple(dataclasses.replace(s, **settings.get(s.name, {})) for s in self.stages))
+        return Plan(tuple(restated(s, **settings.get(s.name, {})) for s in self.stages))
 
     def tree(self) -> str:
         "The plan as a small tree, one stage a line."
@@ -177,6 +177,12 @@ def stage_text(stage: Stage) -> str:
     words = {k: str(v).lower() if v is None or isinstance(v, bool) else v for k, v in changed.items()}
     args = ', '.join(f'{k}={v}' if len(named) > 1 else f'{v}' for k, v in words.items())
     return f'{stage.name}({args})' if args else stage.name
+
+# %% ../nbs/11_plans.ipynb #restated
+def restated(stage: Stage, **settings) -> Stage:
+    "The stage with some settings changed; what was never said of it follows them."
+    said = {f.name: getattr(stage, f.name) for f in dataclasses.fields(stage) if not is_default(stage, f)}
+    return type(stage)(**said | settings)
 
 # %% ../nbs/11_plans.ipynb #repeats
 def repeats(text: str, at: int) -> tuple[int, int]:

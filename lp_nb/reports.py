@@ -7,7 +7,7 @@ __all__ = ['REPORT_CHOICES', 'NOTE', 'SHINGLE', 'WIDTH', 'PAIRED', 'NO_REPORT', 
            'ReportRules', 'check_report_rules', 'tidy', 'known', 'match', 'sections', 'only_sections', 'shingles',
            'similar', 'near_duplicates', 'near_duplicate_pairs', 'keep_distinct', 'pair', 'documents', 'summary',
            'share', 'document_statistics', 'wordpiece', 'inner_letters', 'train_tokenizer', 'model_folder',
-           'load_tokenizer', 'TokenStore', 'chunk_ends', 'tokenize']
+           'model_words', 'load_tokenizer', 'TokenStore', 'chunk_ends', 'tokenize']
 
 # %% ../nbs/04_reports.ipynb #imports
 from dataclasses import dataclass
@@ -474,6 +474,13 @@ def model_folder(
                         f'Two ways out: fetch it once, while online, with `hf download {name_or_folder}`; '
                         'or copy its folder from a machine with network and give the path.')
     return found
+
+# %% ../nbs/04_reports.ipynb #model-words
+def model_words(name_or_folder) -> str:
+    "A pretrained model in words that may be shared: never the path of a folder."
+    if str(name_or_folder) == 'reader':
+        return '`reader`, which ships with lp_nb'
+    return 'a model in a local folder' if Path(name_or_folder).exists() else f'`{name_or_folder}`'
 
 # %% ../nbs/04_reports.ipynb #load-tokenizer
 def is_cased(folder: Path) -> bool:

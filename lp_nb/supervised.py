@@ -45,7 +45,7 @@ def check_supervised(stage: 'Supervised'):
                         'What is solved at once needs vectors that never change.')
     check_labels(stage)
 
-
+# %% ../nbs/10_supervised.ipynb #stage-objective
 def is_frozen(stage: Stage) -> bool:
     "Whether a stage reads vectors that never change, so that they can be computed once."
     return isinstance(stage, Supervised) and stage.train in ('projection', 'head') and not stage.frozen_dropout

@@ -37,7 +37,7 @@ from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, held, is_done
 from .plans import Plan, own_places, plan
 from .plugins import use
 from .supervised import is_frozen
-from .training import Control, Stopped, Trainer, embed_reports, embed_series, fit
+from .training import Control, Stage, Stopped, Trainer, embed_reports, embed_series, fit
 
 # %% ../nbs/13_sweeps.ipynb #arms
 ARMS = {
@@ -122,6 +122,11 @@ def rates_of(study: 'Study', whole: Plan) -> list[float]:
 def searched(study: 'Study', whole: Plan) -> bool:
     "Whether the rates of a plan are trials that learn from each other."
     return study.search.sampler == 'tpe' and whole.stages[-1].learns
+
+
+def is_copied(stage: Stage) -> bool:
+    "Whether a stage only takes weights that are there."
+    return not (stage.learns or is_frozen(stage))
 
 # %% ../nbs/13_sweeps.ipynb #nodes
 def shared_key(node: Node):
@@ -738,8 +743,8 @@ def measured(study: Study) -> dict[str, tuple[float, str]]:
 def timed(study: Study, node: Node, steps: int = 3) -> float:
     "Seconds per document of a node's stage: a few steps from untrained towers, or one encoding where the encoder is frozen."
     lab, stage, marks = study.labs[node.task], node.unit.plans[0].stages[-1], []
-    if not (stage.learns or is_frozen(stage)):
-        return 1.0  # weights are copied
+    if is_copied(stage):
+        return 1.0
     towers = towers_at(lab, lab_addresses(lab, Plan(()), node.unit.seed)[0], node.unit.seed)
     if is_frozen(stage):
         some, began = lab.data.positions('train')[:32], time.monotonic()
@@ -781,10 +786,12 @@ def estimate(study: Study, workers: int | None = None) -> dict:
     for node in open_nodes(study):
         kind = stage_kind(node.unit.plans[0].stages[-1])
         if kind not in rates:
-            rates[kind] = timed(study, node), 'three steps that were timed now'
+            how = 'a second for what is only copied' if is_copied(node.unit.plans[0].stages[-1]) else 'three steps that were timed now'
+            rates[kind] = timed(study, node), how
     of = {n.key: stage_kind(n.unit.plans[0].stages[-1]) for n in open_nodes(study)}
     seconds = seconds_left(study, {key: study.costs[key] * rates[kind][0] for key, kind in of.items()}, workers)
-    return dict(runs=sum(study.search.runs if row[3].stages[-1].learns else 1 for row in study.rows), results=len(left), finished=int(left['finished'].sum()), workers=workers,
+    runs = sum(study.search.runs if row[3].stages[-1].learns else 1 for row in study.rows)
+    return dict(runs=runs, results=len(left), finished=int(left['finished'].sum()), workers=workers,
                 seconds=round(seconds, 1), basis={kind: rates[kind][1] for kind in sorted(set(of.values()))})
 
 # %% ../nbs/13_sweeps.ipynb #chosen

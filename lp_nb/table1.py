@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PAPER_TABLE', 'ROWS', 'BASELINES', 'JUDGEMENT', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'TOGETHER', 'FAMILY', 'MARGIN',
-           'SHARES', 'PARTS', 'published', 'differs', 'arms_of', 'kept_frame', 'kept_baselines', 'Predictor',
-           'predictors', 'truth', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines', 'amount_said',
-           'label_points', 'label_study', 'label_rows', 'few_compared', 'label_points_of', 'skill_shares',
-           'looked_into', 'of_each', 'calibration_of', 'reliability_of', 'grouped', 'benefit_rows', 'Judgement',
-           'judge', 'cell', 'wide', 'beaten', 'powers', 'words', 'save_judgement']
+           'SHARES', 'PARTS', 'published', 'encoder_said', 'differs', 'arms_of', 'kept_frame', 'kept_baselines',
+           'Predictor', 'predictors', 'truth', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines',
+           'amount_said', 'label_points', 'label_study', 'label_rows', 'few_compared', 'label_points_of',
+           'skill_shares', 'looked_into', 'of_each', 'calibration_of', 'reliability_of', 'grouped', 'benefit_rows',
+           'Judgement', 'judge', 'cell', 'wide', 'beaten', 'powers', 'words', 'save_judgement']
 
 # %% ../nbs/13a_table1.ipynb #imports
 import dataclasses
@@ -28,7 +28,9 @@ from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_p
 from .evaluation import auprc, auroc, macro
 from .intervals import NO_INTERVAL, nested
 from .lab import may_write
+from .mlm import Load
 from .plans import Plan, plan
+from .reports import model_words
 from .sharing import save_table
 from .subgroups import characteristics_of, subgroup_gaps, subgroups
 from .supervised import Supervised, labelled_positions
@@ -51,25 +53,21 @@ def published() -> pd.DataFrame:
 
 PAPER_TABLE = published()
 
-# %% ../nbs/13a_table1.ipynb #encoder-said
-def base_of(model: str) -> str:
-    "A model's name for a table: that of the hub or of the kit, and of a folder only that it is one."
-    return 'a local folder' if Path(model).exists() else model
-
-
-def encoder_said(encoder) -> str:
-    "The report encoder of a lab in a few words."
-    if encoder.architecture:
-        return f'the architecture of {base_of(encoder.architecture)}'
-    kinds = {'small': 'a small ModernBERT', 'small-bert': 'a small BERT'}
-    return f'{kinds[encoder.model]} ({encoder.width} wide, {encoder.layers} layers)' if encoder.model in kinds else base_of(encoder.model)
-
 # %% ../nbs/13a_table1.ipynb #differs
+def encoder_said(study: Study) -> str:
+    "The report encoder of a study in a few words, and what its plans load into it."
+    e = next(iter(study.labs.values())).encoder
+    scratch = {'small': 'a small ModernBERT from scratch', 'small-bert': 'a small BERT from scratch'}
+    begun = f'one with the sizes of {model_words(e.architecture)}, from scratch' if e.architecture else scratch.get(e.model) or model_words(e.model)
+    loads = dict.fromkeys(s.model for whole in study.arms.values() for s in whole.stages if isinstance(s, Load))
+    return begun + ''.join(f'; where a plan says so, with the weights of {model_words(m)}' for m in loads)
+
+# %% ../nbs/13a_table1.ipynb #differs-of
 def differs(study: Study) -> list[str]:
     "In sentences, what keeps a study's numbers from being the published ones."
-    lab, sizes = next(iter(study.labs.values())), []
+    sizes = []
     loads = sorted({s.model for whole in study.arms.values() for s in whole.stages if s.name == 'load'})
-    stands = f'beside it stands the row that loads one ({", ".join(map(base_of, loads))})' if loads else 'no row here loads one'
+    stands = f'beside it stands the row that loads one ({", ".join(map(model_words, loads))})' if loads else 'no row here loads one'
     for task, one in study.labs.items():
         release, rules = one.cohort.manifest['release'], one.cohort.manifest['rules']
         sizes.append(f'{task}: {release} tables, preset {rules["preset"]}, {len(one.cohort.stays):,} stays')
@@ -78,7 +76,7 @@ def differs(study: Study) -> list[str]:
     return [
         'The published stays: 22,626 (mortality) and 53,576 (phenotyping), release not stated. Here: ' + '; '.join(sizes) + '.',
         f'The published "MLM" is a model that was trained elsewhere and loaded: {stands}. Our row "MLM" is trained from nothing on the cohort\'s general corpus.',
-        f'The published report encoder: BioBERT. Here: {encoder_said(lab.encoder)}. {frozen}The published table does not say whether it was frozen; its code freezes it.',
+        f'The published report encoder: BioBERT. Here: {encoder_said(study)}. {frozen}The published table does not say whether it was frozen; its code freezes it.',
         f'The published search: 10 runs, rates 1e-5 to 1e-3. Here: {study.search.runs} of the last stage, {study.search.low:g} to {study.search.high:g}, '
         f'{study.search.sampler}, {len(study.seeds)} seed(s).',
         'The published intervals resample stays and average the bounds of 25 labels. Here patients are resampled, and the mean of 25 labels has its own interval.',
@@ -93,6 +91,9 @@ ROWS = {  # name of a row -> the stages before the last that it keeps
 def arms_of(layered: str | Plan) -> dict[str, Plan]:
     "The published rows, and none, from a layered plan or preset: the plan with stages left out; 'reader' is whatever it loads."
     stages = plan(layered).stages
+    if any(getattr(s, 'codes', 0) for s in stages):
+        raise UserError('masked language modelling alone for the arms that are called MLM', f'codes in {str(layered)!r}',
+                        'That is supervised pretraining on findings: name the arms yourself, with Study(arms=...).')
     there = {s.name for s in stages}
     return {arm: Plan(tuple(s for s in stages if s.name in (*names, 'supervised'))) for arm, names in ROWS.items() if set(names) <= there}
 

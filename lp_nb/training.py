@@ -33,10 +33,8 @@ from torch import nn
 
 from .cohort import Cohort
 from .core import Progress, UserError, new_folder, read_json, rng, write_json
-from lp_nb.encoders import (
-    EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters, mixed,
-    natural_precision, tokenizer_name, wide,
-)
+from .encoders import (EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
+                            mixed, natural_precision, tokenizer_name, wide)
 from .processes import add_up, cut, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
 from .reports import TokenStore, load_tokenizer, tokenize, train_tokenizer
 

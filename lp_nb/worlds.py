@@ -104,10 +104,10 @@ class WorldCohort(WorldStays):
 
 # %% ../nbs/11b_worlds.ipynb #lab
 def world_encoder(config: WorldConfig) -> EncoderConfig:
-    "A two-layer BERT and an LSTM, 64 wide, for the words and hours of a world."
+    "A two-layer BERT and an LSTM, 64 wide, for the words and hours of a world: the encoders that the kept record of the theory was made with."
     words = world(config)
     tokens = 2 + config.sentences * 4
-    return EncoderConfig(width=64, layers=2, heads=4, vocab_size=len(words.words), max_tokens=tokens, dropout=0, dim=64, series_hidden=64)
+    return EncoderConfig('small-bert', width=64, layers=2, heads=4, vocab_size=len(words.words), max_tokens=tokens, dropout=0, dim=64, series_hidden=64)
 
 
 def world_lab(

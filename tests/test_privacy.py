@@ -1,4 +1,5 @@
 "Patients planted in tables that look as if they came with credentials: nothing that is shown, said, logged or added to git holds one."
+import base64
 import contextlib
 import io
 import json
@@ -11,6 +12,7 @@ import time
 import traceback
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +23,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbclient import NotebookClient
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from safetensors import safe_open
 from scipy.optimize import linprog
 
@@ -116,6 +120,32 @@ def test_the_canaries_were_there_to_be_found(ward):
     assert ward.find(' '.join(ward.cohort.documents)) >= {'zyxwyth', 'quorvane', 'glimmerholt', planted.PHONE}
     assert np.isclose(ward.cohort.arrays[0], planted.VALUE, atol=1e-4).any()
     assert ward.find(ward.cohort.dir / 'stays.parquet') or ward.find(str(ward.cohort.stays.index.tolist()))
+
+
+def png(pixels: np.ndarray, *texts: tuple[str, str, bool]) -> bytes:
+    "A picture with texts in its metadata: keyword, text, whether it is packed."
+    out, info = io.BytesIO(), PngInfo()
+    for keyword, text, packed in texts:
+        (info.add_itxt if keyword.startswith('i') else info.add_text)(keyword, text, zip=packed)
+    Image.fromarray(pixels).save(out, 'png', pnginfo=info)
+    return out.getvalue()
+
+
+def test_pictures_are_searched_for_what_is_written_in_them():
+    "Their texts, packed or not, bare or coded into a page; not their pixels, whose bytes spell a number by chance."
+    number, canaries = '30000417', {'30000417', *planted.WORDS}
+    spelt = np.frombuffer((number * 40).encode() + np.full(40, int(number), '<i8').tobytes(), np.uint8).reshape(-1, 8, 4)
+    found = lambda data: planted.canaries_in(data, canaries)
+    page = lambda data: b'<svg><image href="data:image/png;base64,' + base64.b64encode(data) + b'"/></svg>'
+    assert found(spelt.tobytes()) == {number} and found(png(spelt)) == found(page(png(spelt))) == set()
+    for keyword in ('Title', 'iTitle'):
+        for packed in (False, True):
+            marked = png(spelt, (keyword, f'stay {number} of {planted.NAME}', packed))
+            assert found(marked) == found(page(marked)) == {number, 'zyxwyth', 'quorvane'}, (keyword, packed)
+    assert found(f'<svg><text>{number}</text></svg>') == {number}
+    packed = zlib.compress(f'({number})'.encode())
+    for kind, there in ((b'', {number}), (b'/Subtype /Image ', set())):
+        assert found(b'1 0 obj\n<< ' + kind + b'/Length 9 >>\nstream\n' + packed + b'\nendstream') == there
 
 
 def test_commands_and_logs_say_nothing(ward):

@@ -44,8 +44,9 @@ def test_nothing_but_source_in_the_index(f):
 
 @each_notebook
 def test_cells_fit_in_the_eye(f):
-    "No code cell is longer than 25 lines."
-    long = {i: n for i, s in cells(f) if (n := len([x for x in s.splitlines() if x.strip()])) > 25}
+    "No code cell is longer than 25 lines; one that holds a class may have 60."
+    holds_class = lambda source: re.search(r'^class ', source, flags=re.M)
+    long = {i: n for i, s in cells(f) if (n := len([x for x in s.splitlines() if x.strip()])) > (60 if holds_class(s) else 25)}
     assert not long, f'{f.name}: {long}'
 
 

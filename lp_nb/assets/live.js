@@ -137,7 +137,7 @@ function render({ model, el }) {
     pause.disabled = !on || s.status === 'stopping'
     stop.disabled = !(on || s.status === 'loading') || s.status === 'stopping'
     end.disabled = !on || s.status === 'stopping' || s.status === 'ending'
-    for (const control of [field, half, twice]) control.disabled = !on || s.status === 'stopping'
+    for (const control of [field, half, twice]) control.disabled = !on || s.status === 'stopping' || s.planned === null // no rate where weights are known at once
     go.hidden = s.status !== 'stopped'
     pause.hidden = stop.hidden = end.hidden = s.status === 'stopped'
     if (root.getRootNode().activeElement !== field) field.value = s.rate ? rateText(s.rate) : ''
@@ -240,7 +240,7 @@ function render({ model, el }) {
     svg.setAttribute('viewBox', `0 0 ${card.wide} ${bottom + PAD.bottom}`)
     svg.style.height = `${bottom + PAD.bottom}px`
     svg.setAttribute('aria-label', `losses of ${stage.name}`)
-    if (!loss.length && !scores.length) {
+    if (!loss.length && !scores.some(p => p[1] !== null || p[2] !== null)) {
       svgElement(svg, 'text', { class: 'empty', x: card.wide / 2, y: (PAD.top + bottom) / 2 }, stage.state === 'now' ? 'waiting for the first step' : '')
       read.textContent = ''
       return
