@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 
 from .cohort import Corpus
 from .core import UserError, discard, file_fingerprint, fingerprint, new_folder, read_json, rng, sole_writer, track, write_json
@@ -102,6 +103,7 @@ def trained(folder: Path, recipe: ReaderRecipe) -> tuple[Trainer, LearningData]:
     return fit(Trainer(objective, recipe.stage, recipe.seed, folder, precision='fp32')), data
 
 
+@torch.no_grad()
 def held_out(trainer: Trainer) -> dict:
     "Nats per hidden token and per code of documents that were not trained on."
     objective, batches = trainer.objective.eval(), [trainer.objective.val[i:i + 256] for i in range(0, len(trainer.objective.val), 256)]
