@@ -22,7 +22,8 @@ TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series
 DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', Path(__file__).parents[2] / 'shared' / 'data' / 'mimic-iv-demo'))
 PLANS = ['supervised(epochs=1)', 'supervised(epochs=1, reads=series)', 'supervised(epochs=1, train=projection)', 'supervised(epochs=1, pool=padded)',
          'supervised(epochs=1, train=head, reads=both)', 'supervised(epochs=1, reads=both, fusion=lstm, head=linear)',
-         'supervised(epochs=1, train=last, last=1, pool=cls)', 'supervised(epochs=1, standardize=false)']
+         'supervised(epochs=1, train=last, last=1, pool=cls)', 'supervised(epochs=1, standardize=false)',
+         'supervised(train=head, head=logistic, reads=both)', 'supervised(train=head, head=logistic, pool=padded, standardize=false)']
 
 
 @pytest.fixture(scope='module')
@@ -153,6 +154,26 @@ def test_an_encoder_from_real_notes_stays_so(real, run, metrics, tmp_path):
         card = model_card(after, run_metrics(after, n=5))
         assert str(tmp_path) not in str(card) and card.data.base_model is None and 'local folder' in card.text
     assert (load_run(save_run(after, tmp_path / 'again')).predict(run.cohort) - after.predictions('test')).abs().max().max() < 1e-6
+
+
+def test_weights_that_a_plan_loads_are_named(real, run, metrics, tmp_path, monkeypatch):
+    "By their name on the hub with their licence; from a folder by its tier, the folder of the tokeniser alone too; never by a path."
+    hub = save_run(run, tmp_path / 'hub', metrics, license='apache-2.0')
+    monkeypatch.setattr('huggingface_hub.snapshot_download', lambda name, **more: str(hub) if name == 'somebody/reader' else None)
+    notes = save_run(Lab(tmp_path / 'lab', real, TINY, probe_stays=16, points=1).run('contrastive(epochs=1)'), tmp_path / 'real')
+    head = 'supervised(train=head, head=logistic)'
+    for name, (model, text, base, tier) in dict(
+            named=('somebody/reader', f'load(somebody/reader) > {head}', 'somebody/reader', 'open'), folder=(hub, f'load({hub}) > {head}', None, 'open'),
+            notes=(notes, f'load({notes}) > {head}', None, 'credentialed only'), shaped=(notes, head, None, 'credentialed only')).items():
+        shaped = EncoderConfig(architecture=str(model), dim=32, series_hidden=32)
+        after = Lab(tmp_path / name, run.cohort, shaped, probe_stays=16, points=1).run(text)
+        saved = load_run(save_run(after, tmp_path / f'{name} model', run_metrics(after, n=5)))
+        assert (saved.card.data.base_model, saved.card.data.sharing_tier, run_tier(after)) == (base, tier, tier)
+        said = {p.name: p.read_text() for p in saved.folder.iterdir() if p.suffix in ('.md', '.json')}
+        assert [n for n, t in said.items() if str(tmp_path) in t] == []
+        assert ('`somebody/reader` (licence apache-2.0 by its card)' in said['README.md']) == (base is not None)
+        assert ('took the weights of' in said['README.md']) == ('load' in text)
+        np.testing.assert_allclose(saved.predict(run.cohort), after.predictions('test'), atol=1e-6)
 
 
 @pytest.mark.skipif(not DEMO.exists(), reason=f'no MIMIC-IV demo at {DEMO} (set LPNB_MIMIC_DEMO)')
