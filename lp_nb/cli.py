@@ -744,7 +744,7 @@ def table1(
         return show_paper_costs(arms, search, seeds, few, device, devices, as_json)
     one_source(cohort, study, hospital, preset, all_arms, model, max_tokens)
     if hospital:
-        whole = made_here(lab, hospital, kind, hospital_seed, seeds, preset)
+        whole = made_here(lab, hospital, kind, hospital_seed, seeds, preset, search)
     else:
         whole = study_of(lab, cohort, search, seeds, encoder_of(model, max_tokens, architecture, arms.values()), arms, study)
     if device:
@@ -753,12 +753,12 @@ def table1(
         show_judgement(lab, whole, few, out or whole.folder.with_name(f'{whole.folder.name}-table1'), hospital > 0, as_json)
 
 # %% ../nbs/18_cli.ipynb #table1-source
-def made_here(lab: Path, patients: int, kind: str, hospital_seed: int | None, seeds: int, preset: str | None):
+def made_here(lab: Path, patients: int, kind: str, hospital_seed: int | None, seeds: int, preset: str | None, search):
     "Table 1's study on a synthetic hospital."
-    from lp_nb.demo import ARMS, hospital_named, hospital_study
+    from lp_nb.demo import hospital_named, hospital_study
 
-    arms = ARMS if preset is None else arms_named(preset, False)
-    return hospital_study(lab, hospital_named(kind, patients, hospital_seed), seeds, arms)
+    ours = {} if preset is None else dict(arms=arms_named(preset, False), search=search)
+    return hospital_study(lab, hospital_named(kind, patients, hospital_seed), seeds, **ours)
 
 
 def one_source(cohort, study, hospital: int, preset, all_arms: bool, model: str, architecture: str, max_tokens: int):
@@ -809,7 +809,8 @@ def show_paper_costs(arms: dict, search, seeds: int, few: dict | None, device: s
 # %% ../nbs/18_cli.ipynb #show-judgement
 def show_judgement(home: Path, study, few: dict | None, out: Path, oracle: bool, as_json: bool):
     "Table 1 in the terminal, all tables and the report in a folder."
-    from lp_nb.demo import judged
+    from lp_nb.demo import hospital_record, judged
+    from lp_nb.hospital import HospitalConfig
     from lp_nb.report import study_report
     from lp_nb.results import forest
     from lp_nb.table1 import PAPER_TABLE, SHOWN, judge
@@ -818,6 +819,8 @@ def show_judgement(home: Path, study, few: dict | None, out: Path, oracle: bool,
     with sole_writer(out), new_folder(out) as d:
         judgement.save(d)
         study_report(d / 'report.html', study, judgement)
+        if oracle:
+            write_json(d / 'record.json', hospital_record(study, judgement, HospitalConfig(**read_json(home / 'hospital' / 'hospital.json')['config'])))
         save_figure(forest(judgement.table[judgement.table['metric'].isin(SHOWN)], PAPER_TABLE), d / 'forest')
     show_table1(judgement, as_json)
     if not as_json:

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['FUSIONS', 'HEADS', 'RATES', 'STRENGTHS', 'check_supervised', 'is_frozen', 'supervised_objective', 'Supervised', 'bce',
-           'macro_auroc', 'has_document', 'usable', 'count_of', 'labelled_positions', 'lstm_step', 'LSTMFusion', 'Head',
-           'make_head', 'positive_weights', 'check_reports', 'Labelled', 'SupervisedObjective', 'encode', 'logits',
-           'Readout', 'frozen_inputs', 'FrozenMember', 'bundle_vectors', 'bundle_member', 'Bundle', 'bundle',
-           'logistic_path', 'LogisticObjective']
+           'macro_auroc', 'has_document', 'usable', 'count_of', 'labelled_positions', 'lstm_step', 'LSTMFusion',
+           'UnitNorm', 'Head', 'make_head', 'positive_weights', 'check_reports', 'Labelled', 'SupervisedObjective',
+           'encode', 'logits', 'Readout', 'frozen_inputs', 'FrozenMember', 'bundle_vectors', 'bundle_member', 'Bundle',
+           'bundle', 'logistic_path', 'LogisticObjective']
 
 # %% ../nbs/10_supervised.ipynb #imports
 import copy
@@ -186,13 +186,25 @@ class LSTMFusion(nn.LSTMCell):
         return torch.where(written.unsqueeze(-1), two[0], one[0])  # (b, dim)
 
 # %% ../nbs/10_supervised.ipynb #head
+class UnitNorm(nn.Module):
+    "Every tower's part of a vector scaled to length one."
+
+    def __init__(self, parts: int):
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return F.normalize(z.unflatten(-1, (self.parts, -1)), dim=-1).flatten(-2)
+
+
 class Head(nn.Module):
-    "Fusion (with fusion=lstm), layer norm (with head=layernorm) and one linear layer."
+    "Fusion (with fusion=lstm), layer norm (with head=layernorm) or unit length (with head=logistic), and one linear layer."
 
     def __init__(self, stage: Supervised, dim: int, labels: int):
         super().__init__()
         width = dim if stage.fusion == 'lstm' else dim * len(READS[stage.reads])
-        self.norm = nn.LayerNorm(width) if stage.head == 'layernorm' else nn.Identity()
+        norms = dict(layernorm=lambda: nn.LayerNorm(width), linear=nn.Identity, logistic=lambda: UnitNorm(len(READS[stage.reads])))
+        self.norm = norms[stage.head]()
         self.linear = nn.Linear(width, labels)
         self.fusion = LSTMFusion(dim, dim) if stage.fusion == 'lstm' else None
 
@@ -438,7 +450,7 @@ def bundle(stages: list, towers: Towers, data: LearningData, seed: int) -> Bundl
     return Bundle(towers, data, stages, seed)
 
 # %% ../nbs/10_supervised.ipynb #logistic-path
-STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)  # values of C, from a strong penalty to a weak one
+STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1.0, 10.0)  # values of C, from a strong penalty to a weak one
 
 
 def logistic_path(
@@ -469,11 +481,12 @@ class LogisticObjective(SupervisedObjective):
 
     def solve(self) -> list[Scored]:
         "Fit every strength and keep the best by validation AUROC; of equals the strongest penalty."
-        every = self.inputs[torch.from_numpy(usable(self.data, 'train', self.stage))].double()
-        mean, scale = every.mean(0), every.std(0, correction=0).clamp(min=1e-6)
-        z = ((self.inputs[torch.from_numpy(self.examples)].double() - mean) / scale).numpy()
+        z = self.head.norm(self.inputs).double()
+        mean = z[torch.from_numpy(usable(self.data, 'train', self.stage))].mean(0)
+        scale = (z - mean).square().mean().sqrt().clamp(min=1e-6)  # one for all dimensions: they stay as unlike as they are
+        x = ((z[torch.from_numpy(self.examples)] - mean) / scale).numpy()
         best = None
-        for weights, intercepts in logistic_path(z, self.data.labels[self.examples]):
+        for weights, intercepts in logistic_path(x, self.data.labels[self.examples]):
             w = torch.from_numpy(weights) / scale
             with torch.no_grad():
                 self.head.linear.weight.copy_(w)
