@@ -1,4 +1,5 @@
 # make demo: set up and run the whole story on the synthetic hospital.   make test: set up and run every test.
+# make reader: train the report encoder that ships anew, from nothing, into runs/reader (ten minutes on one core).
 # make docs: the site, docs/_build/html.   make packages: build, install and use the package under every Python found (an hour or more).
 PY      ?= python3
 VENV    := .venv
@@ -6,7 +7,7 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test install export readme docs packages lab
+.PHONY: demo test reader install export readme docs packages lab
 
 demo: install
 	$(BIN)/lp-nb demo
@@ -15,6 +16,9 @@ test: install
 	$(BIN)/python tests/harness.py
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 	timeout 1500 $(BIN)/nbdev_test --n_workers 2 --do_print --timing
+
+reader: install
+	$(BIN)/lp-nb reader runs/reader
 
 install: $(STAMP)
 	@$(BIN)/lp-nb doctor --fix --quiet

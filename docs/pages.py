@@ -80,7 +80,7 @@ def uses(path: Path) -> set[str]:
 def key(path: Path) -> str:
     "What a run of the notebook depends on, as a short name."
     files = [path, ROOT / 'constraints.txt', *(ROOT / 'lp_nb' / f'{m}.py' for m in sorted(uses(path)))]
-    files += sorted((ROOT / 'lp_nb' / 'assets').iterdir())
+    files += sorted(p for p in (ROOT / 'lp_nb' / 'assets').rglob('*') if p.is_file())
     parts = [STILL.encode(), *(f.read_bytes() for f in files)]
     return hashlib.sha256(b''.join(hashlib.sha256(p).digest() for p in parts)).hexdigest()[:16]
 

@@ -742,7 +742,7 @@ def table1(
     few = curves_of(labels, draws, hospital > 0) if curves else None
     if device and counts_the_paper(lab, cohort, study, hospital, dry_run):
         return show_paper_costs(arms, search, seeds, few, device, devices, as_json)
-    one_source(cohort, study, hospital, preset, all_arms, model, max_tokens)
+    one_source(cohort, study, hospital, preset, all_arms, model, architecture, max_tokens)
     if hospital:
         whole = made_here(lab, hospital, kind, hospital_seed, seeds, preset, search)
     else:
@@ -763,7 +763,7 @@ def made_here(lab: Path, patients: int, kind: str, hospital_seed: int | None, se
 
 def one_source(cohort, study, hospital: int, preset, all_arms: bool, model: str, architecture: str, max_tokens: int):
     "Raise where options contradict each other: arms and cohorts come from one place."
-    ours = (('--all-arms', all_arms), ('--model', model != 'small'), ('--max-tokens', max_tokens != 512), ('--preset', preset and not hospital))
+    ours = (('--all-arms', all_arms), ('--model', model != 'small'), ('--max-tokens', max_tokens != 512), ('--architecture', architecture), ('--preset', preset and not hospital))
     own = [name for name, given in ours if given]
     sources = [name for name, given in (('--hospital', hospital), ('--cohort', cohort), ('--study', study)) if given]
     if len(sources) > 1 and hospital:
@@ -1042,7 +1042,7 @@ def reader(
     facts = read_json(made / 'recipe.json')
     same = 'the bytes of the one that ships' if facts['sha256'] == shipped['sha256'] else 'other bytes than the one that ships'
     why = '' if facts['recipe'] == shipped['recipe'] or 'other' not in same else ' (another recipe)'
-    typer.echo(f'{made}: {facts["parameters"]:,} weights, {facts["tokens"]:,} tokens read; {facts["held_out"]["words"]:.3f} nats per hidden token, '
+    typer.echo(f'{made}: {facts["parameters"]:,} weights, {facts["tokens"]} tokens read; {facts["held_out"]["words"]:.3f} nats per hidden token, '
                f'{facts["held_out"]["codes"]:.4f} per code. SHA-256 {facts["sha256"]}: {same}{why}.')
 
 # %% ../nbs/18_cli.ipynb #demo
