@@ -639,12 +639,8 @@ def show_costs(studies: list, device: str, count: int, as_json: bool):
 @app.command()
 def sweep(
     plans: Annotated[Optional[list[str]], typer.Argument(help="Plans, or names of Table 1's arms ('neither', 'MLM', 'contrastive', 'MLM + contrastive', 'series only'); default: all of these.")] = None,
-    cohort: Cohorts = None,
-    lab: LabFolder = Path('runs/lab'),
-    runs: Runs = 10,
-    low: Low = 1e-5,
-    high: High = 1e-3,
-    seeds: Seeds = 1,
+    cohort: Cohorts = None, lab: LabFolder = Path('runs/lab'),
+    runs: Runs = 10, low: Low = 1e-5, high: High = 1e-3, seeds: Seeds = 1,
     sampler: Sampler = 'random',
     storage: Storage = None,
     workers: Workers = None,
@@ -727,8 +723,7 @@ def table1(
     preset: Preset = None, all_arms: AllArms = False, curves: Curves = True, labels: Amounts = None, draws: Draws = 3,
     sampler: Sampler = 'random', storage: Storage = None, workers: Workers = None, worker: Joins = False,
     study: Named = None, model: Model = 'small', max_tokens: MaxTokens = 512, architecture: Shape = '', hospital: Hospital = 0,
-    kind: Kind = 'clear', hospital_seed: HospitalSeed = None, out: Tables = None,
-    dry_run: DryRun = False, device: Target = None, devices: Count = 1, as_json: AsJson = False,
+    kind: Kind = 'clear', hospital_seed: HospitalSeed = None, out: Tables = None, dry_run: DryRun = False, device: Target = None, devices: Count = 1, as_json: AsJson = False,
 ):
     """Table 1: every arm searched, selected on validation, tested beside baselines, compared, with few labels, by subgroup.
 
@@ -738,15 +733,12 @@ def table1(
 
     What the paper's would cost on another machine: lp-nb table1 --dry-run --device h200 --devices 8
     """
-    search, arms = search_of(runs, low, high, sampler, storage), arms_named(preset, all_arms)
-    few = curves_of(labels, draws, hospital > 0) if curves else None
+    search, arms, few = search_of(runs, low, high, sampler, storage), arms_named(preset, all_arms), curves_of(labels, draws, hospital > 0) if curves else None
     if device and counts_the_paper(lab, cohort, study, hospital, dry_run):
         return show_paper_costs(arms, search, seeds, few, device, devices, as_json)
     one_source(cohort, study, hospital, preset, all_arms, model, architecture, max_tokens)
-    if hospital:
-        whole = made_here(lab, hospital, kind, hospital_seed, seeds, preset, search)
-    else:
-        whole = study_of(lab, cohort, search, seeds, encoder_of(model, max_tokens, architecture, arms.values()), arms, study)
+    whole = (made_here(lab, hospital, kind, hospital_seed, seeds, preset, search) if hospital else
+             study_of(lab, cohort, search, seeds, encoder_of(model, max_tokens, architecture, arms.values()), arms, study))
     if device:
         show_costs(parts_of(whole, few), device, devices, as_json)
     elif carry_out_all(whole, few, workers, worker, dry_run, as_json):
