@@ -9,8 +9,9 @@ __all__ = ['MASKS', 'SPECIAL', 'IGNORE', 'Entropies', 'continues_word', 'Masking
            'LoadObjective']
 
 # %% ../nbs/08_mlm.ipynb #imports
+import re
 import warnings
-from collections import namedtuple
+from collections import Counter, namedtuple
 from dataclasses import dataclass
 
 import numpy as np
@@ -347,27 +348,29 @@ class CodedObjective(Objective):
 
 # %% ../nbs/08_mlm.ipynb #load-known
 UNKNOWN = ('[UNK]', '<unk>')
-SOME, MOST = 0.1, 0.5  # shares of unknown tokens from which on they are told, and refused
+SOME, MOST = 1.75, 2.25  # pieces of a word from which on they are told, and refused
 
 
-def unknown_share(data: LearningData) -> float:
-    "Share of the tokens of the training reports that the tokeniser does not know, special ones left out; nan without reports."
-    vocabulary = data.tokenizer.get_vocab()
-    ids = np.concatenate([c for i in data.positions('train') for c in data.documents[i]] or [np.zeros(0, int)])
-    special = [i for t, i in vocabulary.items() if t in SPECIAL and t not in UNKNOWN]
-    ids = ids[~np.isin(ids, special)]
-    return float(np.isin(ids, [vocabulary[t] for t in UNKNOWN if t in vocabulary]).mean()) if len(ids) else float('nan')
+def pieces_per_word(data: LearningData, least: int = 300) -> float:
+    "Pieces that a word of training reports (of `least` or all of them) is cut into, on average; an unknown word counts its letters; nan without reports."
+    texts = data.cohort.documents.iloc[data.positions('train')]
+    words = Counter(w for text in texts[texts != ''].head(least) for w in re.findall(r'[^\W\d_]+', text))
+    if not words:
+        return float('nan')
+    cuts = [data.tokenizer.encode(f' {word}', add_special_tokens=False).tokens for word in words]  # within a text a blank comes before
+    sizes = [len(word) if set(UNKNOWN) & set(cut) else len(cut) for word, cut in zip(words, cuts, strict=True)]
+    return float(np.average(sizes, weights=list(words.values())))
 
 
 def check_known(data: LearningData, model: str):
-    "Warn where a tokeniser does not know one token in ten of the training reports; raise where it does not know half."
-    share = unknown_share(data)
-    said = f'{share:.0%} of the tokens of the training reports are unknown to the tokeniser of {model}'
-    if share > MOST:
+    "Warn where a tokeniser cuts the words of the training reports into many pieces; raise where it all but spells them."
+    pieces = pieces_per_word(data)
+    said = f'the tokeniser of {model}, which cuts a word of the training reports into {pieces:.1f} pieces on average'
+    if pieces > MOST:
         raise UserError(f'a model that knows the words of these reports, for load({model})', said,
                         'Choose one that has read such text: dmis-lab/biobert-v1.1, emilyalsentzer/Bio_ClinicalBERT or a ModernBERT.')
-    if share > SOME:
-        warnings.warn(f'{said}: BioBERT, Bio_ClinicalBERT and their kind have read more.', stacklevel=3)
+    if pieces > SOME:
+        warnings.warn(f'This is {said}: BioBERT, Bio_ClinicalBERT and their kind have read more.', stacklevel=3)
 
 # %% ../nbs/08_mlm.ipynb #load
 @dataclass(frozen=True)

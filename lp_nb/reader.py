@@ -19,7 +19,7 @@ from .cohort import Corpus
 from .core import UserError, discard, file_fingerprint, fingerprint, new_folder, read_json, rng, sole_writer, track, write_json
 from .encoders import EncoderConfig, build_towers, save_lm
 from .hospital import HospitalConfig, general_corpus
-from .mlm import MLM
+from .mlm import MLM, MOST
 from .reports import documents, tokenize, train_tokenizer
 from .training import LearningData, Trainer, fit
 
@@ -150,7 +150,7 @@ A ModernBERT of {parameters:,} weights ({width} wide, {layers} layers), for tryi
 
 **It has never seen** a patient of any hospital that `make_hospital` writes, a phenotype, a death, a vital sign or a laboratory value.
 
-**It knows the synthetic hospital's language and nothing else.** On real reports most of its tokens are unknown; `load` says so and refuses where it is more than half. Take BioBERT, Bio_ClinicalBERT or a ModernBERT there.
+**It knows the synthetic hospital's language and nothing else.** Of real reports it must spell most words, letter by letter; `load` says so, and refuses where a word takes more than {most:g} pieces on average. Take BioBERT, Bio_ClinicalBERT or a ModernBERT there.
 
 **It is no masked language model in the sense of the paper.** What its vectors are good for comes from the codes: it is to a masked language model what label pretraining is to BERT.
 
@@ -167,4 +167,4 @@ def reader_card(facts: dict) -> str:
     "The card of a reader, from what its run found."
     recipe = facts['recipe']
     return CARD.format(**{k: recipe[k] for k in ('width', 'layers', 'texts', 'codes', 'seed')}, **{k: facts[k] for k in ('parameters', 'documents', 'tokens', 'sha256')},
-                       words=facts['held_out']['words'], codes_nats=facts['held_out']['codes'])
+                       most=MOST, words=facts['held_out']['words'], codes_nats=facts['held_out']['codes'])
