@@ -111,7 +111,7 @@ def kept_frame(path: Path, make) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-BASELINES, JUDGEMENT = 2, 8  # versions of what is kept
+BASELINES, JUDGEMENT = 2, 9  # versions of what is kept
 
 
 def kept_baselines(study: Study, task: str, train=None) -> dict[str, pd.DataFrame]:
@@ -204,8 +204,8 @@ MARGIN = 0.01  # of AUROC: the largest difference that does not matter
 
 
 def layered_arm(arms) -> str:
-    "The arm of a study that has all layers, or the last one where none has."
-    return next((name for name in TOGETHER if name in arms), list(arms)[-1])
+    "The arm of a study that has all layers, or its first one where none has."
+    return next((name for name in TOGETHER if name in arms), list(arms)[0])
 
 # %% ../nbs/13a_table1.ipynb #compared
 def compared(study: Study, all_drawn: dict, pairs) -> pd.DataFrame:
@@ -343,9 +343,10 @@ def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
     return [p for name, (p, _) in all_drawn[task].items() if p.kind == 'arm' or name == best]
 
 
-def of_each(study: Study, all_drawn: dict, make) -> pd.DataFrame:
-    "A table about every arm and the best baseline of each task, from `make(task, predictor)`."
-    return pd.concat([make(task, p).assign(task=task, arm=p.name) for task in all_drawn for p in looked_into(study, all_drawn, task)], ignore_index=True)
+def of_each(study: Study, all_drawn: dict, make, arms=None) -> pd.DataFrame:
+    "A table about every arm (or some `arms`) and the best baseline of each task, from `make(task, predictor)`."
+    found = [(task, p) for task in all_drawn for p in looked_into(study, all_drawn, task) if arms is None or p.kind != 'arm' or p.name in arms]
+    return pd.concat([make(task, p).assign(task=task, arm=p.name) for task, p in found], ignore_index=True)
 
 
 def calibration_of(study: Study, task: str, p: Predictor, n: int) -> pd.DataFrame:
@@ -403,7 +404,8 @@ class Judgement:
 # %% ../nbs/13a_table1.ipynb #judge
 def parts_of(study: Study, all_drawn, n: int) -> dict:
     "Name -> a function that makes a part of the judgement; `all_drawn` gives the resamples, made once."
-    each = lambda make: of_each(study, all_drawn(), make)
+    each = lambda make, arms=None: of_each(study, all_drawn(), make, arms)
+    first = [layered_arm(study.arms)]
     asked = dict(metrics=('AUROC', 'calibration in the large'), n=n // 2)
     return dict(
         table=lambda: pd.DataFrame([r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]),
@@ -412,8 +414,8 @@ def parts_of(study: Study, all_drawn, n: int) -> dict:
         calibration=lambda: each(lambda task, p: calibration_of(study, task, p, n // 5)),
         reliability=lambda: each(lambda task, p: reliability_of(study, task, p)),
         benefit=lambda: benefit_rows(study, all_drawn()),
-        subgroups=lambda: each(lambda task, p: grouped(study, task, p, subgroups, **asked)),
-        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5)))
+        subgroups=lambda: each(lambda task, p: grouped(study, task, p, subgroups, **asked), first),
+        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5), first))
 
 # %% ../nbs/13a_table1.ipynb #judge-b
 def judge(
