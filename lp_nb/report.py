@@ -94,7 +94,8 @@ def label_section(judgement: Judgement) -> Section:
     prose = (f'The same plans with fewer labelled stays: mean of {draws} draws and seeds, smallest and largest drawn as a band. Draws are nested and the same for '
              'all arms and baselines; validation labels are not rationed, which flatters the smallest shares.')
     skills = skill_shares(judgement.labels)
-    tables = ((judgement.few[['claim']], 'The declared comparisons at each number of labels, adjusted together (Holm).'),) if len(judgement.few) else ()
+    shown = ['task', 'amount', 'comparison', 'difference', 'low', 'high', 'both_low', 'both_high', 'p_holm', 'verdict']
+    tables = ((judgement.few[shown], 'The declared comparisons at each number of labels: interval over patients (low, high), and over draws or seeds as well (both).'),) if len(judgement.few) else ()
     if len(skills):
         wide = skills.pivot(index=['task', 'arm'], columns='amount', values='share').reindex(columns=skills['amount'].unique())
         tables += ((wide.reset_index(), "Share of the perfect reader's skill (AUROC - 0.5), by number of labels."),)

@@ -111,7 +111,7 @@ def kept_frame(path: Path, make) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-BASELINES, JUDGEMENT = 2, 9  # versions of what is kept
+BASELINES, JUDGEMENT = 2, 10  # versions of what is kept
 
 
 def kept_baselines(study: Study, task: str, train=None) -> dict[str, pd.DataFrame]:
@@ -303,19 +303,25 @@ def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
                              labels=p.labels, events=p.events, draws=len(p.tests), value=np.mean(values), low=np.min(values), high=np.max(values)))
     return rows
 
+# %% ../nbs/13a_table1.ipynb #few-claim
+def few_claim(row, seeds: int) -> str:
+    "`claim` at an amount of labels; what is averaged there are draws of the labels, and seeds where there are several."
+    said = claim(row).replace('one training seed', 'one draw').replace('training seeds', 'draws of labels' if seeds == 1 else 'draws and seeds')
+    return f'{row.task}, {row.amount} labels: {said}'
 
+# %% ../nbs/13a_table1.ipynb #few-compared
 def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
     "The declared pairs, and the layered arm against the words, at every amount of labels: `adjusted`, with task and amount; `points` by task."
-    rows = []
+    rows = {}
     for task, of in points.items():
         whole = layered_arm([p.arm for p in of if p.kind == 'arm'])
         for amount in dict.fromkeys(p.amount for p in of):
             arms = {p.arm: p.tests for p in of if p.amount == amount}
             pairs = [(a, b) for a, b in (*FAMILY, (whole, 'report words')) if a == whole and b in arms]
-            drawn = {name: arm_draws(*few_stays(study, task, arms[name]), ('AUROC',), n)['AUROC'] for name in track(dict.fromkeys(x for p in pairs for x in p), f'resampling {task}')}
-            rows += [dict(task=task, amount=amount_said(amount), **row) for row in differences(drawn, pairs, MARGIN)]
-    found = adjusted(rows)
-    return found.assign(claim=[f'{r.task}, {r.amount} labels: {claim(r)}' for r in found.itertuples()])
+            drawn = {name: arm_draws(*few_stays(study, task, arms[name]), ('AUROC',), n)['AUROC'] for name in dict.fromkeys(x for p in pairs for x in p)}
+            rows.setdefault(amount, []).extend(dict(task=task, amount=amount_said(amount), **row) for row in differences(drawn, pairs, MARGIN))
+    found = pd.concat([adjusted(of) for of in rows.values()], ignore_index=True)  # each amount is a table of its own, with a family of its own
+    return found.assign(claim=[few_claim(r, len(study.seeds)) for r in found.itertuples()])
 
 # %% ../nbs/13a_table1.ipynb #label-efficiency
 def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 3, runs: int = 3) -> dict[str, list]:
@@ -467,10 +473,24 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     return out.dropna(how='all').fillna('')
 
 # %% ../nbs/13a_table1.ipynb #skills-said
+VERDICTS = {'better': 'better than', 'worse': 'worse than', 'equivalent': 'equal within the margin to', 'no claim': 'no claim against'}
+
+
+def few_said(few: pd.DataFrame) -> list[str]:
+    "For each task and amount of labels, what may be said of the layered arm."
+    out = []
+    for (task, amount), rows in few.groupby(['task', 'amount'], sort=False) if len(few) else ():
+        parts = {v: ', '.join(f'{r.second} ({r.difference:+.3f})' for r in rows[rows['verdict'] == v].itertuples()) for v in VERDICTS}
+        out.append(f'{task}, {amount} labels: {rows["first"].iloc[0]} is ' + '; '.join(f'{VERDICTS[v]} {of}' for v, of in parts.items() if of) + '.')
+    return out
+
+
 def skills_said(labels: pd.DataFrame) -> list[str]:
-    "For each task and amount of labels, the share of the perfect reader's skill that each arm has."
+    "For each task and amount of labels, the share of the perfect reader's skill that each arm has that reads reports alone."
+    shares = skill_shares(labels)
+    shares = shares[shares['arm'].isin(ROWS)]
     return [f'{task}, {amount} labels: share of the perfect reader\'s skill: ' + ', '.join(f'{r.arm} {r.share:.2f}' for r in rows.itertuples()) + '.'
-            for (task, amount), rows in skill_shares(labels).groupby(['task', 'amount'], sort=False)]
+            for (task, amount), rows in shares.groupby(['task', 'amount'], sort=False)]
 
 # %% ../nbs/13a_table1.ipynb #words
 def beaten(against: pd.DataFrame) -> list[str]:
@@ -494,7 +514,7 @@ def words(judgement: Judgement) -> str:
     lines = []
     if len(judgement.comparisons):
         lines += [*powers(judgement.comparisons), *judgement.comparisons['claim']]
-    return '\n'.join([*lines, *beaten(judgement.baselines), *judgement.few['claim'], *skills_said(judgement.labels), *judgement.notes])
+    return '\n'.join([*lines, *beaten(judgement.baselines), *few_said(judgement.few), *skills_said(judgement.labels), *judgement.notes])
 
 # %% ../nbs/13a_table1.ipynb #save
 PARTS = ('table', 'comparisons', 'baselines', 'calibration', 'reliability', 'benefit', 'subgroups', 'gaps', 'labels', 'few')
