@@ -337,6 +337,8 @@ def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 
 
 def skill_shares(labels: pd.DataFrame, ceiling: str = 'perfect reader') -> pd.DataFrame:
     "How much of a ceiling's skill (AUROC - 0.5) each arm has, by task and amount of labels; empty without the ceiling."
+    if 'amount' not in labels or ceiling not in set(labels['arm']):
+        return pd.DataFrame(columns=['task', 'arm', 'amount', 'value', 'share'])
     rows = labels[labels['metric'] == 'AUROC']
     top = rows[rows['arm'] == ceiling].set_index(['task', 'amount'])['value']
     arms = rows[(rows['kind'] == 'arm') & np.array([k in top.index for k in zip(rows['task'], rows['amount'])], bool)]
