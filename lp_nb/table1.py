@@ -333,7 +333,7 @@ def skill_shares(labels: pd.DataFrame, ceiling: str = 'perfect reader') -> pd.Da
     "How much of a ceiling's skill (AUROC - 0.5) each arm has, by task and amount of labels; empty without the ceiling."
     rows = labels[labels['metric'] == 'AUROC']
     top = rows[rows['arm'] == ceiling].set_index(['task', 'amount'])['value']
-    arms = rows[(rows['kind'] == 'arm') & [k in top.index for k in zip(rows['task'], rows['amount'])]]
+    arms = rows[(rows['kind'] == 'arm') & np.array([k in top.index for k in zip(rows['task'], rows['amount'])], bool)]
     return arms[['task', 'arm', 'amount', 'value']].assign(share=[(r.value - 0.5) / (top[r.task, r.amount] - 0.5) for r in arms.itertuples()]).reset_index(drop=True)
 
 # %% ../nbs/13a_table1.ipynb #scrutiny
