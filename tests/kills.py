@@ -81,6 +81,7 @@ PARTS = [
     Part('autoencode', said(RUN, 'autoencode(epochs=30)'), finished=FINISHED),
     Part('another cohort', said(f'cohort {COHORT} --task phenotyping --replace'), (said(f'cohort {COHORT}'),)),
     Part('hospital', said('hospital hospital --patients 60')),
+    Part('reader', said('reader reader --texts 400')),
     Part('export', said('cohort export {home}/cohort --format mimic3-benchmarks --out export'), once='export'),
 ]
 
