@@ -6,9 +6,9 @@
 __all__ = ['PAPER_TABLE', 'ROWS', 'BASELINES', 'JUDGEMENT', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'TOGETHER', 'FAMILY', 'MARGIN',
            'SHARES', 'PARTS', 'published', 'encoder_said', 'differs', 'arms_of', 'kept_frame', 'kept_baselines',
            'Predictor', 'predictors', 'truth', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines',
-           'amount_said', 'label_points', 'label_study', 'label_rows', 'few_compared', 'label_points_of',
-           'skill_shares', 'looked_into', 'of_each', 'calibration_of', 'reliability_of', 'grouped', 'benefit_rows',
-           'Judgement', 'judge', 'cell', 'wide', 'beaten', 'powers', 'words', 'save_judgement']
+           'amount_said', 'label_points', 'label_study', 'label_rows', 'label_points_of', 'skill_shares', 'looked_into',
+           'of_each', 'calibration_of', 'reliability_of', 'grouped', 'benefit_rows', 'Judgement', 'judge', 'cell',
+           'wide', 'beaten', 'powers', 'words', 'save_judgement']
 
 # %% ../nbs/13a_table1.ipynb #imports
 import dataclasses
