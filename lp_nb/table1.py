@@ -252,9 +252,10 @@ def label_study(study: Study, shares=SHARES, draws: int = 3, runs: int = 3) -> S
     for task, one in study.labs.items():
         stays, least = len(one.cohort.ids('train')), min(shares)
         most = max((s for s in shares if amount_said(s) != 'all' and s >= 1), default=1)
-        if stays * least < 1 or most > stays:
-            raise UserError(f'training stays enough for {amount_said(least if stays * least < 1 else most)} of the labels', f'{stays} ({task})',
-                            'Leave the label curves out (--no-curves), or give other shares.')
+        wanted = max(int(np.ceil(1 / least)), most)
+        if stays < wanted:
+            of = 'labels' if most >= wanted else f'a share of {least:.0%} of the labels'
+            raise UserError(f'{wanted} training stays or more for {of}', f'{stays} ({task})', 'Leave the label curves out (--no-curves), or give other amounts.')
     return Study(study.folder, {task: one.cohort for task, one in study.labs.items()},
                  {name: p[-1] for name, p in label_points(study, shares, draws).items()},
                  Search(min(runs, search.runs), search.low, search.high, search.seed), study.seeds, lab.encoder,
