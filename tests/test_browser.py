@@ -64,7 +64,7 @@ def test_no_cell_fails_and_nothing_is_fetched_from_outside(opened):
 
 def test_points_are_drawn_and_the_slider_moves_them(opened):
     canvas = map_canvas(opened.page)
-    wait_for(lambda: coloured(picture(canvas)) > 1000, 'points on the canvas', 20)
+    wait_for(lambda: coloured(picture(canvas)) > 1000, 'points on the canvas', 60)
     assert opened.value('[explorer.stage, explorer.controls.play.value]') == [1, 1]  # where it opens, also once the page has linked the two
     assert 'Opens on 1 mlm' in opened.page.inner_text('.lp-honest')
     before = picture(canvas)
@@ -143,7 +143,7 @@ def test_a_filter_empties_map_arrows_and_ranking(opened):
     opened.value('[explorer.go(2), setattr(explorer.controls.arrows, "value", True)]')
     wait_for(lambda: coloured(picture(canvas)) > 1000 and page.query_selector('.lp-ranking tbody tr'), 'points and ranking', 20)
     opened.value('explorer.filter("age > 200")')
-    wait_for(lambda: coloured(picture(canvas)) < 500 and not page.query_selector('.lp-ranking tbody tr'), 'an empty map and ranking', 20)
+    wait_for(lambda: coloured(picture(canvas)) < 500 and not page.query_selector('.lp-ranking tbody tr'), 'an empty map and ranking', 60)
     opened.value('[explorer.filter(""), setattr(explorer.controls.arrows, "value", False)]')
     wait_for(lambda: coloured(picture(canvas)) > 1000 and page.query_selector('.lp-ranking tbody tr'), 'points and ranking again', 20)
 
