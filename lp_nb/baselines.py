@@ -14,9 +14,11 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.special import expit
 
 from .core import Progress, UserError
 from .evaluation import auroc, macro, surprise, why_undefined
+from .supervised import logistic_path
 
 # %% ../nbs/12c_baselines.ipynb #summaries
 def summaries_of(
@@ -91,12 +93,9 @@ def logistic(
     step=lambda: None,  # called after each strength
 ) -> np.ndarray:
     "Probabilities (n, L) of L2 logistic regressions at the strength that validation prefers."
-    from sklearn.linear_model import LogisticRegression
-
-    models, inside = [LogisticRegression(max_iter=300, warm_start=True) for _ in y.T], x[train]
-    best = (-np.inf, None)
-    for c in strengths:
-        p = by_label(lambda j: models[j].set_params(C=c).fit(inside, y[train, j]).predict_proba(x)[:, 1], y, train)
+    lacking, share, best = np.array([bool(why) for why in why_undefined(y[train])]), y[train].mean(0), (-np.inf, None)
+    for weights, intercepts in logistic_path(x[train], y[train], strengths):
+        p = np.where(lacking, share, expit(x @ weights.T + intercepts))
         best = max(best, (validation_score(y[val], p[val]), p), key=lambda b: b[0])  # of equals the strongest
         step()
     return best[1]

@@ -20,7 +20,7 @@ import pandas as pd
 
 from .baselines import logistic
 from .cohort import build_cohort
-from .core import Progress, UserError, file_fingerprint, fingerprint, no_progress, read_json, write_json
+from .core import Progress, UserError, file_fingerprint, fingerprint, read_json, write_json
 from .encoders import EncoderConfig
 from .hospital import HospitalConfig, make_hospital, oracle, true_statements
 from .report import report_key, study_geometry, study_layout, study_report, study_verdicts

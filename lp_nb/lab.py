@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['Garbage', 'StageResult', 'verify', 'load_towers', 'versions', 'lab_addresses', 'stage_folder', 'is_done', 'towers_at',
-           'Unit', 'unit_of', 'unfinished', 'bundled', 'stage_kind', 'stage_cost', 'take', 'held', 'lock_file',
-           'write_result', 'own_said', 'node_facts', 'heartbeat_file', 'heartbeat', 'beside', 'step_of', 'put_right',
-           'begin', 'touched_unit', 'Branch', 'finish', 'may_write', 'kept', 'save_encoder', 'Run', 'stats', 'size_of',
-           'bytes_said', 'is_held', 'finished_nodes', 'unfinished_nodes', 'unfinished_in', 'node_line', 'folder_tree',
-           'lab_tree', 'work_of', 'measured_rates', 'newest', 'stale', 'remove', 'folder_gc', 'lab_gc', 'LabData',
-           'Lab']
+           'Unit', 'unit_of', 'unfinished', 'bundled', 'is_copied', 'stage_kind', 'stage_cost', 'take', 'held',
+           'lock_file', 'write_result', 'own_said', 'node_facts', 'heartbeat_file', 'heartbeat', 'beside', 'step_of',
+           'put_right', 'begin', 'touched_unit', 'Branch', 'finish', 'may_write', 'kept', 'save_encoder', 'Run',
+           'stats', 'size_of', 'bytes_said', 'is_held', 'finished_nodes', 'unfinished_nodes', 'unfinished_in',
+           'node_line', 'folder_tree', 'lab_tree', 'work_of', 'measured_rates', 'newest', 'stale', 'remove',
+           'folder_gc', 'lab_gc', 'LabData', 'Lab']
 
 # %% ../nbs/11a_lab.ipynb #imports
 import dataclasses
@@ -186,6 +186,11 @@ def bundled(stage: Stage) -> dict | None:
         return {f.name: getattr(stage, f.name) for f in dataclasses.fields(stage) if f.name != 'lr'}
 
 
+def is_copied(stage: Stage) -> bool:
+    "Whether a stage only takes weights that are there."
+    return not (stage.learns or is_frozen(stage))
+
+
 def stage_kind(stage: Stage) -> str:
     "What a stage's speed depends on most: its name, what it reads (with codes everything twice), whether the encoder is frozen."
     return (stage.name + ' (series)' * (getattr(stage, 'reads', '') == 'series') + ' (codes)' * bool(getattr(stage, 'codes', 0))
@@ -197,7 +202,7 @@ def stage_cost(lab: 'Lab', stage: Stage) -> int:
     epochs = min(stage.epochs, 3 * stage.patience)
     if stage.name == 'mlm':
         return len(lab.data.corpus) * epochs
-    if not (stage.learns or is_frozen(stage)):
+    if is_copied(stage):
         return 1  # weights that are only copied
     stays, labels = len(lab.cohort.ids('train')), getattr(stage, 'labels', None)
     if is_frozen(stage):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MASKS', 'SPECIAL', 'IGNORE', 'Entropies', 'continues_word', 'Masking', 'masking', 'word_numbers', 'mask_tokens',
-           'mask_chunks', 'lm_logits', 'masked_sums', 'masked_loss', 'mean_of_parts', 'entropies', 'MLM',
+           'mask_chunks', 'lm_logits', 'read_masked', 'masked_loss', 'mean_of_parts', 'entropies', 'MLM',
            'held_out_texts', 'corpus_chunks', 'MLMObjective', 'code_targets', 'coded_texts', 'CodedObjective', 'Load',
            'LoadObjective']
 
@@ -137,23 +137,19 @@ def mlm_losses(
     return F.cross_entropy(wide(logits), targets, reduction='none')
 
 # %% ../nbs/08_mlm.ipynb #masked-loss
-def masked_sums(report, masked: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    "Of masked chunks (inputs, targets), in their order: sum of cross-entropies (n,), tokens asked (n,), mean hidden state (n, width)."
+def read_masked(report, masked: list) -> tuple:
+    "Masked chunks (inputs, targets) read by a report encoder: the batch, its hidden states (tokens, width), which tokens are asked (tokens,), their cross-entropies (asked,)."
     batch = pack_chunks([inputs.numpy() for inputs, _ in masked])
     targets = torch.cat([masked[i][1] for i in batch.order])
     asked, device = targets != IGNORE, report.projection.weight.device
-    hidden = report.hidden(batch.to(device))  # (tokens, width)
-    losses = mlm_losses(lm_logits(report.lm, hidden[asked.to(device)]), targets[asked].to(device))  # (asked,)
-    chunk = torch.from_numpy(np.repeat(batch.order, batch.lengths))[asked].to(device)  # which item each asked token is of
-    sums = losses.new_zeros(len(masked)).index_add_(0, chunk, losses)
-    back = torch.from_numpy(np.argsort(batch.order)).to(device)
-    return sums, torch.bincount(chunk, minlength=len(masked)), mean_by_chunk(wide(hidden), batch.runs)[back]
+    hidden = report.hidden(batch.to(device))
+    return batch, hidden, asked, mlm_losses(lm_logits(report.lm, hidden[asked.to(device)]), targets[asked].to(device))
 
 
 def masked_loss(report, masked: list) -> tuple[torch.Tensor, int]:
     "Sum of the cross-entropies of a report encoder on masked chunks (inputs, targets), and the number of tokens asked."
-    sums, asked, _ = masked_sums(report, masked)
-    return sums.sum(), int(asked.sum())
+    *_, losses = read_masked(report, masked)
+    return losses.sum(), len(losses)
 
 # %% ../nbs/08_mlm.ipynb #mean-of-parts
 def mean_of_parts(loss, items: list, size: int = 64) -> float:
@@ -291,6 +287,15 @@ def coded_texts(data: LearningData) -> np.ndarray:
         raise UserError('a general corpus with finding codes for mlm(codes=...)', 'a cohort without them',
                         'Leave codes out, or build the cohort from a synthetic hospital, which writes general/codes.')
     return code_targets(codes, len(data.corpus))
+
+# %% ../nbs/08_mlm.ipynb #masked-sums
+def masked_sums(report, masked: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    "Of masked chunks (inputs, targets), in their order: sum of cross-entropies (n,), tokens asked (n,), mean hidden state (n, width)."
+    batch, hidden, asked, losses = read_masked(report, masked)
+    chunk = torch.from_numpy(np.repeat(batch.order, batch.lengths))[asked].to(losses.device)  # which item each asked token is of
+    sums = losses.new_zeros(len(masked)).index_add_(0, chunk, losses)
+    back = torch.from_numpy(np.argsort(batch.order)).to(losses.device)
+    return sums, torch.bincount(chunk, minlength=len(masked)), mean_by_chunk(wide(hidden), batch.runs)[back]
 
 # %% ../nbs/08_mlm.ipynb #coded-objective
 class CodedObjective(Objective):

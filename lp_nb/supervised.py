@@ -476,8 +476,11 @@ class LogisticObjective(SupervisedObjective):
     "Logistic regressions on vectors that never change, their penalty chosen on validation."
 
     def __init__(self, towers: Towers, data: LearningData, stage: Supervised, seed: int):
+        check_reports(data, stage.reads)
+        limit(towers, stage, seed)
+        inputs = frozen_inputs(towers, data, stage)  # first, so that the standard is set from vectors that are kept
         super().__init__(towers, data, stage, seed)
-        self.inputs = torch.cat(list(frozen_inputs(towers, data, stage).values()), 1)  # (n, dim)
+        self.inputs = torch.cat(list(inputs.values()), 1)  # (n, dim)
 
     def solve(self) -> list[Scored]:
         "Fit every strength and keep the best by validation AUROC; of equals the strongest penalty."

@@ -32,12 +32,12 @@ from .cohort import Cohort
 from .core import (DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, read_json, reason_of, rng, set_threads,
                         write_json)
 from .encoders import EncoderConfig
-from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, held, is_done, lab_addresses, lock_file, own_said, stage_cost, stage_kind,
+from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, held, is_copied, is_done, lab_addresses, lock_file, own_said, stage_cost, stage_kind,
                        towers_at, unfinished, unit_of, work_of)
 from .plans import Plan, own_places, plan
 from .plugins import use
 from .supervised import is_frozen
-from .training import Control, Stage, Stopped, Trainer, embed_reports, embed_series, fit
+from .training import Control, Stopped, Trainer, embed_reports, embed_series, fit
 
 # %% ../nbs/13_sweeps.ipynb #arms
 ARMS = {
@@ -122,11 +122,6 @@ def rates_of(study: 'Study', whole: Plan) -> list[float]:
 def searched(study: 'Study', whole: Plan) -> bool:
     "Whether the rates of a plan are trials that learn from each other."
     return study.search.sampler == 'tpe' and whole.stages[-1].learns
-
-
-def is_copied(stage: Stage) -> bool:
-    "Whether a stage only takes weights that are there."
-    return not (stage.learns or is_frozen(stage))
 
 # %% ../nbs/13_sweeps.ipynb #nodes
 def shared_key(node: Node):

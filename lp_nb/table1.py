@@ -287,12 +287,6 @@ def other_points(study: Study, seen: dict, task: str, references: dict) -> list[
             kinds[name], size[amount] = 'oracle' if name in references else 'baseline', at
     return [Point(name, kinds[name], amount, len(size[amount]), int(lab.data.labels[size[amount]].sum()), tests) for (name, amount), tests in found.items()]
 
-# %% ../nbs/13a_table1.ipynb #few-stays
-def few_stays(study: Study, task: str, tests: list) -> tuple:
-    "Labels, predictions and patients of the test stays."
-    y, patients = truth(study, task)
-    return y, tests, patients
-
 # %% ../nbs/13a_table1.ipynb #label-curves
 def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
     "Mean, smallest and largest test value over draws and seeds of every point: task, arm, kind, metric, amount, share, labels, events, draws, value, low, high."
@@ -315,11 +309,11 @@ def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
     "The declared pairs, and the layered arm against the words, at every amount of labels: `adjusted`, with task and amount; `points` by task."
     rows = {}
     for task, of in points.items():
-        whole = layered_arm([p.arm for p in of if p.kind == 'arm'])
+        (y, patients), whole = truth(study, task), layered_arm([p.arm for p in of if p.kind == 'arm'])
         for amount in dict.fromkeys(p.amount for p in of):
             arms = {p.arm: p.tests for p in of if p.amount == amount}
             pairs = [(a, b) for a, b in (*FAMILY, (whole, 'report words')) if a == whole and b in arms]
-            drawn = {name: arm_draws(*few_stays(study, task, arms[name]), ('AUROC',), n)['AUROC'] for name in dict.fromkeys(x for p in pairs for x in p)}
+            drawn = {name: arm_draws(y, arms[name], patients, ('AUROC',), n)['AUROC'] for name in dict.fromkeys(x for p in pairs for x in p)}
             rows.setdefault(amount, []).extend(dict(task=task, amount=amount_said(amount), **row) for row in differences(drawn, pairs, MARGIN))
     found = pd.concat([adjusted(of) for of in rows.values()], ignore_index=True)  # each amount is a table of its own, with a family of its own
     return found.assign(claim=[few_claim(r, len(study.seeds)) for r in found.itertuples()])
