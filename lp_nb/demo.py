@@ -34,7 +34,7 @@ HOSPITALS = dict(clear=CLEAR, ward=dataclasses.replace(CLEAR, ward=1.0, series_l
 RULES = dict(sections='findings+impression', test_share=0.36, val_share=0.16)  # of both cohorts
 ENCODER = EncoderConfig(architecture='reader', dim=128, series_hidden=64)
 LAB = dict(encoder=ENCODER, probe_stays=192, points=4)
-FEW = dict(shares=(50, 100, 400, 1.0), draws=2, runs=1)  # the label curves
+FEW = dict(shares=(50, 100, 400, 1.0), draws=3, runs=1)  # the label curves
 
 # %% ../nbs/16d_demo.ipynb #arms
 HEAD = 'supervised(train=head, head=logistic)'
