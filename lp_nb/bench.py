@@ -30,7 +30,7 @@ from . import __version__
 from .comparison import seed_difference
 
 # %% ../nbs/15b_bench.ipynb #imports-2
-from .core import Progress, UserError, asset, read_json, rng
+from .core import Progress, UserError, asset, place, read_json, rng
 from .evaluation import auroc, macro
 from .geometry import deviation_below, unit
 from .lab import Lab, Run, is_done, lab_addresses, stage_cost, stage_kind, towers_at, unit_of
@@ -206,14 +206,14 @@ def full_bench(
         parts += [Part('B', order_cells(b) | tower_cells(b) | factor_cells(b), grid_seeds)]
         parts += [Part(w, core_cells(b, ()), grid_seeds) for w in ('silent', 'bag')]
         parts += [Part('one domain', shift_cells(b), grid_seeds)]
-    return Bench(Path(folder), tuple(parts))
+    return Bench(place(folder), tuple(parts))
 
 
 def quick_bench(folder, seeds: int = 2) -> Bench:
     "A demonstration: core and controls in world B, small cohorts, few steps."
     b = Budget(mlm=2, pairs=3)
     cells = core_cells(b, (200,)) | control_cells(b)
-    return Bench(Path(folder), (Part('B', cells, seeds),), Sizes(train=1500, val=200, test=1500, general=10_000), 400)
+    return Bench(place(folder), (Part('B', cells, seeds),), Sizes(train=1500, val=200, test=1500, general=10_000), 400)
 
 # %% ../nbs/15b_bench.ipynb #open-jobs
 def work_of(bench: Bench) -> dict[str, tuple]:

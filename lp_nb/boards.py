@@ -21,9 +21,10 @@ import traitlets as T
 
 from .calibration import reliability_table, rescale, temperature
 from .comparison import claim, compare, power_said
-from .core import UserError, mask_count, one_of, require
+from .core import UserError, mask_count, one_of, place, require
 from .curves import plain
 from .figures import SPLITS, Box, ledger_steps, check_columns, cohort_flow, flow_boxes, guarded, split_table, split_text
+from .lines import count_lines
 from .results import (
     bounds_of, check_results, difference_forest, forest, groups_of, kinds_of, label_curves, reliability_curves, short, signed, split_published,
     subgroup_forest, value_text)
@@ -457,6 +458,7 @@ def subgroups_data(frame: pd.DataFrame | None) -> list[dict]:
 # %% ../nbs/17f_boards.ipynb #parts
 def read_part(path: Path) -> pd.DataFrame:
     "A table of a judgement as it was saved: counts are text there, and an empty reason is empty."
+    count_lines(path, feeds=True)
     frame = pd.read_csv(path, keep_default_na=False, na_values=[''], dtype=dict(n=str, events=str, labels=str))
     return frame.assign(**{c: frame[c].fillna('').astype(str) for c in ('reason', 'verdict', 'claim') if c in frame})
 
@@ -468,7 +470,7 @@ def parts_of(source) -> dict[str, pd.DataFrame]:
     if isinstance(source, pd.DataFrame):
         return dict(table=source)
     if isinstance(source, (str, Path)):
-        found = {name: Path(source) / f'{name}.csv' for name in PARTS}
+        found = {name: place(source) / f'{name}.csv' for name in PARTS}
         source = {name: read_part(path) for name, path in found.items() if path.exists()}
     if not isinstance(source, dict) or 'table' not in source:
         got = ', '.join(source) or 'nothing' if isinstance(source, dict) else type(source).__name__

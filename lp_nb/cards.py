@@ -28,7 +28,8 @@ from safetensors.torch import load_file, save_file
 
 from . import __version__
 from .cohort import Cohort
-from .core import UserError, device, file_fingerprint, git, mask_count, mask_counts, new_folder, read_json, refuse_unfiltered, same_format, sole_writer, write_json
+from .core import (UserError, device, file_fingerprint, git, mask_count, mask_counts, new_folder, place, read_json, refuse_unfiltered, same_format,
+                        sole_writer, write_json)
 from .encoders import SMALL, EncoderConfig, Towers, natural_precision, tokenizer_name, wide
 from .evaluation import macro, score
 
@@ -69,7 +70,7 @@ def tag_of(tier: str) -> str:
 
 def origin_tier(model: str) -> str:
     "How far a report encoder may travel that a run begins from."
-    folder = Path(model)
+    folder = place(model)
     if model in ('', 'reader', *SMALL) or not folder.is_dir():
         return 'open'
     card = folder / 'README.md'
@@ -169,7 +170,7 @@ def quotes(text: str, file: Path) -> bool:
     "Whether a text shares a phrase with the column `text` of a parquet file."
     plain = pl.concat_str(pl.lit(' '), pl.col('text').str.to_lowercase().str.replace_all('[^a-z0-9]+', ' '), pl.lit(' '))
     plain = plain.str.replace_all(' +', ' ')
-    found = pl.scan_parquet(file).select(plain.str.contains_any(phrases_of(text)).any())
+    found = pl.scan_parquet(file, glob=False).select(plain.str.contains_any(phrases_of(text)).any())
     return bool(phrases_of(text)) and found.collect(engine='streaming').item()
 
 # %% ../nbs/13b_cards.ipynb #guard-2
@@ -679,7 +680,7 @@ def save_run(
     **said,  # tier, reason, uses, license: as for `model_card`
 ) -> Path:
     "Write a run's last stage as a model folder with its cards; the folder."
-    folder = Path(folder).expanduser().absolute()
+    folder = place(folder).absolute()
     with sole_writer(folder):
         refuse_taken(folder)
     card, about = model_card(run, metrics, **said), data_card(run.cohort)
@@ -777,7 +778,7 @@ def predict_saved(saved: SavedRun, cohort: Cohort, split: str) -> pd.DataFrame:
 
 def load_run(folder) -> SavedRun:
     "Open a model folder that `save_run` wrote, after checking its files."
-    folder = Path(folder).expanduser().absolute()
+    folder = place(folder).absolute()
     check_files(folder)
     facts = read_json(folder / 'run.json')
     same_format(facts, SAVED, 'a model folder', folder, 'Open it with the version that wrote it, or save the run again.')

@@ -24,10 +24,11 @@ import pandas as pd
 import polars as pl
 
 from . import __version__
-from .core import (Progress, UserError, alone, asset, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts,
-                        new_folder, private_folder, read_json, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
+from .core import (Progress, UserError, alone, asset, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, place,
+                        private_folder, read_json, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
 from .features import feature_names, features, scale_of
 from .hospital import POLARITIES
+from .lines import count_lines
 from .reports import NO_REPORT, documents, only_sections, pair
 from .series import (VARIABLES, Hourly, block_events, by_month, count_tables, extract_events, hourly, items, needs_words,
                           quality)
@@ -194,7 +195,7 @@ def load_series(folder: Path) -> Hourly:
 def load_block(folder: Path) -> Gathered:
     "The block in `folder`."
     reports = folder / 'reports.parquet'
-    return Gathered(pl.read_parquet(folder / 'stays.parquet'), pl.read_parquet(reports) if reports.exists() else None, load_series(folder))
+    return Gathered(pl.read_parquet(folder / 'stays.parquet', glob=False), pl.read_parquet(reports, glob=False) if reports.exists() else None, load_series(folder))
 
 
 def load_ledger(folder: Path) -> Ledger:
@@ -238,7 +239,7 @@ def views(folders: list, stay_ids: list, rules: Rules) -> dict:
     "stay_id -> what a model could see of it: (hourly values, history, document)."
     out = {}
     for folder in folders:
-        here = pl.scan_parquet(folder / 'stays.parquet').filter(pl.col('stay_id').is_in(stay_ids)).select(pl.len()).collect().item()
+        here = pl.scan_parquet(folder / 'stays.parquet', glob=False).filter(pl.col('stay_id').is_in(stay_ids)).select(pl.len()).collect().item()
         if not here:
             continue
         gathered = load_block(folder)
@@ -342,6 +343,9 @@ def plant_outcome(frames: dict, stays: pl.DataFrame) -> dict:
     code = phenotype_codes().unique('label_index').select('icd_code', 'icd_version', seq_num=pl.lit(99, pl.Int64))
     ill = stays.select('subject_id', 'hadm_id').unique().join(code, how='cross').select(frames['diagnoses_icd'].columns)
     out = dict(frames, admissions=admissions, diagnoses_icd=pl.concat([frames['diagnoses_icd'], ill]))
+    if 'd_icd_diagnoses' in frames:  # a book that knows them
+        book = frames['d_icd_diagnoses']
+        out['d_icd_diagnoses'] = pl.concat([book, code.select(book.columns)]).unique(maintain_order=True)
     if 'radiology' in frames:
         out['discharge'] = stays.select('subject_id', 'hadm_id', pl.lit(f'{WORD}: outcome').alias('text'))
     return out
@@ -372,7 +376,7 @@ def draw_stays(stay_ids: list, most: int) -> list:
 
 def canaries(tables: Tables, rules: Rules, chosen: Chosen, folders: list, work, most: int = 6) -> int:
     "Plant canaries in a copy of a few stays and gather both copies; `LeakError` if one arrives; the number of stays tried."
-    kept = pl.concat([pl.scan_parquet(f / 'stays.parquet') for f in folders]).collect()
+    kept = pl.concat([pl.scan_parquet(f / 'stays.parquet', glob=False) for f in folders]).collect()
     some = kept.filter(pl.col('stay_id').is_in(draw_stays(kept['stay_id'].to_list(), 2 * most)))
     stays = some.unique('subject_id', maintain_order=True).head(most)  # of different patients: one stay's future may be another's present
     ids, seen = stays['stay_id'].to_list(), []
@@ -459,7 +463,7 @@ def read_corpus(
     "General-domain texts, empty ones left out, and the codes that lie beside the default ones; without texts where there are none."
     if isinstance(corpus, (list, tuple)):
         return Corpus([t for t in corpus if t.strip()])
-    path = Path(corpus) if corpus else find_table(Path(root) / 'general', 'reports')
+    path = place(corpus) if corpus else find_table(place(root) / 'general', 'reports')
     if path is None:
         return Corpus([])
     if not path.is_file():
@@ -467,7 +471,7 @@ def read_corpus(
     frame = corpus_table(path)
     texts = [t.replace('\r\n', '\n').strip() for t in frame['text']]
     kept = pl.Series([i for i, t in enumerate(texts) if t], dtype=pl.Int64)
-    beside = None if corpus else find_table(Path(root) / 'general', 'codes')
+    beside = None if corpus else find_table(place(root) / 'general', 'codes')
     codes = no_codes() if beside is None else follow(read_codes(beside, frame['note_id']), kept)
     return Corpus([t for t in texts if t], codes)
 
@@ -477,7 +481,10 @@ def as_words(path: Path, what: str, todo: str) -> pl.DataFrame:
     try:
         if path.suffix == '.txt':
             return pl.DataFrame(dict(text=path.read_text(encoding='utf-8').splitlines()), schema=dict(text=pl.String))
-        return pl.read_parquet(path) if path.suffix == '.parquet' else pl.read_csv(path, infer_schema=False)
+        if path.suffix == '.parquet':
+            return pl.read_parquet(path, glob=False)
+        count_lines(path, feeds=True)
+        return pl.read_csv(path, infer_schema=False, glob=False)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as e:
         raise UserError(f'{what} in UTF-8 in {path}', scrubbed(e), todo) from None
 
@@ -700,10 +707,10 @@ class Cohort(CohortCorpus):
     @classmethod
     def load(cls, dir) -> 'Cohort':
         "The cohort in folder `dir`."
-        if not (Path(dir) / 'manifest.json').is_file():
-            got, mimic = (f'{dir}, which holds raw tables', dir) if (Path(dir) / 'icu').is_dir() else (str(dir), 'DIR')
+        if not (place(dir) / 'manifest.json').is_file():
+            got, mimic = (f'{dir}, which holds raw tables', dir) if (place(dir) / 'icu').is_dir() else (str(dir), 'DIR')
             raise UserError('a cohort folder (with manifest.json)', got, f'Build one: `lp-nb cohort --mimic {mimic} --out DIR`, or build_cohort().')
-        cohort = cls(Path(dir))
+        cohort = cls(place(dir))
         same_format(cohort.manifest, FORMAT, 'a cohort', cohort.dir, 'Build it again with the same command, or go on with the version that built it.')
         if not cohort.is_open:
             refuse_unfiltered()
@@ -759,7 +766,7 @@ def append_series(folders: list, out: Path) -> tuple:
 def append_frames(folders: list, name: str) -> pl.LazyFrame | None:
     "The table `name` of all blocks, None where they have none."
     files = [folder / f'{name}.parquet' for folder in folders if (folder / f'{name}.parquet').exists()]
-    return pl.scan_parquet(files) if files else None
+    return pl.scan_parquet(files, glob=False) if files else None
 
 # %% ../nbs/05_cohort.ipynb #write-corpus
 def write_corpus(folder: Path, corpus: Corpus):
@@ -829,7 +836,7 @@ def check_out(out) -> Path:
     "The output folder, if it may be written: it does not exist, is empty, or holds a cohort."
     if out is None:
         raise UserError('a folder for the cohort', 'none', 'Give out=DIR.')
-    out = Path(out).expanduser().absolute()
+    out = place(out).absolute()
     is_cohort = (out / 'manifest.json').exists() and (out / 'ledger.parquet').exists()
     if out.exists() and not is_cohort and (out.is_file() or any(out.iterdir())):
         raise UserError('a new or empty folder, or a cohort', f'{out}, which holds something else', 'Choose another folder.')
@@ -839,7 +846,7 @@ def check_out(out) -> Path:
 @contextmanager
 def working(out: Path, work, private: bool):
     "The folder of intermediate results, which holds rows of the tables; afterwards what nobody else needs is removed."
-    shared = Path(work).expanduser().absolute() if work else out.parent / f'.{out.name}.work'
+    shared = place(work).absolute() if work else out.parent / f'.{out.name}.work'
     if private:
         private_folder(shared)
     with alone(shared / 'lock'):

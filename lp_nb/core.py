@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_ROOM', 'FULL', 'QUOTED', 'KERNELSPEC', 'TRIAL', 'UserError', 'require', 'meant', 'one_of', 'DiskFull',
-           'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'rng', 'fsync_tree', 'hidden_name',
+           'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'rng', 'place', 'fsync_tree', 'hidden_name',
            'discard', 'private_folder', 'new_folder', 'clear_leftovers', 'alone', 'sole_writer', 'new_file',
            'write_json', 'read_json', 'same_format', 'Progress', 'no_progress', 'track', 'mask_count', 'safe', 'unseen',
            'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'strip_notebook', 'notebook_text',
@@ -145,6 +145,11 @@ def rng(
     digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], 'big'))
 
+# %% ../nbs/00_core.ipynb #place
+def place(path) -> Path:
+    "A path as a user gives it: a leading `~` is the home folder."
+    return Path(path).expanduser()
+
 # %% ../nbs/00_core.ipynb #new-folder
 def fsync_tree(path: Path):
     "Ask the disk to keep every file and folder below `path`."
@@ -185,7 +190,7 @@ def replace_folder(new: Path, path: Path):
 # %% ../nbs/00_core.ipynb #new-folder-context
 def private_folder(path) -> Path:
     "The folder `path`, for its owner's eyes if it is made here; what there is stays as its owner has set it."
-    path = Path(path).absolute()
+    path = place(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(0o700, exist_ok=True)
     return path
@@ -197,7 +202,7 @@ def new_folder(
     private: bool = False,  # for nobody's eyes but the owner's, unless a folder that it replaces was open to others
 ):
     "Yield an empty folder to fill; on success it becomes `path` in one rename, on error it vanishes and `path` is as before."
-    path = Path(path).absolute()
+    path = place(path).absolute()
     with disk_watched(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         tmp = hidden_name(path, 'new')
@@ -215,7 +220,7 @@ def new_folder(
 # %% ../nbs/00_core.ipynb #leftovers
 def clear_leftovers(path):
     "Put right what killed writers of the folder or file `path` left beside it: a folder put aside comes back if nothing took its place, all else goes; for whoever holds its lock."
-    path = Path(path).absolute()
+    path = place(path).absolute()
     left = lambda what: path.parent.glob(f'.{glob.escape(path.name)}.{what}-*')
     for old in left('old'):
         if not path.exists():
@@ -238,7 +243,7 @@ def alone(path: Path):
 @contextmanager
 def sole_writer(path):
     "Be the one process that writes the folder `path`, after whoever is at it; what killed ones left is put right."
-    path = Path(path).absolute()
+    path = place(path).absolute()
     with disk_watched(path.parent), alone(path.with_name(f'.{path.name}.lock')):
         clear_leftovers(path)
         yield
@@ -249,7 +254,7 @@ def new_file(
     path,  # where the finished file will lie
 ):
     "Yield a temporary path beside `path` to write to; on success it becomes `path` in one rename, on error it vanishes."
-    path = Path(path).absolute()
+    path = place(path).absolute()
     with disk_watched(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         tmp = hidden_name(path, 'new')
@@ -271,7 +276,7 @@ def write_json(path, obj):
 def read_json(path):
     "The JSON file at `path`; a broken file is named in the error."
     try:
-        return json.loads(Path(path).read_text(encoding='utf-8'))
+        return json.loads(place(path).read_text(encoding='utf-8'))
     except json.JSONDecodeError as e:
         raise UserError(f'JSON in {path}', f'line {e.lineno}, column {e.colno}: {e.msg}',
                         'Check the path. If the kit has written this file, it was damaged since: make what it belongs to again.') from e
@@ -507,13 +512,13 @@ def filter_installed(repo) -> bool:
 # %% ../nbs/00_core.ipynb #door
 def open_data(root) -> bool:
     "Whether `root` holds data that anybody may see: the synthetic hospital or the open MIMIC-IV demo."
-    root = Path(root)
+    root = place(root)
     return (root / 'hospital.json').exists() or (root / 'demo_subject_id.csv').exists()
 
 
 def unguarded(folder) -> str:
     "Why git could take up a notebook with its outputs in a folder; '' if it could not."
-    folder = Path(folder).resolve()
+    folder = place(folder).resolve()
     held = any((p / '.git').exists() for p in (folder, *folder.parents))
     for ambient in (False, True) if 'GIT_DIR' in os.environ else (False,):
         inside = git(folder, 'rev-parse', '--is-inside-work-tree', check=False, ambient=ambient)

@@ -33,7 +33,7 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from .core import UserError, mask_count, mask_counts, meant, one_of, safe, unseen
+from .core import UserError, mask_count, mask_counts, meant, one_of, place, safe, unseen
 from .maps import Layout, movement, noise_floor
 from .series import VARIABLES
 from .tables import shareable as shareable_steps
@@ -1142,6 +1142,6 @@ def write_report(
     page = jinja2.Template(REPORT_PAGE, autoescape=True)
     text = page.render(title=title, lede=lede, css=Markup(REPORT_CSS), sections=parts, provenance=provenance or {})
     refuse_identifiers(text, f'"{title}"')
-    part = Path(path).with_name(f'.{Path(path).name}.part')
+    part = place(path).with_name(f'.{place(path).name}.part')
     part.write_text(text, encoding='utf-8')
     return part.replace(path)

@@ -30,7 +30,7 @@ import polars as pl
 from scipy.special import expit, log_ndtr, logit
 
 from . import __version__
-from .core import Progress, UserError, asset, new_folder, read_json, rng, same_format, sole_writer, write_json
+from .core import Progress, UserError, asset, new_folder, place, read_json, rng, same_format, sole_writer, write_json
 
 # %% ../nbs/01_hospital.ipynb #config
 @dataclass(frozen=True)
@@ -1321,17 +1321,17 @@ def make_hospital(
             pl.concat(parts).write_parquet(folder / 'truth' / f'{name}.parquet')
         stack.close()  # the tables are whole before the marker says so
         write_json(folder / 'hospital.json', dict(synthetic=True, format=1, lp_nb=__version__, config=asdict(config), rows=dict(sheets.rows)))
-    return Path(out)
+    return place(out)
 
 # %% ../nbs/01_hospital.ipynb #open-truth
 def open_truth(root) -> tuple[HospitalConfig, dict]:
     "The configuration and the hidden tables of a synthetic hospital."
-    marker = Path(root) / 'hospital.json'
+    marker = place(root) / 'hospital.json'
     if not marker.exists():
         raise UserError(f'a synthetic hospital in {root}', 'a folder without hospital.json',
                         'Only a hospital written by make_hospital has a known truth; write one first.')
     same_format(read_json(marker), 1, 'a synthetic hospital', marker, 'Make it again.')
-    folder = Path(root) / 'truth'
+    folder = place(root) / 'truth'
     truth = {name: pl.read_parquet(folder / f'{name}.parquet') for name in ('stays', 'reports', 'statements', 'series')}
     return HospitalConfig(**read_json(marker)['config']), truth
 
@@ -1407,7 +1407,7 @@ def told(config: HospitalConfig, block: int, stays: pl.DataFrame, y) -> pl.DataF
 # %% ../nbs/01_hospital.ipynb #key-retell
 def retell(root, ids=None):
     "Draw a hospital again: config, block, stays, phenotypes and rows of each block, or of those with stays `ids`."
-    marker = read_json(Path(root) / 'hospital.json')
+    marker = read_json(place(root) / 'hospital.json')
     config, counters, rows = HospitalConfig(**marker['config']), (0, 0, 0), Counter()
     for block, n in blocks(config.patients, BLOCK):
         _, visits, stays, y = draw_block(config, block, counters, n)

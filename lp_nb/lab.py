@@ -33,7 +33,7 @@ from . import __version__
 from .cohort import Cohort
 
 # %% ../nbs/11a_lab.ipynb #imports-2-b
-from .core import (UserError, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file, new_folder,
+from .core import (UserError, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file, new_folder, place,
                         private_folder, read_json, require, rng, same_format, write_json)
 from .encoders import SMALL, EncoderConfig, Towers, build_towers, document_tokens, model_weights, natural_precision, save_lm
 from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
@@ -537,7 +537,7 @@ class Run:
 
     def save_encoder(self, folder) -> Path:
         "The report encoder after the last stage as a model folder, to open with EncoderConfig(model=folder)."
-        return save_encoder(self.lab, self.plan, self.seed, Path(folder))
+        return save_encoder(self.lab, self.plan, self.seed, place(folder))
 
 # %% ../nbs/11a_lab.ipynb #size
 def stats(*paths) -> list[os.stat_result]:
@@ -783,7 +783,7 @@ class Lab(LabData):
         precision: str | None = None,  # 'fp32' or 'bf16'; None: the faster one here
     ):
         require(cohort, ('hash', 'ids', 'is_open'), 'a cohort', 'Give what build_cohort or Cohort.load hands back.')
-        self.folder, self.cohort, self.encoder, self.precision = Path(folder), cohort, encoder, precision
+        self.folder, self.cohort, self.encoder, self.precision = place(folder), cohort, encoder, precision
         self.probe_stays, self.points, self.save_every = probe_stays, points, save_every
         check_format(self.folder, private=not cohort.is_open)
 

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from .core import Progress, UserError, fingerprint, new_folder, one_of, require, rng
+from .core import Progress, UserError, fingerprint, new_folder, one_of, place, require, rng
 from .evaluation import auroc
 
 # %% ../nbs/14c_maps.ipynb #planted
@@ -529,7 +529,7 @@ def save_layout(layout: Layout, path):
 
 def load_layout(path) -> Layout:
     "Read a layout written by `save_layout`."
-    with np.load(Path(path) / 'layout.npz', allow_pickle=False) as z:
+    with np.load(place(path) / 'layout.npz', allow_pickle=False) as z:
         words = json.loads(str(z['words']))
         nodes, routes = tuple(Node(*n) for n in words['nodes']), {k: tuple(v) for k, v in words['routes'].items()}
         return Layout(z['ids'], nodes, routes, z['xy'], z['near'], z['way'], z['ranks'], z['trust'], words['method'])
@@ -548,7 +548,7 @@ def cached_layout(
     if folder is None:
         return joint_layout(stages, nodes, **settings)
     what = [FORMAT, settings, list(nodes), np.asarray(stages[0].index), [np.ascontiguousarray(h) for h in stages]]
-    path = Path(folder) / f'layout-{fingerprint(what)}'
+    path = place(folder) / f'layout-{fingerprint(what)}'
     if not (path / 'layout.npz').exists():
         save_layout(joint_layout(stages, nodes, **settings), path)
     return load_layout(path)

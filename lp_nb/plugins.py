@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from .core import UserError, fingerprint, one_of
+from .core import UserError, fingerprint, one_of, place
 
 # %% ../nbs/00a_plugins.ipynb #source
 def file_of(thing) -> str:
@@ -106,7 +106,7 @@ def use(*names: str):
     "Import what adds stages, encoders or measures, by the path of a .py file or a module's name; without names, those in LPNB_USE."
     for name in names or filter(None, os.environ.get('LPNB_USE', '').split(os.pathsep)):
         try:
-            load_file(Path(name).expanduser().absolute()) if str(name).endswith('.py') else importlib.import_module(name)
+            load_file(place(name).absolute()) if str(name).endswith('.py') else importlib.import_module(name)
         except UserError:
             raise
         except Exception as e:

@@ -16,7 +16,7 @@ import polars as pl
 import torch
 
 from .cohort import Corpus
-from .core import UserError, discard, file_fingerprint, fingerprint, new_folder, read_json, rng, sole_writer, track, write_json
+from .core import UserError, discard, file_fingerprint, fingerprint, new_folder, place, read_json, rng, sole_writer, track, write_json
 from .encoders import EncoderConfig, build_towers, save_lm
 from .hospital import HospitalConfig, general_corpus
 from .mlm import MLM, MOST
@@ -117,7 +117,7 @@ def make_reader(
     recipe: ReaderRecipe = ReaderRecipe(),
 ) -> Path:
     "Train a reader from nothing: a model folder with config.json, model.safetensors, tokenizer.json, recipe.json and its card. Ten minutes on one core; a killed one goes on."
-    out = Path(out).absolute()
+    out = place(out).absolute()
     working = out.with_name(f'.{out.name}-{fingerprint(recipe)}')
     with sole_writer(out):
         if (out / 'recipe.json').is_file() and read_json(out / 'recipe.json')['recipe'] == asdict(recipe):

@@ -18,7 +18,7 @@ from unicodedata import category
 import numpy as np
 import polars as pl
 
-from .core import UserError, asset, mask_count, offline, read_json, rng
+from .core import UserError, asset, mask_count, offline, place, read_json, rng
 from .tables import Ledger, tally
 
 # %% ../nbs/04_reports.ipynb #rules
@@ -456,8 +456,8 @@ def model_folder(
     "Where a pretrained model lies: its folder, its place in the local cache, or that place after a fetch from the hub; 'reader' is in the package."
     if str(name_or_folder) == 'reader':
         return asset('reader')
-    if Path(name_or_folder).is_dir():
-        return Path(name_or_folder)
+    if place(name_or_folder).is_dir():
+        return place(name_or_folder)
     from huggingface_hub import snapshot_download
 
     found = reason = None

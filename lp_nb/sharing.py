@@ -21,7 +21,7 @@ from scipy.optimize import linprog
 
 from . import __version__
 from .cohort import Cohort, gather, load_block
-from .core import UserError, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, read_json, safe, sole_writer, track, write_json
+from .core import UserError, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, place, read_json, safe, sole_writer, track, write_json
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
 from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules
@@ -124,7 +124,7 @@ def effects(
 # %% ../nbs/05a_sharing.ipynb #diff-manifests
 def manifest_of(path) -> dict:
     "The manifest of a cohort folder, or the manifest file itself."
-    path = Path(path)
+    path = place(path)
     path = path / 'manifest.json' if path.is_dir() else path
     if not path.is_file():
         raise UserError('a cohort folder or a manifest.json', f'no {path}', 'Check the path.')
@@ -136,7 +136,7 @@ def manifest_of(path) -> dict:
 
 def steps_of(path, manifest: dict) -> dict:
     "(unit, step, reason) -> rows: exact for a folder, with small counts hidden for a manifest."
-    if path and Path(path).is_dir():
+    if path and place(path).is_dir():
         ledger = Cohort.load(path).ledger
         return {(r.unit, r.step, r.reason): r.rows for r in ledger.itertuples()}
     return {(row['unit'], row['step'], reason): n for row in manifest['attrition'] for reason, n in dict(kept=row['kept'], **row['dropped']).items()}
@@ -298,7 +298,7 @@ def save_table(
     path,  # .csv, .html or .tex
 ) -> Path:
     "Write a table for a paper; the path."
-    path = Path(path)
+    path = place(path)
     writers = {'.csv': frame.to_csv, '.html': frame.to_html, '.tex': lambda p, index: Path(p).write_text(as_latex(frame))}
     if path.suffix not in writers:
         raise UserError('a file ending in .csv, .html or .tex', str(path), 'Give another name.')
@@ -360,7 +360,7 @@ def meds_events(cohort: Cohort, times: pl.DataFrame, first: int, last: int) -> p
 def export_meds(cohort: Cohort, out: Path):
     "data/SPLIT/*.parquet, metadata/ and labels/ in the layout of MEDS 0.4."
     stays = pl.from_pandas(cohort.stays[['subject_id', 'split', *cohort.labels]].reset_index()).with_row_index('row')
-    times = stays.join(pl.read_parquet(cohort.dir / 'audit.parquet'), on='stay_id', maintain_order='left')
+    times = stays.join(pl.read_parquet(cohort.dir / 'audit.parquet', glob=False), on='stay_id', maintain_order='left')
     codes = set()
     patients = stays['subject_id'].unique(maintain_order=True)
     for shard, first in enumerate(track(range(0, len(patients), 2_000), 'writing MEDS')):
@@ -410,7 +410,7 @@ def benchmark_moments(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
     "stay_id, hours, variable, x: what was charted and when, or the hourly values at the middle of their hours."
     if cohort.rules.words == 'categories':
         stays = cohort.stays.index[first:last].tolist()
-        return pl.scan_parquet(cohort.dir / 'rows.parquet').filter(pl.col('stay_id').is_in(stays)).collect()
+        return pl.scan_parquet(cohort.dir / 'rows.parquet', glob=False).filter(pl.col('stay_id').is_in(stays)).collect()
     hours = hourly_frame(cohort, first, last).drop(VARIABLES[CHARTED].name)
     long = hours.unpivot(index=['stay_id', 'hour'], variable_name='variable', value_name='x').drop_nulls('x')
     return long.select('stay_id', (pl.col('hour') + 0.5).alias('hours'), pl.col('variable').replace_strict(PLACE, return_dtype=pl.Int8), 'x')
@@ -468,7 +468,7 @@ def export(
     "Write the cohort in another format; the folder, which holds patients."
     if format not in FORMATS:
         raise UserError(f'a format among {", ".join(FORMATS)}', repr(format), 'Choose one.')
-    out = Path(out).expanduser()
+    out = place(out)
     with sole_writer(out):
         if out.exists() and (out.is_file() or any(out.iterdir())):
             raise UserError('a new or empty folder', f'{out} with other files', 'Choose another folder.')

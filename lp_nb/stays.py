@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from .core import UserError, asset, form
+from .core import UserError, asset, form, place
 from .features import FeatureRules
 from .reports import REPORT_CHOICES, ReportRules
 from .series import EPSILON, SeriesRules
@@ -201,7 +201,7 @@ def label_mortality(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: L
     label = flag if rules.death_from == 'flag' else death_by_dates()
     lost = {'outcome not recorded as 0 or 1': label.is_null() | ~label.cast(pl.Int64).is_in([0, 1])}
     if rules.no_diagnosis == 'always':
-        lost['no diagnosis recorded'] = ~pl.col('hadm_id').is_in(diagnoses(tables, stays, rules)['hadm_id'].implode())
+        lost['no diagnosis recorded'] = ~pl.col('hadm_id').is_in(diagnoses(tables, as_listed(read(tables, 'diagnoses_icd')), stays, rules)['hadm_id'].implode())
     stays = tally(ledger, 'label', 'stays', stays, lost)
     ledger.step('mortality', 'labels', len(stays), len(stays))
     differ = stays.select((flag.cast(pl.Boolean) != death_by_dates()).sum()).item()
@@ -220,15 +220,57 @@ def phenotype_codes(codes: str = 'complete') -> pl.DataFrame:
     table = pl.read_csv(asset(name), schema_overrides=dict(icd_code=pl.String))
     return table.select('label_index', *(c for c in ('icd_code', 'icd_version') if c in table.columns)).unique()
 
+# %% ../nbs/04a_stays.ipynb #codes
+STRANGE = 0.05  # largest share of diagnosis rows whose code nobody knows
+FORMS = {9: r'^(\d{3,5}|V\d{2,4}|E\d{3,4})$', 10: r'^[A-Z]\d[0-9A-Z]{1,5}$'}  # without the dot
+
+
+def as_listed(rows: pl.DataFrame) -> pl.DataFrame:
+    "Codes as the lists write them: capitals, no dot, no spaces."
+    return rows.with_columns(pl.col('icd_code').str.strip_chars().str.to_uppercase().str.replace_all('.', '', literal=True))
+
+
+def code_book(tables: Tables) -> pl.DataFrame:
+    "icd_code and icd_version of the release's code book, in the form of the lists."
+    return as_listed(read(tables, 'd_icd_diagnoses')).unique()
+
+
+def known_codes(tables: Tables, rows: pl.DataFrame) -> pl.Series:
+    "Whether the book of the release has the code of each row; without a book, whether it has the form of a code."
+    if tables.has('d_icd_diagnoses'):
+        return rows['icd_code'].is_in(code_book(tables)['icd_code'].implode())
+    forms = [(pl.col('icd_version') == version) & pl.col('icd_code').str.contains(form) for version, form in FORMS.items()]
+    return rows.select(pl.any_horizontal(forms).fill_null(False))['icd_version']
+
+# %% ../nbs/04a_stays.ipynb #codes-check
+def without_zeros(rows: pl.DataFrame) -> int:
+    "How many ICD-9 rows would have a code of a phenotype with a zero before it, if no ICD-9 code begins with one; else 0."
+    nine = rows.filter(pl.col('icd_version') == 9)['icd_code'].drop_nulls()
+    ours = phenotype_codes().filter(pl.col('icd_version') == 9)['icd_code']
+    bare = ours.filter(ours.str.starts_with('0')).str.strip_chars_start('0')
+    found = nine.is_in(bare.implode()) & ~nine.is_in(ours.implode())
+    return 0 if nine.str.starts_with('0').any() else int(found.sum())
+
+
+def check_codes(tables: Tables, rows: pl.DataFrame) -> dict:
+    "How many diagnosis rows have a code that nobody knows; raises where these are more than a few per cent, or where zeros are gone."
+    path, unknown = tables.path('diagnoses_icd'), int((~known_codes(tables, rows)).sum())
+    if lost := without_zeros(rows):
+        raise UserError(f'ICD codes with their leading zeros in {path}', f'none, and {lost:,} rows whose code is one with a zero before it',
+                        'A spreadsheet took the zeros away; take the table as it was released.')
+    if unknown > STRANGE * len(rows):
+        book = tables.path('d_icd_diagnoses').name if tables.has('d_icd_diagnoses') else 'the ICD'
+        raise UserError(f'ICD codes in column icd_code of {path}', f'{unknown / len(rows):.0%} of {len(rows):,} rows with codes that {book} does not have',
+                        'Look whether a number has replaced the text (389.0), or another book lies beside the table.')
+    return dict(diagnoses_with_unknown_code=unknown)
+
 # %% ../nbs/04a_stays.ipynb #diagnoses
-def diagnoses(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger | None = None) -> pl.DataFrame:
+def diagnoses(tables: Tables, rows: pl.DataFrame, stays: pl.DataFrame, rules: Rules, ledger: Ledger | None = None) -> pl.DataFrame:
     "The diagnosis rows of the admissions of the stays, of the code book if the rules require it."
-    rows = read(tables, 'diagnoses_icd').with_columns(pl.col('icd_code').str.strip_chars())
     mine = rows.join(stays.select('subject_id', 'hadm_id').unique(), on=['subject_id', 'hadm_id'], how='semi', maintain_order='left')
     listed = mine
     if rules.code_book == 'required':
-        book = read(tables, 'd_icd_diagnoses').select(pl.col('icd_code').str.strip_chars()).unique()
-        listed = mine.join(book, on='icd_code', how='semi', maintain_order='left')
+        listed = mine.join(code_book(tables), on='icd_code', how='semi', maintain_order='left')
     if ledger is not None:
         ledger.step('diagnoses', 'diagnoses', len(rows), len(listed), {
             'admission not in the cohort': len(rows) - len(mine), 'code not in the code book': len(mine) - len(listed)})
@@ -237,7 +279,9 @@ def diagnoses(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger 
 # %% ../nbs/04a_stays.ipynb #phenotypes
 def label_phenotypes(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> tuple[pl.DataFrame, dict]:
     "The stays with 25 label columns (int8), and what was found on the way."
-    rows, codes = diagnoses(tables, stays, rules, ledger), phenotype_codes(rules.codes)
+    all_rows = as_listed(read(tables, 'diagnoses_icd'))
+    found = check_codes(tables, all_rows)
+    rows, codes = diagnoses(tables, all_rows, stays, rules, ledger), phenotype_codes(rules.codes)
     none = ~pl.col('hadm_id').is_in(rows['hadm_id'].implode()) & (rules.no_diagnosis != 'negative')
     stays = tally(ledger, 'label', 'stays', stays, {'no diagnosis recorded': none})
     key = [c for c in codes.columns if c != 'label_index']
@@ -249,7 +293,7 @@ def label_phenotypes(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: 
     y = np.zeros((len(stays), 25), np.int8)  # (stays, 25)
     row = dict(zip(stays['stay_id'], range(len(stays))))
     y[[row[s] for s in positive['stay_id']], positive['label_index'].to_list()] = 1
-    return stays.with_columns(pl.Series(n, y[:, i]) for i, n in enumerate(phenotype_names())), {}
+    return stays.with_columns(pl.Series(n, y[:, i]) for i, n in enumerate(phenotype_names())), found
 
 
 def label_stays(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> tuple[pl.DataFrame, dict, tuple]:
@@ -275,7 +319,7 @@ def hash_split(
 # %% ../nbs/04a_stays.ipynb #split-files
 def read_list(path) -> dict:
     "subject_id -> whether it is listed with 1, from a headerless csv of `subject_id,{0,1}`."
-    path, out = Path(path), {}
+    path, out = place(path), {}
     if not path.is_file():
         raise UserError('a list of patients (headerless csv: subject_id,0 or 1)', f'no file {path}',
                         'Give testset.csv and valset.csv, in this order.')

@@ -29,8 +29,8 @@ import pandas as pd
 
 # %% ../nbs/13_sweeps.ipynb #imports-kit
 from .cohort import Cohort
-from .core import (DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, read_json, reason_of, rng, set_threads,
-                        write_json)
+from .core import (DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, place, read_json, reason_of, rng,
+                        set_threads, write_json)
 from .encoders import EncoderConfig
 from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, held, is_copied, is_done, lab_addresses, lock_file, own_said, stage_cost, stage_kind,
                        towers_at, unfinished, unit_of, work_of)
@@ -537,7 +537,7 @@ def description(study: 'Study') -> dict:
 
 def recorded(folder: Path) -> dict[str, dict]:
     "The studies of a lab by their hash."
-    return {p.stem.removeprefix('study-'): read_json(p) for p in sorted(Path(folder).glob('study-*.json'))}
+    return {p.stem.removeprefix('study-'): read_json(p) for p in sorted(place(folder).glob('study-*.json'))}
 
 # %% ../nbs/13_sweeps.ipynb #places
 def places_of(study: 'Study') -> dict[str, list]:
@@ -669,7 +669,7 @@ class Study:
         part_of: str | None = None,  # key of the study that this one belongs to
         **lab_options,  # probe_stays, points, save_every
     ):
-        self.folder, self.search, self.seeds, self.part_of, self.poll = Path(folder), search, tuple(seeds), part_of, 0.5
+        self.folder, self.search, self.seeds, self.part_of, self.poll = place(folder), search, tuple(seeds), part_of, 0.5
         self.arms = {k: plan(v).using(**(settings or {})) for k, v in (ARMS if arms is None else arms).items()}
         self.labs = labs_of(folder, cohorts, encoder, lab_options)
 

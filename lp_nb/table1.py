@@ -24,7 +24,7 @@ import pandas as pd
 from .baselines import baselines
 from .calibration import calibration_report, net_benefit_curve, reliability_table
 from .comparison import adjusted, arm_draws, claim, differences, power_said
-from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, require, sole_writer, track
+from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, place, require, sole_writer, track
 from .evaluation import auprc, auroc, macro
 from .intervals import NO_INTERVAL, nested
 from .lab import may_write
@@ -402,7 +402,7 @@ class Judgement:
 
     def save(self, folder) -> Path:
         "Write all tables as csv and the printed one as csv, LaTeX and html; small counts masked."
-        return save_judgement(self, Path(folder))
+        return save_judgement(self, place(folder))
 
 # %% ../nbs/13a_table1.ipynb #judge
 def parts_of(study: Study, all_drawn, n: int) -> dict:

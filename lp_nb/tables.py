@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'NAME', 'RELEASES', 'WHOLE', 'SAMPLE', 'find_table',
-           'as_kind', 'short', 'said', 'value_said', 'scan_text', 'header', 'typed', 'read_or_explain', 'release_of',
-           'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table', 'need', 'read', 'count_rows',
-           'one_copy', 'whole_rows', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps', 'summed', 'tally', 'shareable',
-           'guess_rows', 'Parts', 'extract']
+           'as_kind', 'short', 'said', 'value_said', 'direct', 'scan_text', 'header', 'typed', 'feeds', 'check_lines',
+           'read_or_explain', 'release_of', 'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table',
+           'need', 'read', 'count_rows', 'one_copy', 'whole_rows', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps',
+           'summed', 'tally', 'shareable', 'guess_rows', 'Parts', 'extract']
 
 # %% ../nbs/02_tables.ipynb #imports
 import hashlib
 import re
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,16 +21,17 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, mask_counts, new_file, open_data, read_json, refuse_unfiltered, safe, scrubbed,
-                        unseen, write_json)
+from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, mask_counts, new_file, open_data, place, read_json, refuse_unfiltered,
+                        safe, scrubbed, unseen, write_json)
+from .lines import count_lines, row_blocks
 
 # %% ../nbs/02_tables.ipynb #schema
 SCHEMA = dict(
     patients='subject_id:int gender:text anchor_age:int anchor_year:int? anchor_year_group:text? dod:day',
     admissions='subject_id:int hadm_id:int admittime:time dischtime:time deathtime:time race:text hospital_expire_flag:int?',
     icustays='subject_id:int hadm_id:int stay_id:int first_careunit:text last_careunit:text intime:time outtime:time los:float?',
-    diagnoses_icd='subject_id:int hadm_id:int seq_num:int icd_code:text icd_version:int',
-    d_icd_diagnoses='icd_code:text icd_version:int?',
+    diagnoses_icd='subject_id:int hadm_id:int seq_num:int icd_code:code icd_version:int',
+    d_icd_diagnoses='icd_code:code icd_version:int?',
     chartevents='subject_id:int hadm_id:int? stay_id:int? charttime:time itemid:int value:text valuenum:float',
     labevents='subject_id:int hadm_id:int? charttime:time storetime:time? itemid:int value:text valuenum:float',
     radiology='note_id:text note_type:text? subject_id:int hadm_id:int charttime:time storetime:time? text:text',
@@ -59,7 +61,7 @@ def find_table(
     return None
 
 # %% ../nbs/02_tables.ipynb #typed
-DTYPES = dict(int=pl.Int64, float=pl.Float64, text=pl.String, time=pl.Datetime('us'), day=pl.Datetime('us'))
+DTYPES = dict(int=pl.Int64, float=pl.Float64, text=pl.String, code=pl.String, time=pl.Datetime('us'), day=pl.Datetime('us'))
 
 
 def as_kind(
@@ -98,14 +100,18 @@ def value_said(value, path: Path) -> str:
     return repr(short(value)) if any(map(open_data, (path.parent, path.parent.parent))) else form(value)
 
 # %% ../nbs/02_tables.ipynb #scan-file
+def direct(kinds: dict) -> dict:
+    "The columns that the csv parser itself turns into numbers, and their types."
+    return {c: DTYPES[k.rstrip('?')] for c, k in kinds.items() if k.rstrip('?') in ('int', 'float')}
+
+
 def scan_text(path: Path, kinds: dict | None = None) -> pl.LazyFrame:
     "The file as a lazy frame; csv columns are text unless `kinds` gives their type."
     if path.suffix == '.parquet':
-        return pl.scan_parquet(path)
-    direct = {c: DTYPES[k.rstrip('?')] for c, k in (kinds or {}).items() if k.rstrip('?') in ('int', 'float')}
-    return pl.scan_csv(path, schema_overrides=direct, infer_schema=False)
+        return pl.scan_parquet(path, glob=False)
+    return pl.scan_csv(path, schema_overrides=direct(kinds or {}), infer_schema=False, glob=False)
 
-
+# %% ../nbs/02_tables.ipynb #header
 def header(path: Path) -> dict:
     "Column names and types as the file has them."
     try:
@@ -116,6 +122,26 @@ def header(path: Path) -> dict:
         raise UserError(f'a header line that ends in a line feed in {path}', 'column names that hold line ends',
                         'Convert its line ends, or look for a stray quote.')
     return have
+
+# %% ../nbs/02_tables.ipynb #fits
+def unfit(kind: str, dtype) -> tuple | None:
+    "(expected, got, what to do) where a column of a file has a type from which its values cannot be told; None where it has not."
+    if kind == 'code' and dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return 'codes as text', f'{dtype}, in which leading zeros are lost', 'Read the column as text where the table is converted.'
+    if kind not in ('time', 'day') or dtype in (pl.String, pl.Null):
+        return None
+    if getattr(dtype, 'time_zone', None):
+        return 'moments without a time zone, as MIMIC-IV has them', f'moments in {dtype.time_zone}', 'Convert with dt.replace_time_zone(None), which keeps the hour on the clock.'
+    if dtype == pl.Date and kind == 'time' or not dtype.is_temporal():
+        return 'moments', str(dtype), 'Convert the table with its times of day.'
+    return None
+
+
+def fitting(path: Path, kinds: dict, types: dict):
+    "Raise where a column of the file has a type that does not fit its kind."
+    for column, kind in kinds.items():
+        if column in types and (said := unfit(kind.rstrip('?'), types[column])):
+            raise UserError(f'{said[0]} in column {column} of {path}', *said[1:])
 
 # %% ../nbs/02_tables.ipynb #typed-frame
 def typed(
@@ -131,6 +157,7 @@ def typed(
                         'Check that the file is the MIMIC-IV table of that name and was not altered.')
     frame = scan_text(path, kinds).rename({k: v for k, v in old.items()})
     types = dict(frame.collect_schema())
+    fitting(path, kinds, types)
     return frame.select(as_kind(c, kind, types.get(c)) for c, kind in kinds.items())
 
 # %% ../nbs/02_tables.ipynb #diagnose
@@ -166,13 +193,25 @@ def explain(error: Exception, path: Path, kinds: dict):
     raise UserError(f'{kinds[column].rstrip("?")} values in column {column} of {path}', f'{value_said(value, path)} in row {row:,}',
                     'Repair the file, or download it again if nobody altered it.') from None
 
+# %% ../nbs/02_tables.ipynb #check-lines
+def feeds(path: Path) -> bool:
+    "Whether a cell of the table may hold line feeds: a report's may."
+    return path.name.split('.')[0] == 'radiology'
+
+
+def check_lines(path: Path):
+    "Raise if a row of a csv table has another shape than its header; each state of a file is looked at once."
+    if path.suffix != '.parquet':
+        count_lines(path, feeds(path))
+
 # %% ../nbs/02_tables.ipynb #read-or-explain-2
 def read_or_explain(
     queries: list,  # lazy frames, all on one file
     path: Path,
     kinds: dict,  # column -> kind, as the file was scanned
 ) -> list:
-    "The results of the queries from one streaming pass; a value that does not parse is named with column and row."
+    "The results of the queries from one streaming pass; a value that does not parse is named with column and row, a row of another shape with its line."
+    check_lines(path)
     try:
         return pl.collect_all(queries, engine='streaming')
     except (pl.exceptions.PolarsError, OSError) as e:
@@ -288,7 +327,9 @@ def read(
 def count_rows(tables: Tables, name: str) -> int:
     "Rows of the whole table `name`."
     path = tables.path(name)
-    return read_or_explain([scan_text(path).select(pl.len())], path, {})[0].item()
+    if path.suffix == '.parquet':
+        return read_or_explain([scan_text(path).select(pl.len())], path, {})[0].item()
+    return count_lines(path, feeds(path))
 
 # %% ../nbs/02_tables.ipynb #open-notes
 def notes_folder(
@@ -298,10 +339,10 @@ def notes_folder(
     "The folder that holds the radiology notes: the given one, or the root itself if they are there."
     if notes is None:
         return root if find_table(root, 'radiology') else None
-    if find_table(Path(notes), 'radiology') is None:
+    if find_table(place(notes), 'radiology') is None:
         raise UserError(f'the table radiology (csv, csv.gz or parquet) in {notes} or {notes}/note', 'none',
                         'Give the folder of MIMIC-IV-Note that contains note/radiology.csv.gz.')
-    return Path(notes)
+    return place(notes)
 
 # %% ../nbs/02_tables.ipynb #whole
 def one_copy(tables: Tables, name: str):
@@ -341,9 +382,9 @@ def open_mimic(
     notes=None,  # folder of MIMIC-IV-Note; found by itself inside `root`
 ) -> Tables:
     "The tables below `root`, found and checked for completeness; raises `UserError` on a folder that cannot be used."
-    root = Path(root).expanduser()
+    root = place(root)
     check_root(root)
-    tables = Tables(root, notes_folder(root, Path(notes).expanduser() if notes else None))
+    tables = Tables(root, notes_folder(root, place(notes) if notes else None))
     for folder in (root, tables.notes):  # notes of another folder need not be as open as the tables
         refuse_unfiltered(folder or root)
     for name in tables.names():
@@ -472,7 +513,7 @@ def shareable(
 def guess_rows(path: Path) -> int:
     "About how many rows the file has, from its size and its first megabytes; for a progress bar."
     if path.suffix == '.parquet':
-        return pl.scan_parquet(path).select(pl.len()).collect().item()
+        return pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
     with open(path, 'rb') as f:
         start = f.read(1 << 20)
     try:
@@ -482,13 +523,50 @@ def guess_rows(path: Path) -> int:
     return max(1, round(text.count(b'\n') * path.stat().st_size / max(1, len(start))))
 
 # %% ../nbs/02_tables.ipynb #guess-rows-2
-def scan_rows(path: Path, kinds: dict) -> pl.LazyFrame:
+def shaped(frame: pl.LazyFrame, kinds: dict) -> pl.LazyFrame:
     "The columns of `kinds` that are there; moments may still be text."
-    frame = scan_text(path, kinds)
     frame = frame.rename({v: k for k, v in RENAMED.items() if k in kinds}, strict=False)
     types = dict(frame.collect_schema())
     there = {c: kind.rstrip('?') for c, kind in kinds.items() if c in types}
     return frame.select(pl.col(c) if kind in ('time', 'day') else as_kind(c, kind, types[c]) for c, kind in there.items())
+
+
+def parsed(rows: bytes, names: list, kinds: dict) -> pl.DataFrame:
+    "The columns of `kinds` of whole csv rows without a header; `names` are all columns in their order."
+    wanted = [i for i, c in enumerate(names) if c in kinds or c in RENAMED.values()]
+    schema = {c: pl.String for c in names} | {c: t for c, t in direct(kinds).items() if c in names}
+    return shaped(pl.read_csv(rows, has_header=False, schema=schema, columns=wanted).lazy(), kinds).collect()
+
+# %% ../nbs/02_tables.ipynb #batches
+def frames_of(path: Path, kinds: dict, done: int):
+    "The rows of a csv table after the first `done`, a frame for each block."
+    names = list(header(path))
+    for rows, n in row_blocks(path, feeds(path)):
+        if done < n:
+            frame = parsed(rows, names, kinds)
+            if len(frame) != n:
+                raise UserError(f'{n:,} rows in a block of {path}', f'{len(frame):,} from the parser', 'Report this file to the authors of the kit.')
+            yield frame[done:]
+        done = max(0, done - n)
+
+# %% ../nbs/02_tables.ipynb #ahead
+def ahead(items):
+    "The items of an iterator in their order; while one is used the next is made, in a thread."
+    items, end = iter(items), object()
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = maker.submit(next, items, end)
+            yield item
+
+
+def batches(path: Path, kinds: dict, done: int, rows: int):
+    "The rows of a table after the first `done`, in frames of at most `rows`."
+    if path.suffix == '.parquet':
+        yield from shaped(scan_text(path), kinds).slice(done).collect_batches(maintain_order=True, chunk_size=rows)
+        return
+    for frame in ahead(frames_of(path, kinds, done)):
+        yield from frame.iter_slices(rows)
 
 # %% ../nbs/02_tables.ipynb #parts
 PART = 1_000_000  # rows of the table behind one part
@@ -520,7 +598,7 @@ class Parts:
         for i, part in enumerate(self.sidecars):
             first, rows = part['blocks'].get(str(number), (0, 0))
             if rows or not i:
-                found.append(pl.scan_ipc(self.folder / f'part-{i:05d}.arrow').slice(first, rows))
+                found.append(pl.scan_ipc(self.folder / f'part-{i:05d}.arrow', glob=False).slice(first, rows))
         return pl.concat(found).collect()
 
 # %% ../nbs/02_tables.ipynb #extract
@@ -556,21 +634,34 @@ def extract(
     with Progress(f'reading {name}', max(guess_rows(path), done), start=done) as bar:
         number = write_parts(parts, path, kinds, pick, rows, bar)
     if number == 0:
-        write_part(parts.folder, 0, pick(pl.DataFrame(schema=scan_rows(path, kinds).collect_schema()))[0], 0, {})
+        write_part(parts.folder, 0, pick(pl.DataFrame(schema=shaped(scan_text(path, kinds), kinds).collect_schema()))[0], 0, {})
     write_json(parts.folder / 'whole.json', dict(done=True))
     return Parts(parts.folder)
 
 # %% ../nbs/02_tables.ipynb #write-parts
+def picks(path: Path, kinds: dict, pick, done: int, rows: int):
+    "For every `rows` rows of the table after the first `done`, or somewhat more: what was picked of them, how many they are, reason -> rows left out."
+    held, n, dropped = [], 0, {}
+    for batch in batches(path, kinds, done, rows):
+        found, lost = pick(batch)
+        held.append(found)
+        n += len(batch)
+        dropped = {reason: dropped.get(reason, 0) + lost[reason] for reason in lost}
+        if n >= rows:
+            yield pl.concat(held), n, dropped
+            held, n, dropped = [], 0, {}
+    if n:
+        yield pl.concat(held), n, dropped
+
+
 def write_parts(parts: Parts, path: Path, kinds: dict, pick, rows: int, bar) -> int:
-    "Write a part for every batch that no earlier pass wrote; the number of parts. What is wrong with the file is explained."
+    "Write every part that no earlier pass wrote; the number of parts. What is wrong with the file is explained."
     number, done = len(parts.sidecars), parts.counts()['rows']
     try:
-        frame = scan_rows(path, kinds)
-        for batch in (frame.slice(done) if done else frame).collect_batches(maintain_order=True, chunk_size=rows):
-            picked, dropped = pick(batch)
-            write_part(parts.folder, number, picked, len(batch), dropped)
+        for picked, n, dropped in picks(path, kinds, pick, done, rows):
+            write_part(parts.folder, number, picked, n, dropped)
             number += 1
-            bar.step(len(batch))
+            bar.step(n)
     except (pl.exceptions.PolarsError, OSError) as e:
         explain(e, path, kinds)
     return number

@@ -16,7 +16,7 @@ import jinja2
 import traitlets as T
 from markupsafe import Markup
 
-from .core import UserError, asset, new_file
+from .core import UserError, asset, new_file, place
 from .figures import REPORT_CSS, refuse_identifiers
 
 # %% ../nbs/17_views.ipynb #look
@@ -96,7 +96,7 @@ document.querySelectorAll('.lp-view').forEach((el, i) => drawings[views[i][0]].r
 # %% ../nbs/17_views.ipynb #page-path
 def page_path(path) -> Path:
     "The absolute path of a page that is to be written; refuses a folder, another kind of file, and a folder that is not there."
-    path = Path(path).expanduser().absolute()
+    path = place(path).absolute()
     if path.is_dir():
         raise UserError('a file to write', f'the folder {path}', f'Name the page, e.g. {path / "page.html"}.')
     if path.suffix.lower() not in ('.html', '.htm'):

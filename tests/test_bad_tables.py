@@ -389,7 +389,7 @@ WRONG = dict(int=['abc', '220045.0', '1,234', 'NA', '99999999999999999999'], flo
              time=['10/03/2150 08:00', '2150-03-10T08:00:00', '2150-02-30 08:00:00', '2150-03-10', '1.5e9'],
              day=['yesterday', '10.03.2150', '2150-3-10'])
 BAD_CELLS = [(name, c, WRONG[kind.rstrip('?')][(i + j) % len(WRONG[kind.rstrip('?')])])
-             for name in READ for i, (c, kind) in enumerate(tables.SCHEMA[name].items()) if kind.rstrip('?') != 'text'
+             for name in READ for i, (c, kind) in enumerate(tables.SCHEMA[name].items()) if kind.rstrip('?') not in ('text', 'code')
              for j in range(2 if name == 'icustays' else 1)]
 
 
@@ -599,15 +599,55 @@ def test_everything_in_quotes(name, trial, whole):
 
 # Ragged and repeated rows
 
-@pytest.mark.parametrize('name, every', [(name, False) for name in READ] + [('chartevents', True), ('icustays', True)])
-def test_rows_with_more_cells_than_the_header(name, every, trial, whole):
-    "Refused with the file, or what is beyond the header changes nothing."
+@pytest.mark.parametrize('change, said', [(lambda r: [*r, 'more'], '{more} of {cells} cells in line'), (lambda r: r[:-1], '{less} of {cells} cells in line'),
+                                          (lambda r: r[:1], '1 of {cells} cells in line'), (lambda r: [*r[:-1], 'nul' + chr(0)], 'a NUL in line')])
+@each_table
+def test_row_of_another_shape(name, change, said, trial):
+    "A cell too many or too few, or a NUL, in one row of any table: refused with its line, never padded or cut."
     head, *rows = trial.rows(name)
     middle = len(rows) // 2
-    trial.write_rows(name, [head, *([*r, 'more'] if every or i == middle else r for i, r in enumerate(rows))])
-    how = NEEDS.get(name, {})
-    result = trial.attempt(str(trial.path(name)), **how)
-    assert isinstance(result, UserError) or content(result) == content(whole(**how))
+    trial.write_rows(name, [head, *(change(r) if i == middle else r for i, r in enumerate(rows))])
+    lines = trial.text(name).split('\n')
+    expected = said.format(more=len(head) + 1, less=len(head) - 1, cells=len(head))
+    trial.refused(str(trial.path(name)), expected, **NEEDS.get(name, {}))
+
+
+@pytest.mark.parametrize('name, column', [('chartevents', 'value'), ('labevents', 'comments'), ('admissions', 'insurance'), ('icustays', 'first_careunit')])
+def test_line_feed_within_a_cell(name, column, trial):
+    "Only a report has lines: elsewhere a line feed within quotes is two stray quotes, and what lies between them."
+    head, *rows = trial.rows(name)
+    rows[len(rows) // 2][head.index(column)] = 'two\nlines'
+    trial.write_rows(name, [head, *rows])
+    trial.refused(str(trial.path(name)), 'a quote that does not end on its line in line')
+
+
+@pytest.mark.parametrize('column', ['value', 'valuenum'])
+def test_two_stray_quotes(column, trial):
+    "A hundred rows between two quotes are a hundred rows."
+    head, *lines = trial.text('chartevents').splitlines()
+    at = head.split(',').index(column)
+    for i, put in ((20, '"{}'), (120, '{}"')):
+        cells = lines[i].split(',')
+        cells[at] = put.format(cells[at])
+        lines[i] = ','.join(cells)
+    trial.write('chartevents', '\n'.join([head, *lines, '']))
+    trial.refused(str(trial.path('chartevents')), 'in line 22.')
+
+
+def test_decimal_commas(trial):
+    "80,5 is no heart rate of 5."
+    head, *rows = trial.rows('chartevents')
+    bare = [','.join(head), *(','.join([*r[:-4], r[-4].replace('.', ','), *r[-3:]]) for r in rows)]  # value stands fourth from behind
+    trial.write('chartevents', '\n'.join([*bare, '']))
+    trial.refused(str(trial.path('chartevents')), '12 of 11 cells in line')
+
+
+def test_report_without_quotes(trial):
+    "A report is not cut at its first comma."
+    head, *rows = trial.rows('radiology')
+    bare = [','.join([*r[:-1], ' '.join(r[-1].replace('"', '').split())]) for r in rows]
+    trial.write('radiology', '\n'.join([','.join(head), *bare, '']))
+    trial.refused(str(trial.path('radiology')), f'of {len(head)} cells in line')
 
 
 @each_table
