@@ -1332,7 +1332,7 @@ def open_truth(root) -> tuple[HospitalConfig, dict]:
                         'Only a hospital written by make_hospital has a known truth; write one first.')
     same_format(read_json(marker), 1, 'a synthetic hospital', marker, 'Make it again.')
     folder = place(root) / 'truth'
-    truth = {name: pl.read_parquet(folder / f'{name}.parquet') for name in ('stays', 'reports', 'statements', 'series')}
+    truth = {name: pl.read_parquet(folder / f'{name}.parquet', glob=False) for name in ('stays', 'reports', 'statements', 'series')}
     return HospitalConfig(**read_json(marker)['config']), truth
 
 # %% ../nbs/01_hospital.ipynb #open-truth-2

@@ -1,12 +1,15 @@
 "Every preset, task and layout: the build passes its audit, the ledger balances, and the layout makes no difference."
+import gzip
 import os
 import shutil
 from pathlib import Path
 
+import edge_tables
 import polars as pl
 import pytest
 
-from lp_nb.cohort import build_cohort
+from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.lab import Lab
 from lp_nb.sharing import verify
 from lp_nb.stays import PRESETS
 
@@ -70,3 +73,29 @@ def test_the_open_demo(preset, task, tmp_path):
     assert balanced(cohort) and verify(cohort.dir)
     assert len(cohort.stays) == dict(mortality=54, phenotyping=112)[task]
     assert all(known['agrees'] for known in cohort.manifest['oracles'])
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_a_name_is_no_pattern(tmp_path, packed):
+    "A folder with brackets, stars or question marks in its name is that folder, for reading and for writing, and never its neighbour."
+    for name, rate in (('mimic[2]', '80'), ('mimic2', '120'), ('mimic*', '90')):
+        edge_tables.root_of(tmp_path / name, [edge_tables.chart(edge_tables.HEART, rate, h) for h in range(4)])
+        if packed:
+            for path in (tmp_path / name).rglob('*.csv'):
+                path.with_name(path.name + '.gz').write_bytes(gzip.compress(path.read_bytes()))
+                path.unlink()
+    for name, rate in (('mimic[2]', 80), ('mimic*', 90)):
+        made = build_cohort(tmp_path / name, out=tmp_path / 'out[2]' / name, work=tmp_path / 'work[2]?', missing_report='keep')
+        values, _, _ = Cohort.load(tmp_path / 'out[2]' / name).arrays
+        assert values[0, 3] == rate
+        assert made.audit()
+
+
+def test_home_is_home_everywhere(tmp_path, monkeypatch):
+    "A leading ~ is the home folder at every door."
+    monkeypatch.setenv('HOME', str(tmp_path))
+    edge_tables.root_of(tmp_path / 'mimic', [edge_tables.chart(edge_tables.HEART, '80', h) for h in range(4)])
+    build_cohort('~/mimic', out='~/cohort', work='~/work', missing_report='keep')
+    assert Cohort.load('~/cohort').dir == tmp_path / 'cohort'
+    assert Lab('~/lab', Cohort.load('~/cohort')).folder == tmp_path / 'lab'
+    assert not [p for p in Path.cwd().iterdir() if p.name == '~']

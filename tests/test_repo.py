@@ -123,6 +123,15 @@ def test_no_swallowed_exceptions_and_no_pickle():
         assert not re.search(r'\bpickle\b|weights_only=False|allow_pickle=True', f.read_text(encoding='utf-8')), f.name
 
 
+def test_no_path_is_a_pattern():
+    "polars takes a path for a pattern unless it is told not to, and nobody but `place` gives `~` a meaning."
+    for f in (ROOT / 'lp_nb').glob('*.py'):
+        text = f.read_text(encoding='utf-8')
+        for call in re.findall(r'\bpl\.(?:scan|read)_(?:csv|parquet|ipc)\([^\n]*', text):
+            assert 'glob=False' in call or 'asset(' in call or 'has_header=False' in call, f'{f.name}: {call}'
+        assert text.count('.expanduser(') == (f.stem == 'core'), f'{f.name}: use place'
+
+
 def test_readme_is_the_index_page():
     "README.md is what nbs/index.ipynb renders to."
     done = subprocess.run([sys.executable, ROOT / 'tests' / 'readme.py'], capture_output=True, text=True, check=False)
