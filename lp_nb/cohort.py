@@ -35,7 +35,7 @@ from .stays import Rules, label_stays, make_rules, phenotype_codes, read_list, s
 from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, guess_rows, in_steps, open_mimic, read, said, shareable, summed, table_fingerprint, tally
 
 # %% ../nbs/05_cohort.ipynb #chosen
-FORMAT = 2  # raised when the same inputs would give another cohort
+FORMAT = 3  # raised when the same inputs would give another cohort
 BLOCK = 5_000_000  # rows of chartevents behind a block of patients, about
 
 
@@ -260,7 +260,7 @@ def copy_events(part, blocks: list, subjects: list, name: str) -> pl.DataFrame:
     "The rows of these patients in the parts of an event table, as rows of the table."
     rows = pl.concat([part.block(b) for b in blocks]).filter(pl.col('subject_id').is_in(subjects))
     if 'value' not in rows.columns:
-        rows = rows.with_columns(value=pl.when('masked').then(pl.lit('___')), hadm_id=pl.lit(None, pl.Int64), stay_id=pl.lit(None, pl.Int64))
+        rows = rows.with_columns(value=pl.when('masked').then(pl.lit('___')))
     word = pl.col('itemid') == 0  # a word was charted; any item that is no variable says so again
     rows = rows.with_columns(
         itemid=pl.when(word).then({'chartevents': 220048, 'labevents': 50800}[name]).otherwise('itemid').cast(pl.Int64),

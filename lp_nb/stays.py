@@ -58,7 +58,7 @@ CHOICES = dict(
     task='mortality phenotyping', age_at='icu anchor', transfers='drop keep', stays_per_admission='only first all',
     los_from='times column', window='48h whole', death_from='flag dates', death_in_window='drop keep', codes='complete legacy',
     code_book='ignored required', no_diagnosis='drop always negative', empty_series='drop keep', split='hash files temporal',
-    event_owner='time identifiers', value_from='number text', fluids='blood all', gcs_none='score missing', fio2='range hundredth',
+    event_owner='row identifiers', value_from='number text', fluids='blood all', gcs_none='score missing', fio2='range hundredth',
     temperature='range 79', height='cm charted', pounds='exact rounded', bounds='physiological none', ties='mean maximum text',
     within_hour='last mean first', hour_edge='left right', history='admission none', lab_time='charttime storetime',
     words='scores categories', start='median normal', scale='train mimic3')
@@ -99,7 +99,7 @@ def check_rules(rules: Rules):
         raise UserError(f'{low[0]} of 0 or more', str(getattr(rules, low[0])), 'Correct the switch.')
     if rules.event_owner == 'identifiers' and rules.stays_per_admission == 'all':
         raise UserError('one stay per admission where identifiers say whose an event is', "stays_per_admission='all'",
-                        "Use event_owner='time', or 'only' or 'first' stays.")
+                        "Use event_owner='row', or 'only' or 'first' stays.")
     if rules.task == 'mortality' and rules.min_hours < 48:
         raise UserError('mortality stays that fill the window of 48 hours', f'min_hours={rules.min_hours}', 'Use 48 or more.')
 
