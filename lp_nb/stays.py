@@ -36,7 +36,7 @@ class Rules(SeriesRules, FeatureRules, ReportRules):
     min_hours: float = 48.0  # shortest stay for mortality
     window: str = '48h'  # '48h' from ICU admission; or the 'whole' stay (phenotyping only)
     death_from: str = 'flag'  # hospital_expire_flag; or 'dates': dod or deathtime between admission and discharge
-    death_in_window: str = 'drop'  # deaths before the prediction is made: 'drop' or 'keep'
+    death_in_window: str = 'drop'  # who died or left the hospital before the prediction is made: 'drop' or 'keep'
     codes: str = 'complete'  # diagnosis codes by version; or 'legacy', the prior work's list, version ignored
     code_book: str = 'ignored'  # or 'required': codes that d_icd_diagnoses does not list are dropped
     no_diagnosis: str = 'drop'  # admissions without any code: 'drop' from phenotyping, 'always' drop, or 'negative'
@@ -163,6 +163,12 @@ def select_stays(tables: Tables, rules: Rules, ledger: Ledger) -> pl.DataFrame:
     order = pl.struct('intime', 'outtime').rank('ordinal').over('subject_id').cast(pl.Int32)
     return stays.with_columns(order.alias('episode'))
 
+# %% ../nbs/04a_stays.ipynb #gone
+def died_before(end: str) -> pl.Expr:
+    "Whether a time of death, or a date of death of whose day no other record gives the hour, lies before the moment in column `end`."
+    timed = pl.any_horizontal((pl.col(c).dt.date() == pl.col('dod').dt.date()).fill_null(False) for c in ('deathtime', 'dischtime'))
+    return (pl.col('deathtime') < pl.col(end)).fill_null(False) | ((pl.col('dod') < pl.col(end)) & ~timed).fill_null(False)
+
 # %% ../nbs/04a_stays.ipynb #windows
 LONGEST = 24 * 366  # hours; nobody stays longer in an ICU, but typing errors do
 
@@ -184,9 +190,10 @@ def set_windows(stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> pl.DataFra
     stays = stays.with_columns(whole.cast(pl.Int32).alias('hours'))
     if rules.task != 'mortality':
         return stays
-    died = (pl.col('deathtime') < pl.col('window_end')) & (rules.death_in_window == 'drop')
+    asked = rules.death_in_window == 'drop'
     return tally(ledger, 'window', 'stays', stays, {
-        f'shorter than {rules.min_hours:g} hours': pl.col('los') < rules.min_hours - EPSILON, 'died within the window': died})
+        f'shorter than {rules.min_hours:g} hours': pl.col('los') < rules.min_hours - EPSILON, 'died within the window': died_before('window_end') & asked,
+        'left the hospital within the window': (pl.col('dischtime') < pl.col('window_end')) & asked})
 
 # %% ../nbs/04a_stays.ipynb #mortality
 def death_by_dates() -> pl.Expr:
