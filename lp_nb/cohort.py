@@ -24,7 +24,7 @@ import pandas as pd
 import polars as pl
 
 from . import __version__
-from .core import (Progress, UserError, alone, asset, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts,
+from .core import (Progress, UserError, alone, asset, disk_watched, file_fingerprint, fingerprint, is_synthetic, mask_count, mask_counts,
                         new_folder, private_folder, read_json, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
 from .features import feature_names, features, scale_of
 from .hospital import POLARITIES
@@ -933,6 +933,6 @@ def example_cohort(
     root = example_folder() / f'{patients}-{made}'
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f'{root}.lock'):
-        if not (root / 'hospital' / 'hospital.json').exists():
+        if not is_synthetic(root / 'hospital'):
             make_hospital(root / 'hospital', config)
         return build_cohort(root / 'hospital', task=task, out=root / task)
