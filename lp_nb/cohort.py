@@ -7,10 +7,12 @@ __all__ = ['FORMAT', 'BLOCK', 'ARRAYS', 'WORD', 'CODES', 'Chosen', 'block_size',
            'gather_block', 'save_block', 'load_series', 'load_block', 'load_ledger', 'gather', 'views', 'copy_events',
            'copy_tables', 'write_tables', 'plant_reports', 'LeakError', 'compare', 'draw_stays', 'canaries', 'oracles',
            'no_codes', 'Corpus', 'read_corpus', 'CohortStays', 'CohortFates', 'CohortNames', 'CohortSeries',
-           'CohortReports', 'CohortCorpus', 'Cohort', 'build_cohort', 'example_folder', 'example_cohort']
+           'CohortReports', 'CohortCorpus', 'sealed', 'check_cohort', 'Cohort', 'build_cohort', 'example_folder',
+           'example_cohort']
 
 # %% ../nbs/05_cohort.ipynb #imports
 import hashlib
+import json
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ import pandas as pd
 import polars as pl
 
 from . import __version__
-from .core import (Progress, UserError, alone, asset, disk_watched, file_fingerprint, fingerprint, is_synthetic, mask_count, mask_counts,
+from .core import (Progress, UserError, alone, asset, check_files, disk_watched, file_fingerprint, fingerprint, is_synthetic, mask_count, mask_counts,
                         new_folder, private_folder, read_json, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
 from .features import feature_names, features, scale_of
 from .hospital import POLARITIES
@@ -693,6 +695,25 @@ def audit_split(cohort) -> dict:
     close = all(np.allclose(again[k], cohort.manifest['scale'][k]) for k in again)
     return {'no patient is in two splits': bool((split <= 1).all()), 'statistics are those of the training stays': close}
 
+# %% ../nbs/05_cohort.ipynb #sound
+def sealed(manifest: dict) -> dict:
+    "The manifest with a fingerprint of all that it says."
+    said = json.loads(json.dumps({k: v for k, v in manifest.items() if k != 'seal'}))  # as it will be read
+    return said | dict(seal=fingerprint(said))
+
+
+def check_cohort(
+    cohort,
+    seen: dict | None = None,  # what an earlier check gave back
+) -> dict:
+    "Size and times of the files of a cohort; raises `UserError` unless all are those that were built. What was `seen` and has not changed is not read again."
+    manifest, again = cohort.manifest, 'Build the cohort again; somebody changed it.'
+    earlier = seen['files'] if seen and seen.get('content') == manifest.get('content') else None
+    files = check_files(cohort.dir, 'manifest.json', manifest.get('files'), again, seen=earlier)
+    if manifest.get('content') != fingerprint(manifest['files']) or manifest.get('seal') != sealed(manifest)['seal']:
+        raise UserError(f'a manifest in {cohort.dir} that was not edited', 'another one', again)
+    return dict(content=manifest['content'], files=files)
+
 # %% ../nbs/05_cohort.ipynb #cohort
 class Cohort(CohortCorpus):
     "A cohort: stays, labels, splits, hourly series and reports, opened from its folder."
@@ -908,7 +929,7 @@ def compute(tables: Tables, rules: Rules, split_files, texts: Corpus, inputs: di
         passed = Cohort(folder).audit()
         files = {str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(folder.rglob('*')) if p.is_file() and p.name != 'manifest.json'}
         manifest = {**manifest, 'audit': dict(manifest['audit'], passed=passed), 'files': files, 'content': fingerprint(files)}
-        write_json(folder / 'manifest.json', manifest)
+        write_json(folder / 'manifest.json', sealed(manifest))
         bar.step(note='audited')
 
 # %% ../nbs/05_cohort.ipynb #example

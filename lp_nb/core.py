@@ -6,11 +6,12 @@
 __all__ = ['NO_ROOM', 'FULL', 'QUOTED', 'KERNELSPEC', 'TRIAL', 'TABLES', 'UserError', 'require', 'meant', 'one_of', 'DiskFull',
            'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'steady_fingerprint', 'fingerprint_at',
            'rng', 'fsync_tree', 'hidden_name', 'discard', 'private_folder', 'new_folder', 'clear_leftovers', 'alone',
-           'sole_writer', 'new_file', 'write_json', 'read_json', 'same_format', 'Progress', 'no_progress', 'track',
-           'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'strip_notebook',
-           'notebook_text', 'filter_stdin', 'git', 'install_filter', 'beside_the_filter', 'filter_fault',
-           'filter_installed', 'tables_below', 'mark_synthetic', 'is_synthetic', 'is_named', 'patients_in', 'is_demo',
-           'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
+           'sole_writer', 'new_file', 'write_json', 'read_json', 'same_format', 'file_state', 'check_files', 'Progress',
+           'no_progress', 'track', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed',
+           'reason_of', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'install_filter', 'beside_the_filter',
+           'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic', 'is_synthetic', 'is_named',
+           'patients_in', 'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads',
+           'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -307,6 +308,35 @@ def same_format(
                     f'format {found} in {where}, written by ' + (f'lp_nb {wrote}' if wrote else f'{"a newer" if newer else "an older"} version of lp_nb'),
                     (f'Install {f"lp_nb {wrote}" if wrote else "the newer version"}, or use another folder.' if newer else todo)
                     + ' Nothing in it was changed.')
+
+# %% ../nbs/00_core.ipynb #listed
+def file_state(path) -> list:
+    "Size in bytes and times of change of a file: what differs when it was written to."
+    s = os.stat(path)
+    return [s.st_size, s.st_mtime_ns, s.st_ctime_ns]
+
+
+def check_files(
+    folder: Path,
+    listing: str,  # the file that holds the list
+    said,  # the list: name -> SHA-256
+    todo: str,  # what to do if something does not hold
+    names=(),  # the files to look at; none: all, and no other may be there but hidden ones
+    seen: dict | None = None,  # name -> `file_state` at an earlier look
+) -> dict:
+    "name -> `file_state` of the files; raises `UserError` unless they are there, are listed, and are what the list says."
+    if not isinstance(said, dict) or not said:
+        raise UserError(f'a list of files in {folder / listing}', 'none', todo)
+    there = {p.relative_to(folder).as_posix(): p for p in folder.rglob('*') if p.is_file()}
+    shown = {name for name in there if not any(part.startswith('.') for part in name.split('/'))} - {listing}
+    states = {}
+    for name in sorted(set(names) or shown | set(said)):
+        if name not in there or name not in said:
+            raise UserError(f'the files that {folder / listing} lists', f'{name}, {"not in the list" if name in there else "missing"}', todo)
+        states[name] = file_state(there[name])
+        if states[name] != (seen or {}).get(name) and (found := steady_fingerprint(there[name])) != said[name]:
+            raise UserError(f'{there[name]} with SHA-256 {str(said[name])[:16]}', found[:16], todo)
+    return states
 
 # %% ../nbs/00_core.ipynb #progress
 class Progress:
