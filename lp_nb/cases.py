@@ -32,7 +32,7 @@ from .contrastive import Contrastive
 from .core import UserError, one_of, require, short_id
 from .encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
 from .figures import canvas, keep, style
-from .lab import lab_addresses, stage_folder
+from .lab import checked, lab_addresses, stage_folder
 from .maps import node_frame
 from .mlm import lm_logits, masking
 from .reports import chunk_ends, tokenize
@@ -77,7 +77,7 @@ class StageReader:
 def stage_head(run, number: int, towers: Towers):
     "The head of a supervised stage with its trained weights."
     head = make_head(run.plan.stages[number - 1], towers.config.dim, len(run.cohort.labels), run.seed)
-    kept = load_file(stage_folder(run.lab, lab_addresses(run.lab, run.plan, run.seed)[number]) / 'model.safetensors')
+    kept = load_file(checked(stage_folder(run.lab, lab_addresses(run.lab, run.plan, run.seed)[number]), 'model.safetensors'))
     head.load_state_dict({k.removeprefix('head.'): v for k, v in kept.items() if k.startswith('head.')})
     return head.to(device_of(towers)).eval()
 

@@ -7,10 +7,12 @@ __all__ = ['FORMAT', 'BLOCK', 'ARRAYS', 'WORD', 'CODES', 'Chosen', 'block_size',
            'gather_block', 'save_block', 'load_series', 'load_block', 'load_ledger', 'gather', 'views', 'copy_events',
            'copy_tables', 'write_tables', 'plant_reports', 'LeakError', 'compare', 'draw_stays', 'canaries', 'oracles',
            'no_codes', 'Corpus', 'read_corpus', 'CohortStays', 'CohortFates', 'CohortNames', 'CohortSeries',
-           'CohortReports', 'CohortCorpus', 'Cohort', 'build_cohort', 'example_folder', 'example_cohort']
+           'CohortReports', 'CohortCorpus', 'sealed', 'check_cohort', 'Cohort', 'build_cohort', 'example_folder',
+           'example_cohort']
 
 # %% ../nbs/05_cohort.ipynb #imports
 import hashlib
+import json
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -24,8 +26,8 @@ import pandas as pd
 import polars as pl
 
 from . import __version__
-from .core import (Progress, UserError, alone, asset, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, place,
-                        private_folder, read_json, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
+from .core import (Progress, UserError, alone, asset, check_files, disk_watched, file_fingerprint, fingerprint, is_synthetic, mask_count, mask_counts,
+                        new_folder, place, private_folder, read_json, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
 from .features import feature_names, features, scale_of
 from .hospital import POLARITIES
 from .lines import count_lines
@@ -36,7 +38,7 @@ from .stays import Rules, label_stays, make_rules, phenotype_codes, read_list, s
 from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, guess_rows, in_steps, open_mimic, read, said, shareable, summed, table_fingerprint, tally
 
 # %% ../nbs/05_cohort.ipynb #chosen
-FORMAT = 2  # raised when the same inputs would give another cohort
+FORMAT = 3  # raised when the same inputs would give another cohort
 BLOCK = 5_000_000  # rows of chartevents behind a block of patients, about
 
 
@@ -261,7 +263,7 @@ def copy_events(part, blocks: list, subjects: list, name: str) -> pl.DataFrame:
     "The rows of these patients in the parts of an event table, as rows of the table."
     rows = pl.concat([part.block(b) for b in blocks]).filter(pl.col('subject_id').is_in(subjects))
     if 'value' not in rows.columns:
-        rows = rows.with_columns(value=pl.when('masked').then(pl.lit('___')), hadm_id=pl.lit(None, pl.Int64), stay_id=pl.lit(None, pl.Int64))
+        rows = rows.with_columns(value=pl.when('masked').then(pl.lit('___')))
     word = pl.col('itemid') == 0  # a word was charted; any item that is no variable says so again
     rows = rows.with_columns(
         itemid=pl.when(word).then({'chartevents': 220048, 'labevents': 50800}[name]).otherwise('itemid').cast(pl.Int64),
@@ -700,6 +702,25 @@ def audit_split(cohort) -> dict:
     close = all(np.allclose(again[k], cohort.manifest['scale'][k]) for k in again)
     return {'no patient is in two splits': bool((split <= 1).all()), 'statistics are those of the training stays': close}
 
+# %% ../nbs/05_cohort.ipynb #sound
+def sealed(manifest: dict) -> dict:
+    "The manifest with a fingerprint of all that it says."
+    said = json.loads(json.dumps({k: v for k, v in manifest.items() if k != 'seal'}))  # as it will be read
+    return said | dict(seal=fingerprint(said))
+
+
+def check_cohort(
+    cohort,
+    seen: dict | None = None,  # what an earlier check gave back
+) -> dict:
+    "Size and times of the files of a cohort; raises `UserError` unless all are those that were built. What was `seen` and has not changed is not read again."
+    manifest, again = cohort.manifest, 'Build the cohort again; somebody changed it.'
+    earlier = seen['files'] if seen and seen.get('content') == manifest.get('content') else None
+    files = check_files(cohort.dir, 'manifest.json', manifest.get('files'), again, seen=earlier)
+    if manifest.get('content') != fingerprint(manifest['files']) or manifest.get('seal') != sealed(manifest)['seal']:
+        raise UserError(f'a manifest in {cohort.dir} that was not edited', 'another one', again)
+    return dict(content=manifest['content'], files=files)
+
 # %% ../nbs/05_cohort.ipynb #cohort
 class Cohort(CohortCorpus):
     "A cohort: stays, labels, splits, hourly series and reports, opened from its folder."
@@ -915,7 +936,7 @@ def compute(tables: Tables, rules: Rules, split_files, texts: Corpus, inputs: di
         passed = Cohort(folder).audit()
         files = {str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(folder.rglob('*')) if p.is_file() and p.name != 'manifest.json'}
         manifest = {**manifest, 'audit': dict(manifest['audit'], passed=passed), 'files': files, 'content': fingerprint(files)}
-        write_json(folder / 'manifest.json', manifest)
+        write_json(folder / 'manifest.json', sealed(manifest))
         bar.step(note='audited')
 
 # %% ../nbs/05_cohort.ipynb #example
@@ -940,6 +961,6 @@ def example_cohort(
     root = example_folder() / f'{patients}-{made}'
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f'{root}.lock'):
-        if not (root / 'hospital' / 'hospital.json').exists():
+        if not is_synthetic(root / 'hospital'):
             make_hospital(root / 'hospital', config)
         return build_cohort(root / 'hospital', task=task, out=root / task)

@@ -21,7 +21,7 @@ from matplotlib.patches import Circle
 
 from .core import UserError, one_of, require
 from .figures import OKABE_ITO, canvas, keep, style
-from .lab import Run, bytes_said, finished_nodes, is_done, lab_addresses, measured_rates, stage_folder, stage_kind, unfinished_nodes
+from .lab import Run, bytes_said, checked, finished_nodes, is_done, lab_addresses, measured_rates, stage_folder, stage_kind, unfinished_nodes
 from .live import Live, hand_back, stage_seconds
 from .plans import PRESETS, STAGES, WORDS, Plan, field_types, is_default, plan, restated, setting, stage_text
 from .plugins import source_of
@@ -103,7 +103,7 @@ def card(stage: Stage) -> dict:
 @lru_cache(maxsize=4096)
 def score_name(lab_folder, address: str) -> str:
     "What the score of a finished stage is: 'AUROC', 'loss', ..."
-    return pd.read_parquet(lab_folder / 'stages' / address / 'history.parquet', columns=['by'])['by'].iloc[-1]
+    return pd.read_parquet(checked(lab_folder / 'stages' / address, 'history.parquet'), columns=['by'])['by'].iloc[-1]
 
 
 def lab_rows(lab, seed: int) -> list[dict]:

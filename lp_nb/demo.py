@@ -20,7 +20,7 @@ import pandas as pd
 
 from .baselines import logistic
 from .cohort import build_cohort
-from .core import Progress, UserError, file_fingerprint, fingerprint, read_json, write_json
+from .core import Progress, UserError, file_fingerprint, fingerprint, is_synthetic, read_json, write_json
 from .encoders import EncoderConfig
 from .hospital import HospitalConfig, make_hospital, oracle, true_statements
 from .report import report_key, study_geometry, study_layout, study_report, study_verdicts
@@ -55,15 +55,15 @@ ARMS = {
 # %% ../nbs/16d_demo.ipynb #hospital
 def hospital_at(folder: Path, config: HospitalConfig, replace: bool = True) -> Path:
     "The hospital of that configuration in `folder`, made if it is not there; another one there is replaced, or refused."
-    marker = folder / 'hospital.json'
-    if marker.exists() and read_json(marker)['config'] == dataclasses.asdict(config):
+    made = is_synthetic(folder)
+    if made and read_json(folder / 'hospital.json').get('config') == dataclasses.asdict(config):
         return folder
-    if marker.exists() and not replace:
+    if made and not replace:
         raise UserError('a new folder, or the same hospital', f'{folder} with another one', 'Give another folder, or say --replace.')
     if folder.is_file():
         raise UserError('a folder', f'the file {folder}', 'Give another name.')
-    if folder.exists() and not marker.exists() and any(folder.iterdir()):
-        raise UserError('an empty folder, or one that holds a synthetic hospital', f'{folder} with other files', 'Give another folder.')
+    if folder.exists() and not made and any(folder.iterdir()):
+        raise UserError('an empty folder, or one that holds a synthetic hospital as it was made', f'{folder} with other files', 'Give another folder.')
     return make_hospital(folder, config)
 
 

@@ -30,7 +30,7 @@ import polars as pl
 from scipy.special import expit, log_ndtr, logit
 
 from . import __version__
-from .core import Progress, UserError, asset, new_folder, place, read_json, rng, same_format, sole_writer, write_json
+from .core import Progress, UserError, asset, mark_synthetic, new_folder, place, read_json, rng, same_format, sole_writer
 
 # %% ../nbs/01_hospital.ipynb #config
 @dataclass(frozen=True)
@@ -1320,7 +1320,7 @@ def make_hospital(
         for name, parts in truth.items():
             pl.concat(parts).write_parquet(folder / 'truth' / f'{name}.parquet')
         stack.close()  # the tables are whole before the marker says so
-        write_json(folder / 'hospital.json', dict(synthetic=True, format=1, lp_nb=__version__, config=asdict(config), rows=dict(sheets.rows)))
+        mark_synthetic(folder, format=1, lp_nb=__version__, config=asdict(config), rows=dict(sheets.rows))
     return place(out)
 
 # %% ../nbs/01_hospital.ipynb #open-truth

@@ -22,7 +22,7 @@ import traitlets as T
 
 from .core import UserError, no_progress, read_json, require
 from .figures import OKABE_ITO, canvas, keep, score_panel, style
-from .lab import Run, is_done, lab_addresses, measured_rates, stage_cost, stage_folder, stage_kind, unfinished_nodes
+from .lab import Run, checked, is_done, lab_addresses, measured_rates, stage_cost, stage_folder, stage_kind, unfinished_nodes
 from .plans import Plan, plan, stage_text
 from .training import Control, Stage, Stopped, rate_at, touched_rate, touches
 from .views import View, script, sheet
@@ -110,7 +110,7 @@ def stored_track(lab, stage: Stage, address: str) -> Track:
     track = Track(stage)
     if lab is None or not is_done(lab, address):
         return track
-    rows = pd.read_parquet(stage_folder(lab, address) / 'history.parquet')
+    rows = pd.read_parquet(checked(stage_folder(lab, address), 'history.parquet'))
     for row in rows.to_dict('records'):
         if math.isfinite(row['loss']):
             track.loss.add(int(row['step']), digits(row['loss']))

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['VARIABLES', 'CHARTED', 'OTHER_FLUIDS', 'HISTORY', 'SCORES', 'CATEGORIES', 'EVENT_TABLES', 'MIMIC3', 'NOT_A_VALUE',
-           'OUTSIDE', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
+           'OUTSIDE', 'OTHERS', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
            'Variable', 'items', 'SeriesRules', 'by_word', 'number', 'needs_words', 'as_number', 'stays_with_words',
            'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window', 'is_history',
-           'place', 'count_outside', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'plausible',
-           'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'quantiles', 'quality', 'by_month']
+           'place', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'plausible', 'one_per_moment',
+           'Hourly', 'per_hour', 'charted', 'hourly', 'quantiles', 'quality', 'by_month']
 
 # %% ../nbs/03_series.ipynb #imports
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def items() -> pl.DataFrame:
 class SeriesRules:
     "How events become hourly values."
 
-    event_owner: str = 'time'  # by patient and 'time'; or 'identifiers': admission and stay ids decide, as in prior work
+    event_owner: str = 'row'  # the stay that the 'row' names, time where it names none; or 'identifiers' and moments, as in prior work
     value_from: str = 'number'  # the 'number' column; or 'text', which loses masked laboratory values, as in prior work
     fluids: str = 'blood'  # 'blood', or 'all' to mix in glucose and pH of urine and other fluids, as prior work does
     gcs_none: str = 'score'  # the eye opening 'None' is a 'score' of 1; or 'missing', as pandas 2 reads that word
@@ -131,8 +131,8 @@ NOT_A_VALUE = ('', '#N/A', '#N/A N/A', '#NA', '-1.#IND', '-1.#QNAN', '-NaN', '-n
 
 
 def needs_words(rules: SeriesRules) -> bool:
-    "Whether the rules read identifiers or texts of events."
-    return (rules.event_owner, rules.value_from, rules.gcs_none, rules.words) != ('time', 'number', 'score', 'scores') or rules.ties == 'text'
+    "Whether the rules read texts of events."
+    return (rules.value_from, rules.gcs_none, rules.words) != ('number', 'score', 'scores') or rules.ties == 'text'
 
 
 def as_number(column: str = 'value') -> pl.Expr:
@@ -143,12 +143,12 @@ def as_number(column: str = 'value') -> pl.Expr:
 def pick_events(
     name: str,  # 'chartevents' or 'labevents'
     patients: pl.DataFrame,  # subject_id, block
-    words: bool,  # keep identifiers and texts
+    words: bool,  # keep texts
 ):
     "For `extract`: a function that picks the events of the variables of these patients."
     ids = items().filter(pl.col('table') == name)['itemid'].implode()
     masked = ((pl.col('value') == '___') & pl.col('valuenum').is_not_null()).fill_null(False).alias('masked')
-    kept = ['hadm_id', 'stay_id', 'value'] if words else []
+    kept = ['hadm_id', 'stay_id', *['value'] * words]
 
     def pick(batch: pl.DataFrame):
         time = [as_kind(c, 'time', batch.schema.get(c)) for c in ('charttime', 'storetime')]
@@ -175,14 +175,14 @@ def stays_with_words(batch: pl.DataFrame, patients: pl.DataFrame, name: str) -> 
 
 def extract_events(tables: Tables, patients: pl.DataFrame, words: bool, folder) -> dict:
     "Table name -> its `Parts`: the events that a cohort of these patients may need."
-    columns = ('subject_id', 'charttime', 'itemid', 'value', 'valuenum') + (('hadm_id', 'stay_id') if words else ())
+    columns = ('subject_id', 'hadm_id', 'stay_id', 'charttime', 'itemid', 'value', 'valuenum')
     more = dict(chartevents=(), labevents=('storetime',))
     known = {name: tuple(c for c in columns if name != 'labevents' or c != 'stay_id') + more[name] for name in EVENT_TABLES}
     return {name: extract(tables, name, pick_events(name, patients, words), folder / name, known[name]) for name in EVENT_TABLES}
 
 # %% ../nbs/03_series.ipynb #block-events
 def block_events(parts: dict, number: int, rules: SeriesRules) -> pl.DataFrame:
-    "Events of one block of patients: subject_id, itemid, variable (null: a word), fluid, time, x, masked, and identifiers if kept."
+    "Events of one block of patients: subject_id, itemid, variable (null: a word), fluid, time, x, masked, hadm_id, stay_id."
     known = items()
     events = pl.concat([parts[name].block(number) for name in EVENT_TABLES], how='diagonal')
     variable = pl.col('itemid').replace_strict(dict(known.select('itemid', 'variable').iter_rows()), default=None, return_dtype=pl.Int8)
@@ -212,6 +212,7 @@ def of_patients(events: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, l
 
 # %% ../nbs/03_series.ipynb #window-expressions
 OUTSIDE = ('no time', 'before the stay', 'after the window or between stays')
+OTHERS = ('of another stay or admission', 'outside the time of the stay that it names')
 EPSILON = 1e-6  # hours; the tolerance of prior work
 
 
@@ -247,34 +248,51 @@ def windows_of(stays: pl.DataFrame) -> pl.DataFrame:
     "What placing needs of each stay: stay (its row), nth of its patient, first ICU admission of the patient, and the window."
     numbered = stays.with_row_index('stay').with_columns(
         nth=pl.int_range(pl.len()).over('subject_id'), first=pl.col('intime').min().over('subject_id'))
-    return numbered.select('stay', 'nth', 'first', 'subject_id', 'stay_id', 'admittime', 'intime', 'outtime', 'window_end',
+    return numbered.select('stay', 'nth', 'first', 'subject_id', 'hadm_id', 'stay_id', 'admittime', 'intime', 'outtime', 'window_end',
                            'end_hours', 'hours')
+
+# %% ../nbs/03_series.ipynb #whose
+def of_this_admission() -> pl.Expr:
+    "Whether the row names the admission of the stay (`own_`); null where it names none."
+    return pl.col('hadm_id') == pl.col('own_hadm_id')
+
+
+def of_this_stay() -> pl.Expr:
+    "Whether the row names the stay (`own_`), or its admission and no stay, or neither: then time alone decides."
+    return pl.when(pl.col('stay_id').is_null()).then(of_this_admission().fill_null(True)).otherwise(pl.col('stay_id') == pl.col('own_stay_id'))
+
+
+def count_lost(rows: int, lost: pl.DataFrame, stays: pl.DataFrame, ledger: Ledger):
+    "The step of the ledger for events that belong to no stay: whose they are said to be, and when."
+    named = stays.select('stay_id', its_start='intime', its_end='outtime')
+    lost = lost.join(named, on='stay_id', how='left', maintain_order='left')
+    strange = pl.when(pl.col('stay_id').is_null()).then(~pl.col('hadm_id').is_in(stays['hadm_id'].implode())).otherwise(pl.col('its_start').is_null())
+    apart = (pl.col('time') < pl.col('its_start')) | (pl.col('time') > pl.col('its_end'))
+    early = pl.col('stay_id').is_null() & (pl.col('time') < pl.col('first'))
+    reasons = {OUTSIDE[0]: pl.col('time').is_null(), OTHERS[0]: strange, OTHERS[1]: apart, OUTSIDE[1]: early, OUTSIDE[2]: pl.lit(True)}
+    why = pl.coalesce(pl.when(holds).then(pl.lit(reason)) for reason, holds in reasons.items())
+    counts = dict(lost.select(why.alias('why'))['why'].value_counts().iter_rows())
+    ledger.step('window', 'events', rows, rows - len(lost), {reason: counts.get(reason, 0) for reason in reasons})
 
 # %% ../nbs/03_series.ipynb #place
 def place(
-    events: pl.DataFrame,
-    stays: pl.DataFrame,  # subject_id, admittime, intime, window_end, end_hours, hours
+    events: pl.DataFrame,  # with subject_id, hadm_id, stay_id, time, variable
+    stays: pl.DataFrame,  # subject_id, hadm_id, stay_id, admittime, intime, outtime, window_end, end_hours, hours
     rules: SeriesRules,
     ledger: Ledger,
 ) -> pl.DataFrame:
     "One row per event and stay it belongs to: the event's columns, stay (row in `stays`), hour; the others are counted."
-    windows = windows_of(stays).drop('stay_id', 'outtime', 'end_hours' if rules.hour_edge == 'left' else 'window_end')
+    windows = windows_of(stays).rename(dict(stay_id='own_stay_id', hadm_id='own_hadm_id'))
+    windows = windows.drop('outtime', 'end_hours' if rules.hour_edge == 'left' else 'window_end')
     near = events.with_row_index('event').join(windows, on='subject_id', maintain_order='left')
-    inside = near.filter(in_window(rules) | is_history(rules))
+    before = is_history(rules) & (of_this_stay() | of_this_admission().fill_null(False))
+    inside = near.filter(in_window(rules) & of_this_stay() | before)
     found = np.zeros(len(events), bool)
     found[inside['event'].to_numpy()] = True
     lost = near.filter(pl.Series(~found[near['event'].to_numpy()]) & (pl.col('nth') == 0))
-    count_outside(len(events), lost, ledger)
+    count_lost(len(events), lost, stays, ledger)
     ledger.step('placed in stays', 'values', len(inside), len(inside))
     return inside.with_columns(hour_of(rules)).select(*events.columns, 'stay', 'hour')
-
-
-def count_outside(rows: int, lost: pl.DataFrame, ledger: Ledger):
-    "The step of the ledger for events that belong to no stay, by reason."
-    late = pl.when(pl.col('time') < pl.col('first')).then(pl.lit(OUTSIDE[1])).otherwise(pl.lit(OUTSIDE[2]))
-    why = pl.when(pl.col('time').is_null()).then(pl.lit(OUTSIDE[0])).otherwise(late).alias('why')
-    counts = dict(lost.select(why)['why'].value_counts().iter_rows())
-    ledger.step('window', 'events', rows, rows - len(lost), {reason: counts.get(reason, 0) for reason in OUTSIDE})
 
 # %% ../nbs/03_series.ipynb #admit
 def admit(
@@ -291,6 +309,14 @@ def admit(
         'admission without a kept stay': pl.col('own').is_null(),
         'another stay_id than the kept stay': pl.col('stay_id') != pl.col('own'),
     }).drop('own')
+
+# %% ../nbs/03_series.ipynb #count-outside
+def count_outside(rows: int, lost: pl.DataFrame, ledger: Ledger):
+    "The step of the ledger for events of the kept stays that lie in no window, by reason."
+    late = pl.when(pl.col('time') < pl.col('first')).then(pl.lit(OUTSIDE[1])).otherwise(pl.lit(OUTSIDE[2]))
+    why = pl.when(pl.col('time').is_null()).then(pl.lit(OUTSIDE[0])).otherwise(late).alias('why')
+    counts = dict(lost.select(why)['why'].value_counts().iter_rows())
+    ledger.step('window', 'events', rows, rows - len(lost), {reason: counts.get(reason, 0) for reason in OUTSIDE})
 
 # %% ../nbs/03_series.ipynb #place-owned
 def place_owned(values: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, ledger: Ledger) -> pl.DataFrame:
@@ -454,7 +480,7 @@ def latest(place: np.ndarray, time: np.ndarray, size: int, within_hour: str) -> 
 # %% ../nbs/03_series.ipynb #hourly
 def charted(events: pl.DataFrame, stays: pl.DataFrame, selected: pl.DataFrame, rules: SeriesRules, ledger: Ledger):
     "(values placed in stays, fates per variable): the events of a block judged, made unique and placed, in the order of the rules."
-    words = events.filter(pl.col('itemid') == 0) if needs_words(rules) else events.head(0)
+    words = events.filter(pl.col('itemid') == 0) if 'value' in events.columns else events.head(0)
     mine = of_patients(events.filter(pl.col('itemid') != 0) if len(words) else events, stays, rules, ledger)
     if rules.event_owner == 'identifiers':
         mine, words = admit(mine, selected, ledger), admit(words, selected, Ledger())

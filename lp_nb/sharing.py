@@ -20,8 +20,8 @@ import polars as pl
 from scipy.optimize import linprog
 
 from . import __version__
-from .cohort import Cohort, gather, load_block
-from .core import UserError, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, place, read_json, safe, sole_writer, track, write_json
+from .cohort import Cohort, check_cohort, gather, load_block
+from .core import UserError, mask_count, mask_counts, new_folder, place, read_json, safe, sole_writer, track, write_json
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
 from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules
@@ -34,20 +34,11 @@ def verify(
 ) -> list:
     "What was checked and holds; raises `UserError` on the first file that is not what the manifest says."
     cohort = Cohort.load(folder)
-    said = cohort.manifest.get('files', {})
-    there = {str(p.relative_to(cohort.dir)) for p in cohort.dir.rglob('*') if p.is_file()} - {'manifest.json'}
-    for name, what in [(n, 'missing') for n in sorted(set(said) - there)] + [(n, 'not in the manifest') for n in sorted(there - set(said))]:
-        raise UserError(f'the files that {cohort.dir / "manifest.json"} lists', f'{name}, {what}', 'Build the cohort again.')
-    for name in track(sorted(said), 'verifying'):
-        got = file_fingerprint(cohort.dir / name)
-        if got != said[name]:
-            raise UserError(f'{cohort.dir / name} with SHA-256 {said[name][:16]}', got[:16], 'Build the cohort again; somebody changed the file.')
-    if fingerprint(said) != cohort.manifest.get('content'):
-        raise UserError(f'a list of files in {cohort.dir / "manifest.json"} that was not edited', 'another one', 'Build the cohort again.')
+    files = check_cohort(cohort)['files']
     steps = cohort.ledger.groupby(['unit', 'step'])
     if not (steps['rows'].sum() == steps['rows_in'].first()).all():
         raise UserError('a balanced ledger', 'one that is not', 'Build the cohort again.')
-    return [f'{len(said)} files are those of the manifest', 'the ledger balances', *cohort.audit()]
+    return [f'{len(files)} files are those of the manifest', 'the ledger balances', *cohort.audit()]
 
 # %% ../nbs/05a_sharing.ipynb #switches
 def meanings() -> dict:

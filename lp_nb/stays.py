@@ -36,7 +36,7 @@ class Rules(SeriesRules, FeatureRules, ReportRules):
     min_hours: float = 48.0  # shortest stay for mortality
     window: str = '48h'  # '48h' from ICU admission; or the 'whole' stay (phenotyping only)
     death_from: str = 'flag'  # hospital_expire_flag; or 'dates': dod or deathtime between admission and discharge
-    death_in_window: str = 'drop'  # deaths before the prediction is made: 'drop' or 'keep'
+    death_in_window: str = 'drop'  # who died or left the hospital before the prediction is made: 'drop' or 'keep'
     codes: str = 'complete'  # diagnosis codes by version; or 'legacy', the prior work's list, version ignored
     code_book: str = 'ignored'  # or 'required': codes that d_icd_diagnoses does not list are dropped
     no_diagnosis: str = 'drop'  # admissions without any code: 'drop' from phenotyping, 'always' drop, or 'negative'
@@ -58,7 +58,7 @@ CHOICES = dict(
     task='mortality phenotyping', age_at='icu anchor', transfers='drop keep', stays_per_admission='only first all',
     los_from='times column', window='48h whole', death_from='flag dates', death_in_window='drop keep', codes='complete legacy',
     code_book='ignored required', no_diagnosis='drop always negative', empty_series='drop keep', split='hash files temporal',
-    event_owner='time identifiers', value_from='number text', fluids='blood all', gcs_none='score missing', fio2='range hundredth',
+    event_owner='row identifiers', value_from='number text', fluids='blood all', gcs_none='score missing', fio2='range hundredth',
     temperature='range 79', height='cm charted', pounds='exact rounded', bounds='physiological none', ties='mean maximum text',
     within_hour='last mean first', hour_edge='left right', history='admission none', lab_time='charttime storetime',
     words='scores categories', start='median normal', scale='train mimic3')
@@ -99,7 +99,7 @@ def check_rules(rules: Rules):
         raise UserError(f'{low[0]} of 0 or more', str(getattr(rules, low[0])), 'Correct the switch.')
     if rules.event_owner == 'identifiers' and rules.stays_per_admission == 'all':
         raise UserError('one stay per admission where identifiers say whose an event is', "stays_per_admission='all'",
-                        "Use event_owner='time', or 'only' or 'first' stays.")
+                        "Use event_owner='row', or 'only' or 'first' stays.")
     if rules.task == 'mortality' and rules.min_hours < 48:
         raise UserError('mortality stays that fill the window of 48 hours', f'min_hours={rules.min_hours}', 'Use 48 or more.')
 
@@ -163,6 +163,12 @@ def select_stays(tables: Tables, rules: Rules, ledger: Ledger) -> pl.DataFrame:
     order = pl.struct('intime', 'outtime').rank('ordinal').over('subject_id').cast(pl.Int32)
     return stays.with_columns(order.alias('episode'))
 
+# %% ../nbs/04a_stays.ipynb #gone
+def died_before(end: str) -> pl.Expr:
+    "Whether a time of death, or a date of death of whose day no other record gives the hour, lies before the moment in column `end`."
+    timed = pl.any_horizontal((pl.col(c).dt.date() == pl.col('dod').dt.date()).fill_null(False) for c in ('deathtime', 'dischtime'))
+    return (pl.col('deathtime') < pl.col(end)).fill_null(False) | ((pl.col('dod') < pl.col(end)) & ~timed).fill_null(False)
+
 # %% ../nbs/04a_stays.ipynb #windows
 LONGEST = 24 * 366  # hours; nobody stays longer in an ICU, but typing errors do
 
@@ -184,9 +190,10 @@ def set_windows(stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> pl.DataFra
     stays = stays.with_columns(whole.cast(pl.Int32).alias('hours'))
     if rules.task != 'mortality':
         return stays
-    died = (pl.col('deathtime') < pl.col('window_end')) & (rules.death_in_window == 'drop')
+    asked = rules.death_in_window == 'drop'
     return tally(ledger, 'window', 'stays', stays, {
-        f'shorter than {rules.min_hours:g} hours': pl.col('los') < rules.min_hours - EPSILON, 'died within the window': died})
+        f'shorter than {rules.min_hours:g} hours': pl.col('los') < rules.min_hours - EPSILON, 'died within the window': died_before('window_end') & asked,
+        'left the hospital within the window': (pl.col('dischtime') < pl.col('window_end')) & asked})
 
 # %% ../nbs/04a_stays.ipynb #mortality
 def death_by_dates() -> pl.Expr:

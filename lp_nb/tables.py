@@ -21,8 +21,8 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, mask_counts, new_file, open_data, place, read_json, refuse_unfiltered,
-                        safe, scrubbed, unseen, write_json)
+from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, is_demo, is_synthetic, mask_counts, new_file, open_data, place,
+                        read_json, refuse_unfiltered, safe, scrubbed, unseen, write_json)
 from .lines import count_lines, row_blocks
 
 # %% ../nbs/02_tables.ipynb #schema
@@ -232,9 +232,9 @@ def release_of(
     icustays: int,  # rows of icustays
 ) -> str:
     "'synthetic', 'demo', a release by its counts, or 'unknown release' with its counts and layout."
-    if (Path(root) / 'hospital.json').exists():
+    if is_synthetic(root):
         return 'synthetic'
-    if (Path(root) / 'demo_subject_id.csv').exists():
+    if is_demo(root):
         return 'demo'
     for name, p, s in RELEASES:
         if (p, s) in ((patients, None), (None, icustays)):

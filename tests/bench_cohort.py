@@ -139,9 +139,11 @@ def hospital(
     threads: int | None = None,  # of the process that makes it
 ) -> dict:
     "A hospital of about that size and what it is made of; made if it is not there."
+    from lp_nb.core import is_synthetic
+
     folder = keep / (f'{stays}-stays-{rows}-rows-{useful:g}-useful' + (f'-every-{every}' if every else ''))
     said = 'reused'
-    if not (folder / 'hospital.json').exists():
+    if not is_synthetic(folder):
         keep.mkdir(parents=True, exist_ok=True)
         cost = in_process('make', folder, threads, rows=rows, stays=stays, useful=useful, every=every)
         said = f'made in {cost["wall"]:.0f} s, {cost["mb"]:,.0f} MB'

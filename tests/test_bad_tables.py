@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from lp_nb import cohort as cohorts
 from lp_nb import series, tables
 from lp_nb.cohort import Cohort, build_cohort
-from lp_nb.core import UserError
+from lp_nb.core import UserError, mark_synthetic
 from lp_nb.hospital import HospitalConfig, make_hospital
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
@@ -129,6 +129,7 @@ class Trial:
     def attempt(self, *words, **how):
         "The cohort, its ledger balanced and complete; or the clear error after which the old cohort lies there untouched."
         before = snapshot(self.out)
+        mark_synthetic(self.root)  # all of it is made up: messages may show values
         try:
             made = build_cohort(self.root, out=self.out, **how)
         except UserError as error:
@@ -178,7 +179,8 @@ def sources(tmp_path_factory):
         for folder, suffix, data in ((plain, '.csv', data), (packed, '.csv.gz', gzip.compress(data, 1))):
             (folder / home).mkdir(parents=True, exist_ok=True)
             (folder / home / f'{name}{suffix}').write_bytes(data)
-            shutil.copy(SAMPLE / 'hospital.json', folder)
+    for folder in (plain, packed):
+        mark_synthetic(folder)
     old = build_cohort(packed, split_seed=9, out=plain.parent / 'old').dir
     return {'.csv': plain, '.csv.gz': packed, 'old': old}
 

@@ -16,7 +16,7 @@ from lp_nb import __version__
 from lp_nb.cards import load_run
 from lp_nb.cli import main
 from lp_nb.cohort import FORMAT, Cohort, build_cohort
-from lp_nb.core import UserError, set_threads
+from lp_nb.core import UserError, file_fingerprint, set_threads
 from lp_nb.encoders import EncoderConfig
 from lp_nb.lab import Lab, Run, folder_gc, folder_tree
 from lp_nb.plans import plan as parse
@@ -243,7 +243,7 @@ def reformat(home: Path, what: str, **changed):
     if what == 'model':  # its manifest guards run.json
         manifest = home / 'model' / 'manifest.json'
         files = json.loads(manifest.read_text())['files']
-        files.pop('run.json', None)
+        files['run.json'] = file_fingerprint(path)
         manifest.write_text(json.dumps(dict(files=files)))
 
 

@@ -1,7 +1,6 @@
 "Every preset, task and layout: the build passes its audit, the ledger balances, and the layout makes no difference."
 import gzip
 import os
-import shutil
 from pathlib import Path
 
 import edge_tables
@@ -9,6 +8,7 @@ import polars as pl
 import pytest
 
 from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.core import mark_synthetic
 from lp_nb.lab import Lab
 from lp_nb.sharing import verify
 from lp_nb.stays import PRESETS
@@ -46,7 +46,7 @@ def roots(tmp_path_factory):
     home = tmp_path_factory.mktemp('layouts')
     for name, write in (('v1', as_v1), ('v3', as_v3)):
         write(SAMPLE, home / name)
-        shutil.copy(SAMPLE / 'hospital.json', home / name)
+        mark_synthetic(home / name)
     return dict(v2=SAMPLE, v1=home / 'v1', v3=home / 'v3')
 
 

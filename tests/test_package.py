@@ -164,7 +164,7 @@ def test_notebooks_and_a_module_become_pages(tmp_path):
 
 def test_a_failing_page_names_its_cell_and_patients_stop_the_site(tmp_path, monkeypatch):
     "A page that fails says where; nothing is drawn where credentialed tables are within reach."
-    from lp_nb.core import UserError
+    from lp_nb.core import UserError, mark_synthetic
 
     with pytest.raises(RuntimeError, match=r'sad.ipynb, cell c1:[\s\S]*ZeroDivisionError'):
         pages.run(notebook(tmp_path / 'sad.ipynb', ['%# Sad', '1 / 0']))
@@ -174,7 +174,10 @@ def test_a_failing_page_names_its_cell_and_patients_stop_the_site(tmp_path, monk
     monkeypatch.delenv('LPNB_MIMIC', raising=False)
     with pytest.raises(UserError, match='nothing but synthetic or open data'):
         pages.refuse_patients()
-    (tmp_path / 'data' / 'mimic' / 'hospital.json').write_text(json.dumps({}))
+    (tmp_path / 'data' / 'mimic' / 'hospital.json').write_text(json.dumps(dict(synthetic=True)))
+    with pytest.raises(UserError, match='nothing but synthetic or open data'):
+        pages.refuse_patients()  # a file that was copied there
+    mark_synthetic(tmp_path / 'data' / 'mimic')
     pages.refuse_patients()
     monkeypatch.setenv('LPNB_MIMIC', str(tmp_path))
     with pytest.raises(UserError, match='Unset LPNB_MIMIC'):

@@ -7,7 +7,7 @@ import pytest
 
 from lp_nb.baselines import baselines
 from lp_nb.cohort import build_cohort
-from lp_nb.core import UserError, rng
+from lp_nb.core import UserError, mark_synthetic, rng
 from lp_nb.demo import ENCODER, HEAD, RULES, hospital_named
 from lp_nb.evaluation import auroc, macro
 from lp_nb.hospital import make_hospital
@@ -67,7 +67,7 @@ def elsewhere(tmp_path_factory):
     notes = pl.read_csv(ROOT / 'data' / 'sample' / 'note' / 'radiology.csv.gz', infer_schema=False)
     texts = ['FINDINGS:\n\n' + ' '.join(draw.choice(SENTENCES, 5)) for _ in range(len(notes))]
     notes.with_columns(pl.Series('text', texts)).write_csv(home / 'note' / 'radiology.csv')
-    (home / 'hospital.json').write_bytes((ROOT / 'data' / 'sample' / 'hospital.json').read_bytes())
+    mark_synthetic(home)
     return build_cohort(home, task='mortality', out=home / 'cohort')
 
 
