@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Maps', 'COMBINED', 'example_maps', 'array_of', 'checked', 'unit', 'usable', 'quotient', 'debiased', 'ClassMoments',
-           'leading', 'top', 'spectral_norms', 'State', 'groups', 'labelling', 'group_norms', 'Moments',
+           'leading', 'top', 'spectral_norms', 'State', 'groups', 'labelling', 'group_norms', 'Moments', 'class_codes',
            'class_moments', 'deviation', 'bracket', 'class_bracket', 'decided', 'cdnv', 'nc1', 'ratios', 'manova_of',
            'manova', 'powerset', 'anisotropy', 'uniformity', 'eigenvalues_of', 'rankme', 'spectrum', 'ceiling',
            'deviation_below', 'share', 'moment_table', 'with_brackets', 'by_label', 'combine', 'by_class',
@@ -21,6 +21,7 @@ from scipy import linalg
 from scipy.sparse.linalg import eigsh
 from .core import UserError, rng
 from .evaluation import label_names
+from .sharing import as_levels
 
 # %% ../nbs/14_geometry.ipynb #cast-make
 Maps = namedtuple('Maps', 'cone wide y nuisance')
@@ -295,13 +296,23 @@ class Moments:
     total = property(lambda self: groups(self, [0]))  # everybody, as one class
 
 # %% ../nbs/14_geometry.ipynb #class-moments-of
+def class_codes(
+    c,  # a class of each stay: numbers, names or booleans, shape (n,)
+) -> tuple[np.ndarray, np.ndarray]:
+    "The number of each stay's class (n,), in sorted order of the classes, and their sizes; what is missing is a class of its own."
+    c = c if isinstance(c, pd.Series) else pd.Series(np.asarray(c))
+    code, names = pd.factorize(c if pd.api.types.is_numeric_dtype(c) else as_levels(c), sort=True)
+    code = np.where(code < 0, len(names), code)  # a number that is missing: the last
+    return code, np.bincount(code)
+
+
 def class_moments(
     h,  # embeddings, shape (n, d)
     c,  # a class of each stay: numbers, names or booleans, shape (n,)
 ) -> ClassMoments:
     "Moments of the classes of any class vector, in sorted order of the classes."
-    names, code = np.unique(np.asarray(c), return_inverse=True)
-    return Moments(len(names)).add(h, code).of()
+    code, n = class_codes(c)
+    return Moments(len(n)).add(h, code).of()
 
 # %% ../nbs/14_geometry.ipynb #deviation
 def deviation(
@@ -479,7 +490,7 @@ def share(
 ) -> float:
     "eta^2: share of variance between the classes of `c`, tr B / tr T with tr B debiased (unit 1); about 0 if `c` means nothing."
     h = array_of(h)
-    _, code, count = np.unique(np.asarray(c).astype(str), return_inverse=True, return_counts=True)
+    code, count = class_codes(c)
     keep = (count >= 2)[code]  # a class of one has no scatter of its own
     _, code, n = np.unique(code[keep], return_inverse=True, return_counts=True)
     x = h[keep] - h[keep].mean(0)
@@ -538,11 +549,11 @@ def by_class(
     seed: int = 0,  # of the common class members
 ) -> dict:
     "Deviation, bracket and quotients for any class vector, e.g. the latent class of a synthetic world."
-    h, (names, code, count) = array_of(h), np.unique(np.asarray(c), return_inverse=True, return_counts=True)
-    if len(names) < 2 or count.min() < 4 or len(code) != len(h):
-        raise UserError('two or more classes of at least four stays', f'{len(names)} classes, the smallest of {count.min()} among {len(h)}',
+    h, (code, count) = array_of(h), class_codes(c)
+    if len(count) < 2 or count.min() < 4 or len(code) != len(h):
+        raise UserError('two or more classes of at least four stays', f'{len(count)} classes, the smallest of {count.min()} among {len(h)}',
                         'Leave stays of rare classes out.')
-    return combine(with_brackets(moment_table(Moments(len(names)).add(h, code)), h, code[:, None], seed))
+    return combine(with_brackets(moment_table(Moments(len(count)).add(h, code)), h, code[:, None], seed))
 
 # %% ../nbs/14_geometry.ipynb #geometry-parts
 def powerset_measures(h: np.ndarray, y: np.ndarray, n_min: int, seed: int) -> dict:
