@@ -12,7 +12,7 @@ import pandas as pd
 
 from .comparison import holm
 from .core import UserError, mask_count, mask_counts, rng, safe, track
-from .evaluation import RANKED, checked, known
+from .evaluation import RANKED, checked, known, same_stays
 from .intervals import evaluate, interval, patient_weights, replicates
 from .sharing import UNKNOWN, as_levels, race_group
 
@@ -190,6 +190,7 @@ def subgroups(
     least: int = 10,  # smaller groups are neither scored nor counted by themselves
 ) -> pd.DataFrame:
     "Each metric, macro over labels, overall and in each level of each characteristic, small levels as one: may be shared."
+    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
     y, p, codes = checked(y, p, patients)
     metrics, whole, rows = known(metrics), pd.Series(['all test stays'] * len(y)), []
     everybody = [('all test stays', *masked(whole, y, least).iloc[0], np.ones(len(y), bool), '')]
@@ -273,6 +274,7 @@ def subgroup_gaps(
     least: int = 10,  # as in `subgroups`
 ) -> pd.DataFrame:
     "The largest difference between the levels of each characteristic, its interval, what chance gives (95th percentile), and p."
+    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
     y, p, codes = checked(y, p, patients)
     rows = [dict(characteristic=name, metric=metric) | gap_row(y, p, codes, of.to_numpy(str), known(metric)[0], n, seed, least)
             for name, of in track(characteristic_columns(by, len(y)), 'gaps between subgroups')]
