@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from .core import Progress, UserError
-from .evaluation import auroc, macro, surprise, why_undefined
+from .evaluation import auroc, macro, same_stays, surprise, why_undefined
 from .supervised import logistic_path
 
 # %% ../nbs/12c_baselines.ipynb #summaries
@@ -156,6 +156,7 @@ def fitters(cohort, y, train, val, step) -> dict:
 # %% ../nbs/12c_baselines.ipynb #rows
 def seen_rows(cohort, train) -> np.ndarray:
     "The training stays whose labels are seen, (n,) bool."
+    same_stays({'stays of the cohort': cohort.stays, 'train': train})
     where = cohort.stays['split'].to_numpy()
     if not (where == 'val').any():
         raise UserError('validation stays in the cohort, which choose how simple a baseline is', 'none', 'Build it with a share of validation patients.')

@@ -23,6 +23,7 @@ from .calibration import reliability_table, rescale, temperature
 from .comparison import claim, compare, power_said
 from .core import UserError, mask_count, one_of, place, require
 from .curves import plain
+from .evaluation import same_stays
 from .figures import SPLITS, Box, ledger_steps, check_columns, cohort_flow, flow_boxes, guarded, split_table, split_text
 from .lines import count_lines
 from .results import (
@@ -411,6 +412,8 @@ def labels_data(frame: pd.DataFrame | None) -> list[dict]:
 # %% ../nbs/17f_boards.ipynb #reliability-both
 def reliability_both(y_val, p_val, y, p, patients=None) -> pd.DataFrame:
     "`reliability_table` of the test stays as trained and after the temperature of the validation stays; column `when`."
+    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val}, 'columns')
+    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients})
     both = {'as trained': p, 'temperature': rescale(p, temperature(y_val, p_val))}
     return pd.concat([reliability_table(y, q, patients).assign(when=when) for when, q in both.items()], ignore_index=True)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import special, stats
 
 from .core import UserError, mask_count
-from .evaluation import checked, equal_mass, label_names, logit, net_benefit_at, newton
+from .evaluation import checked, equal_mass, label_names, logit, net_benefit_at, newton, same_stays
 from .intervals import evaluate
 
 # %% ../nbs/12d_calibration.ipynb #wilson
@@ -116,8 +116,8 @@ def calibration_report(
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:
     "`evaluate` of the calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label 'macro'."
-    if hasattr(y, 'columns') and hasattr(y_val, 'columns') and list(y.columns) != list(y_val.columns):
-        raise UserError(f'validation labels in the order of the test labels: {list(y.columns)}', f'{list(y_val.columns)}', 'Reorder: y_val[y.columns], p_val[y.columns].')
+    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val}, 'columns')
+    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients})
     labels, t = label_names(y, labels), temperature(y_val, p_val)
     shape = checked(y, p)[1].shape
     both = {'as trained': np.reshape(p, shape), 'temperature': rescale(np.reshape(p, shape), t)}
@@ -133,6 +133,8 @@ def net_benefit_curve(
     "Net benefit by arm and threshold, with 'treat all' and 'treat none': arm, threshold, value (true positives per stay)."
     if not all(0 < t < 1 for t in thresholds):
         raise UserError('thresholds between 0 and 1', f'{[t for t in thresholds if not 0 < t < 1]}', 'Give the risks at which one would act.')
+    same_stays({'labels': y} | {f'probabilities of {name}': p for name, p in arms.items()}, 'columns')
+    same_stays({'labels': y} | {f'probabilities of {name}': p for name, p in arms.items()})
     rows = []
     for name, p in {**arms, 'treat all': np.ones(np.shape(y))}.items():
         cells, risks, _ = checked(y, p)

@@ -52,6 +52,9 @@ def paired_difference(
     level: float = 0.95,  # coverage
 ) -> pd.DataFrame:
     "First minus second arm per label and macro: difference, interval, bootstrap p, and DeLong p for AUROC."
+    arms = {'labels': y, 'first probabilities': pa, 'second probabilities': pb}
+    same_stays(arms, 'columns')
+    same_stays(arms | {'patient ids': patients})
     labels, a, b = label_names(y, labels), *(bootstrap(y, p, patients, metrics, n, seed) for p in (pa, pb))
     y, pa, codes = checked(y, pa, patients)
     pb, rows = checked(y, np.reshape(pb, y.shape))[1], []
@@ -68,6 +71,7 @@ def paired_difference(
 # %% ../nbs/12b_comparison.ipynb #delong
 def delong_difference(y, pa, pb, patients=None) -> dict:
     "Difference of two AUROCs on the same stays, its standard error (summed within patients) and two-sided p."
+    same_stays({'labels': y, 'first probabilities': pa, 'second probabilities': pb, 'patient ids': patients})
     pb = one_label(y, pb)[1]
     y, pa, codes = one_label(y, pa, patients)
     if why_undefined(y)[0]:
@@ -162,6 +166,9 @@ def arm_draws(
     seed: int = 0,
 ) -> dict[str, ArmDraws]:
     "Metric -> `ArmDraws` of an arm."
+    tables = {'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}
+    same_stays(tables, 'columns')
+    same_stays(tables | {'patient ids': patients})
     out, stays = {m: ([], []) for m in known(metrics)}, fingerprint([np.asarray(y).tolist(), np.asarray(patients).astype(str).tolist(), n, seed])
     for p in predictions:
         drawn = bootstrap(y, p, patients, metrics, n, seed)

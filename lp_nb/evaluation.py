@@ -42,14 +42,18 @@ def example_arms(stays: int = 2000, patients: int = 1670, labels: int = 25, seed
     return Example(y, risk(logit + 1.6 * noise), risk(logit + 1.4 * noise + 0.5 * r.normal(size=noise.shape)), who)
 
 # %% ../nbs/12_evaluation.ipynb #same-stays
-def same_stays(y, other, what: str):
-    "Raise where two tables name their rows or columns and the names differ: they would be matched by place."
-    for axis, name, mend in (('columns', 'labels', 'x[y.columns]'), ('index', 'stays', 'x.loc[y.index]')):
-        a, b = (getattr(x, axis, None) for x in (y, other))
-        if isinstance(a, pd.Index) and isinstance(b, pd.Index) and not a.equals(b):
+def same_stays(
+    tables: dict,  # what it is, in words -> a table, a column, an array or None
+    axis: str = 'index',  # or 'columns', which are labels
+):
+    "Raise where two of some tables name their stays and the names differ: they would be matched by place."
+    name, mend = dict(index=('stays', 'x.loc[y.index]'), columns=('labels', 'x[y.columns]'))[axis]
+    named = [(what, getattr(x, axis)) for what, x in tables.items() if isinstance(getattr(x, axis, None), pd.Index)]
+    for (first, a), (what, b) in zip(named, named[1:]):
+        if not a.equals(b):
             at = next((i for i, (k, m) in enumerate(zip(a, b)) if k != m), min(len(a), len(b)))
-            raise UserError(f'{what} with the {name} of the labels, in their order', f'other {name} from position {at} on',
-                            f'Bring them into one order ({mend}), or pass x.to_numpy() if the order is right.')
+            raise UserError(f'{what} with the {name} of the {first}, in their order', f'other {name} from position {at} on',
+                            f'Bring them into one order ({mend}, y being the {first}), or pass x.to_numpy() if the order is right.')
 
 
 def refuse_cell(name: str, a: np.ndarray, good: np.ndarray, mend: str):
@@ -65,8 +69,8 @@ def checked(
     patients=None,  # patient of each row, shape (n,); None: every row its own patient
 ):
     "`y`, `p` as float arrays (n, L) and `patients` as codes 0..G-1, or a `UserError` that names the cell at fault."
-    same_stays(y, p, 'probabilities')
-    same_stays(y, patients, 'patient ids')
+    same_stays(dict(labels=y, probabilities=p), 'columns')
+    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients})
     y, p = np.asarray(y, float), np.asarray(p, float)
     if y.shape != p.shape:
         raise UserError('labels and probabilities of one shape', f'{y.shape} and {p.shape}',
@@ -179,12 +183,12 @@ def sensitivity_at(specificity: float):
     return sensitivity
 
 # %% ../nbs/12_evaluation.ipynb #proper
-def squared(y, p):
+def squared(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     "Brier contribution of each stay (Brier 1950)."
     return (p - y) ** 2
 
 
-def surprise(y, p, eps=np.finfo(float).eps):
+def surprise(y: np.ndarray, p: np.ndarray, eps: float = np.finfo(float).eps):
     "Log loss of each stay, nats; probabilities kept `eps` away from 0 and 1."
     p = np.clip(p, eps, 1 - eps)
     return -(y * np.log(p) + (1 - y) * np.log(1 - p))
@@ -258,12 +262,12 @@ def logit(p, eps: float = 1e-6):
     return np.log(p) - np.log1p(-p)
 
 
-def calibration_level(y, p, w):
+def calibration_level(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
     "The metric 'calibration in the large': the intercept at slope 1."
     return newton(np.ones((len(y), 1)), y, logit(p), w)[0]
 
 
-def calibration_slope(y, p, w):
+def calibration_slope(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
     "The metric 'calibration slope'."
     x = logit(p)
     return newton(np.column_stack([np.ones_like(x), x]), y, 0 * x, w)[1] if np.ptp(x) > 0 else np.full(w.shape[1], np.nan)

@@ -27,6 +27,7 @@ import traitlets as T
 from .cases import CaseView
 from .core import UserError, mask_count, meant, one_of, rng
 from .curves import DeviationCurves
+from .evaluation import same_stays
 from .figures import OKABE_ITO, arrows_to, fading_arrow, short_plans, stage_maps
 from .maps import METHODS, Layout, check_runs, clearest, honesty, movement, noise_floor, run_layout
 from .views import View, script, sheet, write_page
@@ -101,6 +102,7 @@ def make_scatter(table: pd.DataFrame, layout: Layout, node: int, height: int = 5
     "A scatter of one node, on light or dark paper; `move_points` sends its points to another."
     import jscatter
 
+    same_stays({'layout': pd.Series(0, layout.ids), 'table': table})
     (x, y), (x_range, y_range) = layout.xy[node].T.astype(float), layout.square()
     data = pd.DataFrame({c: color_column(table[c])[0].to_numpy() for c in color_options(table)})
     looks = dict(background_color='#111111' if dark else '#ffffff', size=float(np.clip(3600 / len(table), 1.5, 8)),
@@ -476,6 +478,7 @@ def stage_map(
     **state,  # node, stage, arrows, whole
 ) -> StageMap:
     "The map as a view that may be exported."
+    same_stays({'layout': pd.Series(0, layout.ids), 'table': table})
     order = rng(seed, 'export').permutation(len(layout.ids))
     place, worth = {layout.ids[row]: i for i, row in enumerate(order)}, honesty(layout)
     routes = [[name, list(route)] for name, route in zip(short_plans(list(layout.routes)), layout.routes.values())]

@@ -965,6 +965,13 @@ def color_key(fig, axes, values: pd.Series, names, scale):
         fig.legend(handles=dots, loc='outside lower left', ncols=len(dots), title=values.name, alignment='left', fontsize=9)
 
 # %% ../nbs/16_figures.ipynb #map-places
+def by_stay(layout: Layout, values: pd.Series) -> pd.Series:
+    "A column in the order of a layout's stays, matched by stay id; those that it does not hold are missing."
+    if not values.index.isin(layout.ids).any():
+        raise UserError('a column with stay ids as its index', 'none of the stays of the map', 'Take it from cohort.stays, or give it that index.')
+    return values.reindex(layout.ids)
+
+
 def map_places(axes: np.ndarray, routes: dict) -> list[tuple]:
     "Which axes draw which node: a row for each plan, named if there are several; axes beyond its end are switched off."
     out = []
@@ -985,7 +992,7 @@ def stage_maps(
     shareable: bool = True,  # hide how many stays lie outside the window where they are under ten
 ):
     "The same stays after every stage as small multiples of one joint map, a row for each plan."
-    values = pd.Series('stay', layout.ids) if color is None else color.reindex(layout.ids)
+    values = pd.Series('stay', layout.ids) if color is None else by_stay(layout, color)
     common = values.map(values.value_counts()).fillna(0).to_numpy()
     order = np.argsort(-common, kind='stable')  # rare categories on top
     ring = np.flatnonzero(np.isin(layout.ids, list(highlight)))

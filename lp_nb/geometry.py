@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Maps', 'COMBINED', 'example_maps', 'array_of', 'checked', 'unit', 'usable', 'quotient', 'debiased', 'ClassMoments',
-           'leading', 'top', 'spectral_norms', 'State', 'groups', 'labelling', 'group_norms', 'Moments',
+           'leading', 'top', 'spectral_norms', 'State', 'groups', 'labelling', 'group_norms', 'Moments', 'class_codes',
            'class_moments', 'deviation', 'bracket', 'class_bracket', 'decided', 'cdnv', 'nc1', 'ratios', 'manova_of',
            'manova', 'powerset', 'anisotropy', 'uniformity', 'eigenvalues_of', 'rankme', 'spectrum', 'ceiling',
            'deviation_below', 'share', 'moment_table', 'with_brackets', 'by_label', 'combine', 'by_class',
@@ -20,7 +20,8 @@ import torch
 from scipy import linalg
 from scipy.sparse.linalg import eigsh
 from .core import UserError, rng
-from .evaluation import label_names
+from .evaluation import label_names, same_stays
+from .sharing import as_levels
 
 # %% ../nbs/14_geometry.ipynb #cast-make
 Maps = namedtuple('Maps', 'cone wide y nuisance')
@@ -53,6 +54,7 @@ def checked(
     y,  # labels 0/1, shape (n,) or (n, L), likewise
 ) -> tuple[np.ndarray, np.ndarray]:
     "`h` as float64 (n, d) and `y` as int (n, L), or a `UserError`."
+    same_stays(dict(embeddings=h, labels=y))
     h, y = array_of(h), array_of(y)
     y = y.reshape(len(y), -1)
     if h.ndim != 2 or len(h) != len(y):
@@ -280,6 +282,7 @@ class Moments:
 
     def add(self, h, y) -> 'Moments':
         "Add a batch: embeddings (b, d) and class numbers (b,) or (b, L), arrays or tensors on any device."
+        same_stays(dict(embeddings=h, classes=y))
         x = tensor_of(h)
         codes = torch.as_tensor(np.asarray(y) if not isinstance(y, torch.Tensor) else y).to(x.device).long().reshape(len(y), -1)
         check_batch(self, x, codes)
@@ -295,13 +298,24 @@ class Moments:
     total = property(lambda self: groups(self, [0]))  # everybody, as one class
 
 # %% ../nbs/14_geometry.ipynb #class-moments-of
+def class_codes(
+    c,  # a class of each stay: numbers, names or booleans, shape (n,)
+) -> tuple[np.ndarray, np.ndarray]:
+    "The number of each stay's class (n,), in sorted order of the classes, and their sizes; what is missing is a class of its own."
+    c = c if isinstance(c, pd.Series) else pd.Series(np.asarray(c))
+    code, names = pd.factorize(c if pd.api.types.is_numeric_dtype(c) else as_levels(c), sort=True)
+    code = np.where(code < 0, len(names), code)  # a number that is missing: the last
+    return code, np.bincount(code)
+
+
 def class_moments(
     h,  # embeddings, shape (n, d)
     c,  # a class of each stay: numbers, names or booleans, shape (n,)
 ) -> ClassMoments:
     "Moments of the classes of any class vector, in sorted order of the classes."
-    names, code = np.unique(np.asarray(c), return_inverse=True)
-    return Moments(len(names)).add(h, code).of()
+    same_stays(dict(embeddings=h, classes=c))
+    code, n = class_codes(c)
+    return Moments(len(n)).add(h, code).of()
 
 # %% ../nbs/14_geometry.ipynb #deviation
 def deviation(
@@ -469,6 +483,7 @@ def deviation_below(
     c,  # any class of each stay, shape (n,)
 ) -> float:
     "sum p_c |S_c|_2 on the unit sphere with divisor n_c: the left side of the ceiling."
+    same_stays(dict(embeddings=h, classes=c))
     m, n = class_moments(unit(h), c), len(np.asarray(c))  # a class of one has no scatter and adds nothing
     return float((m.n - 1) @ m.norms / n)
 
@@ -478,8 +493,9 @@ def share(
     c,  # a class of each stay, e.g. its ward, shape (n,)
 ) -> float:
     "eta^2: share of variance between the classes of `c`, tr B / tr T with tr B debiased (unit 1); about 0 if `c` means nothing."
+    same_stays(dict(embeddings=h, classes=c))
     h = array_of(h)
-    _, code, count = np.unique(np.asarray(c).astype(str), return_inverse=True, return_counts=True)
+    code, count = class_codes(c)
     keep = (count >= 2)[code]  # a class of one has no scatter of its own
     _, code, n = np.unique(code[keep], return_inverse=True, return_counts=True)
     x = h[keep] - h[keep].mean(0)
@@ -538,11 +554,12 @@ def by_class(
     seed: int = 0,  # of the common class members
 ) -> dict:
     "Deviation, bracket and quotients for any class vector, e.g. the latent class of a synthetic world."
-    h, (names, code, count) = array_of(h), np.unique(np.asarray(c), return_inverse=True, return_counts=True)
-    if len(names) < 2 or count.min() < 4 or len(code) != len(h):
-        raise UserError('two or more classes of at least four stays', f'{len(names)} classes, the smallest of {count.min()} among {len(h)}',
+    same_stays(dict(embeddings=h, classes=c))
+    h, (code, count) = array_of(h), class_codes(c)
+    if len(count) < 2 or count.min() < 4 or len(code) != len(h):
+        raise UserError('two or more classes of at least four stays', f'{len(count)} classes, the smallest of {count.min()} among {len(h)}',
                         'Leave stays of rare classes out.')
-    return combine(with_brackets(moment_table(Moments(len(names)).add(h, code)), h, code[:, None], seed))
+    return combine(with_brackets(moment_table(Moments(len(count)).add(h, code)), h, code[:, None], seed))
 
 # %% ../nbs/14_geometry.ipynb #geometry-parts
 def powerset_measures(h: np.ndarray, y: np.ndarray, n_min: int, seed: int) -> dict:
@@ -573,6 +590,8 @@ def geometry_of(
     n_min: int = 60,  # members that a set of labels needs
 ) -> dict[str, float]:
     "Every measure of geometry of one cloud; the sections of this page have formula, unit and source of each."
+    others = {} if nuisances is None else dict(nuisances)
+    same_stays(dict(embeddings=h, labels=y, classes=classes) | {f'nuisance {k}': c for k, c in others.items()})
     h, y = checked(h, y)
     y = y[:, usable(y)]
     m, binary = Moments((2,) * y.shape[1]).add(h, y), (2,) * y.shape[1]
@@ -582,5 +601,5 @@ def geometry_of(
     out |= manova_of(m) | cloud | powerset_measures(h, y, n_min, seed)
     if classes is not None:
         out |= {f'class_{k}': v for k, v in by_class(h, classes, seed).items()}
-    out |= {f'eta2_{k}': share(h, c) for k, c in pd.DataFrame({} if nuisances is None else nuisances).items()}
+    out |= {f'eta2_{k}': share(h, c) for k, c in others.items()}
     return {k: float(v) for k, v in (out | dict(labels=y.shape[1], stays=len(h))).items()}

@@ -130,7 +130,7 @@ def check_averages(averages) -> tuple:
 
 # %% ../nbs/12a_intervals.ipynb #columns
 def columns(
-    y, p, codes,  # as `checked` returns them
+    y: np.ndarray, p: np.ndarray, codes: np.ndarray,  # as `checked` returns them
     metrics: tuple,  # names in METRICS
     averages: tuple,  # names in AVERAGES
     weights,  # of patient codes -> arrays (n, k), as `patient_weights`

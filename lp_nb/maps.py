@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from .core import Progress, UserError, fingerprint, new_folder, one_of, place, require, rng
-from .evaluation import auroc
+from .evaluation import auroc, same_stays
 
 # %% ../nbs/14c_maps.ipynb #planted
 def planted_stages(
@@ -100,6 +100,7 @@ def align_stages(
     parents=None,  # number of the stage that each grew from, -1 for none (default: the one before)
 ) -> np.ndarray:
     "The stages (k, n, d) in float32: centred, of unit mean square norm, each rotated onto its parent."
+    same_stays({f'stage {k}': h for k, h in enumerate(stages)})
     sizes = {len(h) for h in stages}
     if len(sizes) > 1:
         raise UserError('the same stays in every stage', f'stages of {sorted(sizes)} rows', 'Embed one split with every stage.')
@@ -391,6 +392,7 @@ def joint_layout(
 ) -> Layout:
     "One map of the same stays at every node; see `honesty` for what it is worth."
     check_method(method, label)
+    same_stays({f'stage {k}': h for k, h in enumerate(stages)} | dict(label=label))
     nodes = tuple(nodes) if isinstance(nodes[0], Node) else line_of(nodes)
     ids, parents = np.asarray(getattr(stages[0], 'index', np.arange(len(stages[0])))), [n.parent for n in nodes]
     k, routes = min(k, len(ids) - 1), routes or {nodes[-1].plan: tuple(range(len(nodes)))}
@@ -545,6 +547,7 @@ def cached_layout(
     **settings,  # of `joint_layout`
 ) -> Layout:
     "The layout of these stages: read if it was drawn before, else drawn and kept."
+    same_stays({f'stage {k}': h for k, h in enumerate(stages)})
     if folder is None:
         return joint_layout(stages, nodes, **settings)
     what = [FORMAT, settings, list(nodes), np.asarray(stages[0].index), [np.ascontiguousarray(h) for h in stages]]

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import linalg
 from scipy.stats import norm
 from .core import UserError, rng
-from .evaluation import auroc, macro
+from .evaluation import auroc, macro, same_stays
 from .geometry import array_of, checked, class_moments, example_maps, geometry_of, quotient, unit, usable
 from .plugins import Registry
 
@@ -46,7 +46,8 @@ def discriminate(
 ) -> dict:
     "Discriminant and mean classifier of one label: held-out AUROCs, and the squared distance `d2` along the discriminant (unit 1)."
     v, delta = direction(*fit, ridge)
-    x, c = judge
+    same_stays(dict(zip(('embeddings', 'label'), judge)))
+    x, c = map(np.asarray, judge)
     along = x @ v
     var = sum((c == k).mean() * along[c == k].var(ddof=1) for k in (0, 1))
     gap = along[c == 1].mean() - along[c == 0].mean()
@@ -95,6 +96,7 @@ def knn_auroc(
     k: int = 25,  # neighbours
 ) -> float:
     "Macro AUROC of the label share among the `k` nearest training stays (cosine, centred on the training mean)."
+    same_stays({'training labels': train[1], 'test labels': test[1]}, 'columns')
     (x, y), (x2, y2) = checked(*train), checked(*test)
     near = unit(x2 - x.mean(0)) @ unit(x - x.mean(0)).T  # (test, train)
     k = min(k, len(x))
@@ -123,6 +125,7 @@ def probe_auroc(
     strengths=(0.001, 0.01, 0.1, 1.0),  # values of C tried on a fifth of the n labels
 ) -> float:
     "Macro test AUROC of an L2 logistic probe on `n` labelled stays; labels with under 3 members in a draw are not scored."
+    same_stays({'training labels': train[1], 'test labels': test[1]}, 'columns')
     (x, y), (x2, y2) = checked(*train), checked(*test)
     if n > len(x):
         raise UserError(f'at most {len(x)} labelled stays', f'{n}', 'Ask for fewer, or give more training embeddings.')
@@ -157,6 +160,7 @@ def taught(
     seed: int = 0,  # of the label draws
 ) -> dict:
     "Read-outs taught on the training stays: `fit_d2`, `fit_lda_auroc`, `fit_mean_auroc`, `knn_auroc`, `probe_auroc_50`, ..."
+    same_stays({'training labels': train[1], 'test labels': test[1]}, 'columns')
     (x, y), (x2, y2) = checked(*train), checked(*test)
     both = sorted(set(usable(y)) & set(usable(y2, least=2)))
     if not both:
@@ -168,6 +172,7 @@ def taught(
 # %% ../nbs/14a_readouts.ipynb #cka
 def alignment(a, b) -> float:
     "Mean squared distance between the unit embeddings (n, d) of the same stays in two modalities, in [0, 4]."
+    same_stays({'first embeddings': a, 'second embeddings': b})
     return float(((unit(a) - unit(b)) ** 2).sum(1).mean())
 
 
@@ -183,6 +188,7 @@ def hsic(k: np.ndarray, m: np.ndarray) -> float:
 
 def hsics(a, b) -> np.ndarray:
     "HSIC of a with b, of a with itself, of b with itself, for embeddings (n, d) and (n, e) of the same stays: (3,)."
+    same_stays({'first embeddings': a, 'second embeddings': b})
     a, b = array_of(a), array_of(b)
     if len(a) != len(b):
         raise UserError('two embeddings of the same stays', f'{len(a)} and {len(b)} rows', 'Align both by stay_id.')

@@ -12,9 +12,9 @@ import pandas as pd
 
 from .comparison import holm
 from .core import UserError, mask_count, mask_counts, rng, safe, track
-from .evaluation import RANKED, checked, known
+from .evaluation import RANKED, checked, known, same_stays
 from .intervals import evaluate, interval, patient_weights, replicates
-from .sharing import race_group
+from .sharing import UNKNOWN, as_levels, race_group
 
 # %% ../nbs/12e_subgroups.ipynb #columns
 AGE_BANDS = {'under 18': 0, '18 to 39': 18, '40 to 59': 40, '60 to 79': 60, '80 and over': 80}  # name -> youngest age
@@ -23,7 +23,7 @@ AGE_BANDS = {'under 18': 0, '18 to 39': 18, '40 to 59': 40, '60 to 79': 60, '80 
 def age_band(age: pd.Series) -> pd.Series:
     "The age band of each stay; 'unknown' without an age."
     bands = pd.cut(age.astype(float), [*AGE_BANDS.values(), np.inf], right=False, labels=list(AGE_BANDS))
-    return bands.astype(object).fillna('unknown')
+    return bands.astype(object).fillna(UNKNOWN)
 
 
 def characteristics_of(
@@ -31,8 +31,8 @@ def characteristics_of(
 ) -> pd.DataFrame:
     "The characteristics of every stay as text: sex, age band, race, care unit, year group, report."
     stays = getattr(cohort, 'stays', cohort)
-    text = lambda column: stays[column].astype(object).fillna('unknown').astype(str)
-    report = np.where(stays['has_report'], 'with a report', 'without') if 'has_report' in stays else 'without'
+    text = lambda column: as_levels(stays[column])
+    report = text('has_report').replace({'True': 'with a report', 'False': 'without'}) if 'has_report' in stays else 'without'
     return pd.DataFrame({'sex': text('gender'), 'age band': age_band(stays['age']), 'race': race_group(stays['race']),
                          'care unit': text('careunit'), 'year group': text('year_group'), 'report': report}, stays.index)
 
@@ -70,6 +70,7 @@ def masked(
     least: int,  # smallest count that is shown
 ) -> pd.DataFrame:
     "Stays and events (over all labels) of each level, as text; index: the levels."
+    of = as_levels(of)
     inside = {k: y[(of == k).to_numpy()] for k in sorted(of.unique())}
     n = mask_counts({k: len(rows) for k, rows in inside.items()}, least)
     cells = {k: (int(rows.sum()), int((1 - rows).sum())) for k, rows in inside.items()}  # events, non-events
@@ -131,6 +132,7 @@ def folded_counts(
     ranked: bool = True,  # whether a level with a line is known to have events and non-events enough
 ) -> pd.DataFrame | None:
     "Stays and events of the kept levels and of the fold, as text; index: the levels. None where nothing can be shown."
+    of = as_levels(of)
     cells = {k: (len(rows), int(rows.sum()), int((1 - rows).sum())) for k in sorted(of.unique()) if len(rows := y[(of == k).to_numpy()])}
     folded, own = [c for k, c in cells.items() if k not in kept], {k: c for k, c in cells.items() if k in kept}
     if not folded or not own:
@@ -150,7 +152,7 @@ def characteristic_columns(by, n: int) -> list[tuple[str, pd.Series]]:
     by = by.to_frame(by.name or 'group') if isinstance(by, pd.Series) else by if isinstance(by, pd.DataFrame) else pd.DataFrame(dict(group=by))
     if len(by) != n:
         raise UserError(f'{n} rows of characteristics, one per stay', f'{len(by)}', 'Give those of the same stays in the same order.')
-    return [(c, by[c].astype(str).reset_index(drop=True)) for c in by]
+    return [(c, as_levels(by[c]).reset_index(drop=True)) for c in by]
 
 # %% ../nbs/12e_subgroups.ipynb #subgroups-b
 NOTHING = 'no level has enough to be scored'
@@ -188,6 +190,7 @@ def subgroups(
     least: int = 10,  # smaller groups are neither scored nor counted by themselves
 ) -> pd.DataFrame:
     "Each metric, macro over labels, overall and in each level of each characteristic, small levels as one: may be shared."
+    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
     y, p, codes = checked(y, p, patients)
     metrics, whole, rows = known(metrics), pd.Series(['all test stays'] * len(y)), []
     everybody = [('all test stays', *masked(whole, y, least).iloc[0], np.ones(len(y), bool), '')]
@@ -271,6 +274,7 @@ def subgroup_gaps(
     least: int = 10,  # as in `subgroups`
 ) -> pd.DataFrame:
     "The largest difference between the levels of each characteristic, its interval, what chance gives (95th percentile), and p."
+    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
     y, p, codes = checked(y, p, patients)
     rows = [dict(characteristic=name, metric=metric) | gap_row(y, p, codes, of.to_numpy(str), known(metric)[0], n, seed, least)
             for name, of in track(characteristic_columns(by, len(y)), 'gaps between subgroups')]

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 from .core import UserError, fingerprint, rng
+from .evaluation import same_stays
 from .encoders import Towers, chunk_vectors, document_tokens, mean_by_chunk, mean_by_document, wide
 from .lab import kept, lab_addresses, towers_at
 from .training import LearningData, embed_reports, embed_series
@@ -159,6 +160,7 @@ def enough(y: np.ndarray) -> bool:
 def spread_rows(h: pd.DataFrame, y: pd.DataFrame, patients: np.ndarray, draws: int, seed: int, name: str | None = None) -> dict:
     "Low and high end of the measures of SPREAD, or of the own measure `name`."
     quick = quick_measures if name is None else lambda x, y, least=10: own_measure(name, x, y, least=least)
+    same_stays({'embeddings': h, 'labels': y, 'patient ids': patients})
     x, labels = h.to_numpy(), y.to_numpy().astype(int)
     labels = labels[:, usable(labels)]
     whole = pd.Series(quick(x, labels))
@@ -346,6 +348,7 @@ def plane_point(
     seed: int = 0,  # of the subsample
 ) -> dict:
     "Alignment, uniformity of both modalities raw and centred, and their anisotropy."
+    same_stays(dict(reports=reports, series=series))
     a, b = array_of(reports), array_of(series)
     return dict(alignment=alignment(a, b), uniformity=uniformity(a, seed), uniformity_centred=uniformity(a - a.mean(0), seed),
                 series_uniformity=uniformity(b, seed), series_uniformity_centred=uniformity(b - b.mean(0), seed),

@@ -17,6 +17,7 @@ from lp_nb.cohort import Cohort, build_cohort, example_cohort
 from lp_nb.core import UserError, write_json
 from lp_nb.encoders import EncoderConfig
 from lp_nb.lab import Lab
+from lp_nb.sharing import characteristics
 
 TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series_hidden=32)
 DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', Path(__file__).parents[2] / 'shared' / 'data' / 'mimic-iv-demo'))
@@ -119,6 +120,20 @@ def test_many_labels(tmp_path):
     assert ModelCard.load(tmp_path / 'README.md').data.eval_results == eval_results(run, metrics) != []
     assert '25 groups of diagnoses' in card.text and 'coded after discharge' in card.text
     data_card(cohort)
+
+
+def test_patients_of_whom_something_is_not_known(lab, run, metrics, tmp_path, monkeypatch):
+    "No gender, unit or race for some: the cards and the folder are written, and the rest of the table stays."
+    stays = lab.cohort.stays
+    n = np.arange(len(stays))
+    gaps = stays.assign(gender=stays['gender'].where(n >= 15), careunit=stays['careunit'].where(n != 20), race=stays['race'].where(n % 9 > 0))
+    before = characteristics(lab.cohort, 'all')
+    monkeypatch.setattr(run.cohort, 'stays', gaps)
+    after = characteristics(run.cohort, 'all')
+    assert after.loc[('sex', 'unknown'), 'all'].startswith('15 (') and ('care unit', 'unknown') in after.index
+    assert after.loc['year group', 'all'].equals(before.loc['year group', 'all'])
+    assert 'unknown' in str(data_card(run.cohort))
+    assert 'unknown' in (save_run(run, tmp_path / 'model', metrics) / 'data_card.md').read_text()
 
 
 def test_a_metric_without_a_value_is_left_out(run, metrics):
