@@ -38,7 +38,7 @@ from .intervals import AVERAGES, evaluate
 from .lab import Run, is_done, verify
 from .mlm import Load
 from .plans import PRESETS, Plan, field_types, plan
-from .reports import load_tokenizer, model_folder, model_words, tokenize
+from .reports import load_tokenizer, model_folder, model_words, tokenize, without_hours
 from .sharing import characteristics, meanings, quartiles
 from .stays import make_rules
 from .supervised import READS, Head, Supervised, check_reports, has_document, is_frozen, read
@@ -571,7 +571,8 @@ def report_facts(cohort: Cohort) -> str:
     if not cohort.has_reports:
         return 'None: the cohort was built without notes.'
     words = cohort.reports['text'].str.count(r'\S+')
-    documents = cohort.documents[cohort.stays['has_report']].str.count(r'\S+')
+    written = pl.from_pandas(cohort.documents[cohort.stays['has_report']])
+    documents = without_hours(written).str.count_matches(r'\S+').to_pandas()
     found = cohort.manifest['found'].get('reports_without_storetime', '')
     return bullets({'radiology reports': mask_count(len(words)), 'words of a report, median [quartiles]': quartiles(words),
                     'words of a document (all reports of a stay)': quartiles(documents), 'reports without a storage time': found})

@@ -21,7 +21,7 @@ from torch import nn
 from .core import UserError, rng
 from .encoders import Towers, collate_documents, collate_series, document_tokens, tune, wide
 from .mlm import mask_chunks, masked_loss, masking, mean_of_parts
-from .reports import shingles
+from .reports import shingles, without_hours
 from .training import LearningData, Objective, Scored, Stage, check_choices, check_least, embed_reports, embed_series, isolated_random, pooled, standardize
 
 # %% ../nbs/09_contrastive.ipynb #cross-entropy
@@ -130,7 +130,7 @@ NEARLY = 0.9  # Jaccard similarity of 5-word shingles from which on two document
 
 def document_shingles(data: LearningData):
     "A sparse 0/1 matrix of documents by shingles that several documents have, and the shingles of each document."
-    texts = data.cohort.documents.tolist()
+    texts = without_hours(pl.Series(data.cohort.documents.tolist(), dtype=pl.String))  # the same report at another hour is the same
     return shingles(pl.DataFrame(dict(stay_id=[0] * len(texts), text=texts)))  # as if all were of one stay
 
 
