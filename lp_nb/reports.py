@@ -10,6 +10,7 @@ __all__ = ['REPORT_CHOICES', 'NOTE', 'SHINGLE', 'WIDTH', 'PAIRED', 'NO_REPORT', 
            'model_folder', 'model_words', 'load_tokenizer', 'TokenStore', 'chunk_ends', 'tokenize']
 
 # %% ../nbs/04_reports.ipynb #imports
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase, digits, punctuation
@@ -133,29 +134,42 @@ def explain(
     })
 
 # %% ../nbs/04_reports.ipynb #headers
-HEADERS = {  # section -> how its header is written
-    'findings and impression': r'FINDINGS? *(?:AND|&|/) *IMPRESSIONS?',
-    'findings': r'FINDINGS?', 'impression': r'IMPRESSIONS?(?: AND RECOMMENDATION(?:S|\(S\))?)?|CONCLUSIONS?',
-    'examination': r'EXAM(?:INATION)?|STUDY', 'history': r'(?:CLINICAL )?HISTORY',
-    'indication': r'(?:CLINICAL )?(?:INDICATIONS?|INFORMATION)|REASON FOR EXAM(?:INATION)?',
-    'technique': r'TECHNIQUES?|PROCEDURES?', 'comparison': r'COMPARISONS?',
-    'recommendation': r'RECOMMENDATION(?:S|\(S\))?', 'notification': r'NOTIFICATIONS?',
-    'addendum': r'(?:FINAL )?ADDENDUM', 'final report': r'FINAL REPORT'}
-HEADER = rf'(?m)^[ \t]*({"|".join(HEADERS.values())})[ \t]*(?::|$)'  # the one pattern that finds them all
+HEADERS = {  # section -> how its header is written, in capitals; alternatives, no groups
+    'findings and impression': r'FINDINGS? AND IMPRESSIONS?|FINDINGS? *[&/] *IMPRESSIONS?', 'findings': r'FINDINGS?',
+    'impression': r'IMPRESSIONS?|IMPRESSIONS? AND RECOMMENDATIONS?|IMPRESSIONS? AND RECOMMENDATION\(S\)|CONCLUSIONS?',
+    'wet read': r'WET READ|WET READING|PRELIMINARY READ|PRELIMINARY REPORT|PROVISIONAL FINDINGS IMPRESSION|PROVISIONAL FINDINGS IMPRESSION \(PFI\)',
+    'comment': r'COMMENTS?', 'examination': r'EXAM|EXAMINATION|STUDY',
+    'history': r'HISTORY|CLINICAL HISTORY|PATIENT HISTORY|MEDICAL HISTORY|PAST MEDICAL HISTORY|BRIEF HISTORY|UNDERLYING MEDICAL CONDITION',
+    'indication': r'INDICATIONS?|CLINICAL INDICATIONS?|INFORMATION|CLINICAL INFORMATION|REASON FOR EXAM|REASON FOR EXAMINATION|'
+                  r'REASON FOR THIS EXAM|REASON FOR THIS EXAMINATION|REASON FOR STUDY',
+    'technique': r'TECHNIQUES?|PROCEDURES?|PROCEDURE DETAILS|PROTOCOL|CONTRAST|MEDICATIONS?|ANESTHESIA|SEDATION|OPERATORS?',
+    'dose': r'DOSE|RADIATION DOSE|DOSE REPORT|DLP|TOTAL DLP|FLUOROSCOPY TIME|FLUOROSCOPY TIME AND DOSE',
+    'comparison': r'COMPARISONS?', 'recommendation': r'RECOMMENDATIONS?|RECOMMENDATION\(S\)', 'notification': r'NOTIFICATIONS?',
+    'addendum': r'ADDENDUM|FINAL ADDENDUM', 'final report': r'FINAL REPORT'}
+
+
+def capitalised(header: str) -> str:
+    "The pattern of a header whose first letter is a capital and whose others are of any case: `WET READ`, `Wet Read`, `Wet read`."
+    either = lambda letter: f'[{letter[0]}{letter[0].lower()}]'
+    return '|'.join(h[0] + re.sub('[A-Z]', either, h[1:]) for h in header.split('|'))
+
+
+WRITTEN = '|'.join(HEADERS.values())
+HEADER = rf'(?m)^[ \t]*(?:({WRITTEN})[ \t]*(?::|$)|({capitalised(WRITTEN)})[ \t]*:)'  # the one pattern that finds them all
 
 # %% ../nbs/04_reports.ipynb #sections
 def sections(
     text: pl.Series,  # reports
 ) -> pl.DataFrame:
     "One row per section: row (which report), section (a key of `HEADERS`, or 'head' for what comes first), header, text."
-    marked = tidy(text).str.replace_all(HEADER, '\x1e${1}\x1f')  # 1e stands before a header, 1f behind it
+    marked = tidy(text).str.replace_all(HEADER, '\x1e${1}${2}\x1f')  # 1e stands before a header, 1f behind it
     parts = pl.DataFrame(dict(part=marked.str.split('\x1e'))).with_row_index('row').explode('part')
     halves = pl.col('part').str.splitn('\x1f', 2).struct
     headed = halves.field('field_1').is_not_null()
     parts = parts.select(
         'row', pl.when(headed).then(halves.field('field_0')).alias('header'),
         pl.coalesce(halves.field('field_1'), halves.field('field_0')).str.strip_chars().alias('text'))
-    names = [pl.when(pl.col('header').str.contains(f'^(?:{h})$')).then(pl.lit(name)) for name, h in HEADERS.items()]
+    names = [pl.when(pl.col('header').str.contains(f'^(?:{capitalised(h)})$')).then(pl.lit(name)) for name, h in HEADERS.items()]
     parts = parts.select('row', pl.coalesce(*names, pl.lit('head')).alias('section'), 'header', 'text')
     return parts.filter(pl.col('header').is_not_null() | (pl.col('text') != ''))
 
@@ -489,27 +503,68 @@ def model_words(name_or_folder) -> str:
     return 'a model in a local folder' if Path(name_or_folder).exists() else f'`{name_or_folder}`'
 
 # %% ../nbs/04_reports.ipynb #load-tokenizer
+ROLES = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]', mask_token='[MASK]')  # of a BERT, unless a folder says otherwise
+
+
+def beside(folder: Path, name: str) -> dict:
+    "What a json file of a model folder says; empty where there is none."
+    return read_json(folder / name) if (folder / name).is_file() else {}
+
+
 def is_cased(folder: Path) -> bool:
     "Whether the vocab.txt in a folder is for cased text: tokenizer_config.json says so, or the vocabulary has capitals."
-    config = folder / 'tokenizer_config.json'
-    said = read_json(config).get('do_lower_case') if config.is_file() else None
+    said = beside(folder, 'tokenizer_config.json').get('do_lower_case')
     lines = (folder / 'vocab.txt').read_text(encoding='utf-8').splitlines()
     return any(line[:1].isupper() for line in lines) if said is None else not said
 
 
-def from_folder(folder: Path):
-    "The tokeniser of a model folder: tokenizer.json, vocab.txt, or vocab.json with merges.txt."
+def from_vocabulary(folder: Path):
+    "The WordPiece tokeniser of a vocab.txt and of the settings beside it."
     from tokenizers import BertWordPieceTokenizer, Tokenizer
 
+    said = beside(folder, 'special_tokens_map.json') | beside(folder, 'tokenizer_config.json')
+    if said.get('do_basic_tokenize') is False or said.get('never_split'):
+        raise UserError('a vocab.txt that is read by the usual rules', 'do_basic_tokenize=false or never_split in tokenizer_config.json',
+                        'Save a tokenizer.json beside it, which says how to split: `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`.')
+    names = {role: getattr(t, 'get', lambda *_: t)('content', t) for role, usual in ROLES.items() for t in [said.get(role) or usual]}
+    plain = BertWordPieceTokenizer(str(folder / 'vocab.txt'), lowercase=not is_cased(folder), strip_accents=said.get('strip_accents'),
+                                   handle_chinese_chars=said.get('tokenize_chinese_chars', True), **names)._tokenizer
+    return Tokenizer.from_str(plain.to_str())
+
+# %% ../nbs/04_reports.ipynb #load-added
+def added_tokens(folder: Path) -> list[tuple]:
+    "Tokens that a folder adds to its vocabulary: (number, `tokenizers.AddedToken`), by number."
+    from tokenizers import AddedToken
+
+    said = beside(folder, 'tokenizer_config.json').get('added_tokens_decoder') or {}
+    flags = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
+    found = [(int(i), AddedToken(t['content'], **{f: t[f] for f in flags if f in t})) for i, t in said.items()]
+    return sorted([*found, *((i, AddedToken(t)) for t, i in beside(folder, 'added_tokens.json').items())], key=lambda entry: entry[0])
+
+
+def with_added(tokenizer, folder: Path):
+    "The tokeniser with the tokens that its folder adds, each under its number; raises where one has another number."
+    for i, token in added_tokens(folder):
+        if i not in tokenizer.get_added_tokens_decoder() or tokenizer.id_to_token(i) != token.content:
+            (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
+        if tokenizer.token_to_id(token.content) != i:
+            raise UserError(f'the added token {token.content!r} under its number {i:,}', f'{tokenizer.token_to_id(token.content):,} in this vocabulary',
+                            'Take vocabulary and added tokens from the same place; a tokenizer.json holds both.')
+    return tokenizer
+
+
+def from_folder(folder: Path):
+    "The tokeniser of a model folder: tokenizer.json, vocab.txt, or vocab.json with merges.txt, each with the tokens that were added to it."
+    from tokenizers import Tokenizer
+
     if (folder / 'tokenizer.json').is_file():
-        return Tokenizer.from_file(str(folder / 'tokenizer.json'))
+        return with_added(Tokenizer.from_file(str(folder / 'tokenizer.json')), folder)
     if (folder / 'vocab.txt').is_file():
-        plain = BertWordPieceTokenizer(str(folder / 'vocab.txt'), lowercase=not is_cased(folder))._tokenizer
-        return Tokenizer.from_str(plain.to_str())
+        return with_added(from_vocabulary(folder), folder)
     if (folder / 'merges.txt').is_file():
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).backend_tokenizer
+        return with_added(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).backend_tokenizer, folder)
     found = ', '.join(sorted(p.name for p in folder.iterdir())) or 'an empty folder'
     raise UserError(f'tokenizer.json, vocab.txt, or vocab.json with merges.txt in {folder}', found, 'Save it there with '
                     '`AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)`, or train one with train_tokenizer().')
