@@ -552,7 +552,7 @@ def with_added(tokenizer, folder: Path):
                             'Take vocabulary and added tokens from the same place; a tokenizer.json holds both.')
     return tokenizer
 
-
+# %% ../nbs/04_reports.ipynb #load-from-folder
 def from_folder(folder: Path):
     "The tokeniser of a model folder: tokenizer.json, vocab.txt, or vocab.json with merges.txt, each with the tokens that were added to it."
     from tokenizers import Tokenizer
