@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['TIERS', 'NUMBER', 'WORDS', 'SOURCES', 'PAPER', 'CITED', 'SHOWN', 'METRIC_TYPES', 'sharing_tier', 'tag_of',
-           'origin_tier', 'origins', 'run_tier', 'Sharing', 'sharing', 'base_name', 'base_licence', 'weights_note',
-           'corpus_note', 'origin_notes', 'phrases_of', 'quotes', 'refuse_patients', 'as_markdown', 'bullets',
-           'source_of', 'citations', 'license_of', 'on_test', 'run_metrics', 'calibration_points', 'check_metrics',
-           'results_table', 'eval_results', 'last_stage', 'predicts', 'preset_of', 'changed_switches', 'score_words',
-           'stage_rows', 'public_plan', 'stage_settings', 'report_words', 'encoder_words', 'run_versions',
-           'look_aheads', 'sizes', 'data_section', 'model_card', 'data_card', 'save_run', 'SavedRun', 'predict_saved',
-           'load_run']
+           'origin_tier', 'origins', 'run_tier', 'Sharing', 'sharing', 'base_name', 'base_of', 'base_licence',
+           'weights_note', 'corpus_note', 'origin_notes', 'phrases_of', 'quotes', 'refuse_patients', 'as_markdown',
+           'bullets', 'source_of', 'citations', 'license_of', 'on_test', 'run_metrics', 'calibration_points',
+           'check_metrics', 'results_table', 'eval_results', 'last_stage', 'predicts', 'preset_of', 'changed_switches',
+           'score_words', 'stage_rows', 'public_plan', 'stage_settings', 'report_words', 'encoder_words',
+           'run_versions', 'look_aheads', 'sizes', 'data_section', 'model_card', 'data_card', 'save_run', 'SavedRun',
+           'predict_saved', 'load_run']
 
 # %% ../nbs/13b_cards.ipynb #imports
 import re
@@ -30,7 +30,7 @@ from . import __version__
 from .cohort import Cohort
 from .core import (UserError, check_files, device, file_fingerprint, git, mask_count, mask_counts, new_folder, place, read_json, refuse_unfiltered,
                         same_format, sole_writer, write_json)
-from .encoders import SMALL, EncoderConfig, Towers, natural_precision, tokenizer_name, wide
+from .encoders import SMALL, EncoderConfig, Towers, chosen_precision, natural_precision, tokenizer_name, wide
 from .evaluation import macro, score
 
 # %% ../nbs/13b_cards.ipynb #imports-2
@@ -39,7 +39,7 @@ from .intervals import AVERAGES, evaluate
 from .lab import Run, checked, is_done
 from .mlm import Load
 from .plans import PRESETS, Plan, field_types, plan
-from .reports import load_tokenizer, model_folder, model_words, tokenize
+from .reports import load_tokenizer, model_folder, model_words, tokenize, without_hours
 from .sharing import characteristics, meanings, quartiles
 from .stays import make_rules
 from .supervised import READS, Head, Supervised, check_reports, has_document, is_frozen, read
@@ -120,6 +120,15 @@ def sharing(
 def base_name(model: str) -> str | None:
     "The name on the hub of a pretrained encoder; None for one from scratch, the kit's own, or one from a folder."
     return None if model in ('', 'reader', *SMALL) or Path(model).exists() else model
+
+
+def base_of(run: Run) -> str | None:
+    "The name on the hub of the model that a run's weights come from, also by way of folders whose cards name it; None where there is none."
+    model = next(iter(origins(run)[-1:]), '')
+    if base_name(model) or not Path(model).is_dir() or not (Path(model) / 'README.md').is_file():
+        return base_name(model)
+    said = ModelCard.load(Path(model) / 'README.md').data.base_model
+    return said if isinstance(said, str) and re.fullmatch(r'[\w.-]+(/[\w.-]+)?', said) and base_name(said) else None
 
 
 def base_licence(model: str) -> str:
@@ -233,12 +242,12 @@ def citations(cohort: Cohort, paper: bool) -> str:
 
 
 def license_of(may: Sharing, license: str | None) -> dict:
-    "The fields of the metadata on the licence; none where only the author can choose one."
+    "The fields of the metadata on the licence; 'unknown' where only the author can choose one and has not."
     if license:
         return dict(license=license)
     if may.tier == 'credentialed only':
         return dict(license='other', license_name='physionet-credentialed', license_link='https://physionet.org/about/licenses/')
-    return dict(license='odbl') if may.tier == 'open, ODbL' else {}
+    return dict(license='odbl' if may.tier == 'open, ODbL' else 'unknown')
 
 # %% ../nbs/13b_cards.ipynb #results
 SHOWN = ('AUROC', 'AUPRC', 'Brier')
@@ -430,11 +439,22 @@ lab = Lab('LAB', Cohort.load('COHORT'), EncoderConfig(model='MODEL'))  # project
 ```
 
 ```python
-from tokenizers import Tokenizer
-from transformers import AutoModelForMaskedLM
+from transformers import AutoModel, AutoTokenizer
 
-language_model, tokenizer = AutoModelForMaskedLM.from_pretrained('MODEL'), Tokenizer.from_file('MODEL/tokenizer.json')
+tokenizer, encoder = AutoTokenizer.from_pretrained('MODEL'), AutoModel.from_pretrained('MODEL')
+hidden = encoder(**tokenizer('No acute process.', return_tensors='pt')).last_hidden_state  # (1, tokens, width)
 ```
+
+'''
+SENTENCES = '''The vector of a document, as the run has it{unit}:
+
+```python
+from sentence_transformers import SentenceTransformer
+
+vectors = SentenceTransformer('MODEL').encode(['No acute process.'])
+```
+
+A document is what stands in the cohort: {joined}. `SentenceTransformer` cuts it at {tokens:,} tokens; lp_nb reads all of it in chunks of that length and averages over them. A document without a word is a vector of zeros before the last layer here, and two tokens there. To compare digits, compute here in fp32 (`load_run(FOLDER, precision='fp32')`).
 '''
 
 # %% ../nbs/13b_cards.ipynb #card-data
@@ -469,6 +489,15 @@ def results_section(run: Run, metrics: pd.DataFrame | None) -> str:
             'a slope below 1 means risks that are too extreme, a level above 0 risks that are too low.\n\n' + as_markdown(fit))
 
 
+def loading_section(run: Run) -> str:
+    "How to open the folder: as a classifier, as a beginning, by `transformers`, and as document vectors where that has a form there."
+    last, longest = run.plan.stages[-1], run.lab.encoder.max_tokens
+    joined = 'its reports, ' + ('each after a line with its hour, `[hour 7]`' if run.cohort.rules.joiner == 'hour' else 'a blank line between them')
+    unit = ', brought to length one because its last stage compares directions' * getattr(last, 'by_direction', False)
+    words = SENTENCES.format(unit=unit, joined=joined, tokens=longest) * (getattr(last, 'pool', 'mean') != 'padded')
+    return (LOADING * predicts(run) + ENCODER + words).strip()
+
+
 def training_section(run: Run) -> str:
     "Stages, settings, encoders, versions."
     facts = read_json(last_stage(run).dir / 'result.json')
@@ -496,13 +525,18 @@ def about_section(run: Run) -> str:
     return said + (f' The plan is the preset `{name}`: {PRESETS[name].why}' if name else '') + f'\n\n```\n{public_plan(run.plan).tree()}\n```'
 
 # %% ../nbs/13b_cards.ipynb #card-metadata
+PIPELINE = 'feature-extraction'  # what the folder does in a pipeline of `transformers`
+
+
 def model_metadata(run: Run, may: Sharing, metrics: pd.DataFrame | None, license: str | None) -> ModelCardData:
     "The block at the top."
     results = [] if metrics is None else eval_results(run, metrics)
+    sentences = ['sentence-transformers'] * (getattr(run.plan.stages[-1], 'pool', 'mean') != 'padded')
     tags = [tag_of(may.tier), 'layered-pretraining', 'clinical', run.cohort.task, source_of(run.cohort)[0],
+            *sentences,
             *dict.fromkeys(s.name for s in run.plan.stages)]
     return ModelCardData(
-        language='en', library_name='lp_nb', tags=tags, base_model=next(map(base_name, origins(run)[-1:]), None), eval_results=results or None,
+        language='en', library_name='lp_nb', pipeline_tag=PIPELINE, tags=tags, base_model=base_of(run), eval_results=results or None,
         model_name=f'lp_nb-{run.cohort.task}-{last_stage(run).address}', sharing_tier=may.tier,
         **license_of(may, license))
 
@@ -525,7 +559,7 @@ def model_card(
     sections = {
         'What it is': about_section(run), 'Intended use': ' '.join([uses, USE]).strip(), 'Results': results_section(run, metrics),
         'Data': data_section(run.cohort), 'Known look-ahead': look_aheads(run.cohort), 'Training': training_section(run),
-        'How to load it': (LOADING * predicts(run) + ENCODER).strip(), 'Citation': citations(run.cohort, paper=True)}
+        'How to load it': loading_section(run), 'Citation': citations(run.cohort, paper=True)}
     title = f'# {" > ".join(s.name for s in run.plan.stages)}, {run.cohort.task}'
     text = '\n\n'.join([title, str(may), *(f'## {name}\n\n{said}' for name, said in sections.items())])
     content = f'---\n{model_metadata(run, may, metrics, license).to_yaml()}\n---\n\n{text}\n'
@@ -572,7 +606,8 @@ def report_facts(cohort: Cohort) -> str:
     if not cohort.has_reports:
         return 'None: the cohort was built without notes.'
     words = cohort.reports['text'].str.count(r'\S+')
-    documents = cohort.documents[cohort.stays['has_report']].str.count(r'\S+')
+    written = pl.from_pandas(cohort.documents[cohort.stays['has_report']])
+    documents = without_hours(written).str.count_matches(r'\S+').to_pandas()
     found = cohort.manifest['found'].get('reports_without_storetime', '')
     return bullets({'radiology reports': mask_count(len(words)), 'words of a report, median [quartiles]': quartiles(words),
                     'words of a document (all reports of a stay)': quartiles(documents), 'reports without a storage time': found})
@@ -690,7 +725,7 @@ def save_run(
         write_json(d / 'run.json', saved_facts(run, card.data.sharing_tier))
         card.save(d / 'README.md')
         about.save(d / 'data_card.md')
-        write_json(d / 'manifest.json', dict(files={p.name: file_fingerprint(p) for p in sorted(d.iterdir())}))
+        write_json(d / 'manifest.json', dict(files={p.relative_to(d).as_posix(): file_fingerprint(p) for p in sorted(d.rglob('*')) if p.is_file()}))
     return folder
 
 # %% ../nbs/13b_cards.ipynb #load-data
@@ -734,6 +769,7 @@ class SavedRun:
     "A model folder, opened."
 
     folder: Path
+    precision: str | None = None  # 'fp32' or 'bf16'; None: LPNB_PRECISION, else that of the run
 
     facts = cached_property(lambda self: read_json(self.folder / 'run.json'))
     card = cached_property(lambda self: ModelCard.load(self.folder / 'README.md'))
@@ -748,7 +784,7 @@ class SavedRun:
         state = {k.removeprefix('towers.'): v for k, v in self.weights.items() if k.startswith('towers.')}
         lm = {f'report.lm.{k}': v for k, v in towers.report.lm.state_dict().items()}
         towers.load_state_dict(state | lm)
-        towers.precision = self.facts.get('precision') or natural_precision(towers, device())
+        towers.precision = chosen_precision(self.precision) or self.facts.get('precision') or natural_precision(towers, device())
         return towers.to(device()).eval()
 
     def predict(self, cohort: Cohort, split: str = 'test') -> pd.DataFrame:
@@ -771,12 +807,15 @@ def predict_saved(saved: SavedRun, cohort: Cohort, split: str) -> pd.DataFrame:
     return pd.DataFrame(1 / (1 + np.exp(-logits)), index=cohort.stays.index[positions], columns=saved.facts['labels'])
 
 
-def load_run(folder) -> SavedRun:
-    "Open a model folder that `save_run` wrote, after checking its files."
+def load_run(
+    folder,  # that `save_run` wrote
+    precision: str | None = None,  # 'fp32' where digits matter, or 'bf16'; None: LPNB_PRECISION, else that of the run
+) -> SavedRun:
+    "Open a model folder after checking its files."
     folder = place(folder).absolute()
     check_saved(folder)
     facts = read_json(folder / 'run.json')
     same_format(facts, SAVED, 'a model folder', folder, 'Open it with the version that wrote it, or save the run again.')
     if facts['tier'] == 'credentialed only':
         refuse_unfiltered()
-    return SavedRun(folder)
+    return SavedRun(folder, chosen_precision(precision))

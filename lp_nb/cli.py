@@ -936,6 +936,8 @@ def machine() -> dict:
     "What matters here for running the kit."
     import torch
 
+    from lp_nb.encoders import chosen_precision, has_bf16
+
     cuda = torch.cuda.is_available()
     here = Path.cwd()
     inside = git(here, 'rev-parse', '--is-inside-work-tree', check=False) == 'true'
@@ -945,7 +947,8 @@ def machine() -> dict:
         'python': sys.version.split()[0],
         'torch': torch.__version__,
         'device': torch.cuda.get_device_name(0) if cuda else 'cpu',
-        'bf16': cuda and torch.cuda.is_bf16_supported(),
+        'bf16': bool(has_bf16('cuda' if cuda else 'cpu')),
+        'precision': chosen_precision() or 'the faster one; LPNB_PRECISION=fp32 where digits matter',
         'cores': os.cpu_count(),
         'memory_gb': round(pages / 2**30, 1),
         'free_disk_gb': round(shutil.disk_usage(here).free / 2**30, 1),

@@ -8,11 +8,12 @@ __all__ = ['SERIES', 'add_series_encoder', 'SMALL', 'POOLS', 'TRAINS', 'WIDE', '
            'pack_chunks', 'collate_documents', 'document_tokens', 'wide', 'mean_by_chunk', 'mean_by_document',
            'block_keys', 'local_attention', 'attend', 'read_packed', 'read_by_length', 'read_padded', 'probe',
            'position_offset', 'positions_of', 'check_positions', 'Standard', 'hidden_states', 'chunk_vectors',
-           'ReportEncoder', 'tune', 'layers_of', 'add_adapters', 'merge_adapters', 'SeriesBatch', 'collate_series',
-           'LSTMBody', 'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'by_length',
-           'has_bf16', 'natural_precision', 'mixed', 'embed']
+           'ReportEncoder', 'save_report', 'tune', 'layers_of', 'add_adapters', 'merge_adapters', 'SeriesBatch',
+           'collate_series', 'LSTMBody', 'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers',
+           'by_length', 'has_bf16', 'chosen_precision', 'natural_precision', 'mixed', 'embed']
 
 # %% ../nbs/06_encoders.ipynb #imports
+import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +24,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from .core import UserError, file_fingerprint, read_json, rng, set_threads
+from .core import UserError, file_fingerprint, read_json, rng, set_threads, write_json
 from .plugins import Registry
-from .reports import TokenStore, load_tokenizer, model_folder
+from .reports import TokenStore, chunk_ends, load_tokenizer, model_folder
 
 # %% ../nbs/06_encoders.ipynb #threads
 set_threads()
@@ -219,12 +221,35 @@ def model_weights(model: str) -> list[str]:
     files = sorted(model_folder(model).glob('*.safetensors'))
     return [hashed(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
+# %% ../nbs/06_encoders.ipynb #save-tokenizer
+def framed(tokenizer):
+    "A copy that puts the ends of a chunk around a text when asked for special tokens."
+    from tokenizers.processors import TemplateProcessing
+
+    copy, ends = type(tokenizer).from_str(tokenizer.to_str()), chunk_ends(tokenizer)
+    if copy.encode('a').ids != [ends[0], *copy.encode('a', add_special_tokens=False).ids, ends[1]]:
+        first, last = map(copy.id_to_token, ends)
+        copy.post_processor = TemplateProcessing(single=f'{first}:0 $A:0 {last}:0', pair=f'{first}:0 $A:0 {last}:0 $B:1 {last}:1',
+                                                 special_tokens=list(zip((first, last), ends)))
+    return copy
+
+
+def tokenizer_facts(tokenizer, lm, max_tokens: int) -> dict:
+    "What tokenizer_config.json says of a tokeniser: its class, its length, and the names of its special tokens."
+    pad = None if lm.config.pad_token_id is None else tokenizer.id_to_token(lm.config.pad_token_id)
+    names = dict(pad_token=('[PAD]', '<pad>', pad), unk_token=('[UNK]', '<unk>'), mask_token=('[MASK]', '<mask>'))
+    roles = {role: next((t for t in tokens if t and tokenizer.token_to_id(t) is not None), None) for role, tokens in names.items()}
+    roles |= dict(zip(('cls_token', 'sep_token'), map(tokenizer.id_to_token, chunk_ends(tokenizer))))
+    return dict(tokenizer_class='PreTrainedTokenizerFast', model_max_length=max_tokens, clean_up_tokenization_spaces=False,
+                model_input_names=['input_ids', 'attention_mask'], **{role: token for role, token in roles.items() if token})
+
 # %% ../nbs/06_encoders.ipynb #save-lm
-def save_lm(lm, tokenizer, folder: Path):
-    "Write config.json, model.safetensors and tokenizer.json of a language model into a folder."
+def save_lm(lm, tokenizer, folder: Path, max_tokens: int | None = None):
+    "Write config.json, model.safetensors, tokenizer.json and tokenizer_config.json of a language model into a folder."
     with hushed():
         lm.save_pretrained(folder)
-    tokenizer.save(str(folder / 'tokenizer.json'))
+    framed(tokenizer).save(str(folder / 'tokenizer.json'))
+    write_json(folder / 'tokenizer_config.json', tokenizer_facts(tokenizer, lm, max_tokens or positions_of(lm)))
 
 # %% ../nbs/06_encoders.ipynb #chunk-batch
 @dataclass(frozen=True)
@@ -495,6 +520,42 @@ class ReportEncoder(nn.Module):
         self.lm.train(mode and self.frozen in (False, 'noisy'))  # what is frozen stays without dropout
         return self
 
+# %% ../nbs/06_encoders.ipynb #sentence
+SENTENCE = 'sentence_transformers.models.'  # where that library finds the classes of modules.json
+
+
+def folded(report: 'ReportEncoder') -> dict:
+    "Standardisation and projection of a report encoder as one linear layer: weight (dim, width) and bias (dim,)."
+    standard, projection = report.standard, report.projection
+    weight = projection.weight.double() / standard.scale.double()  # (dim, width)
+    bias = projection.bias.double() - weight @ standard.mean.double()
+    return {'linear.weight': weight.float().contiguous().cpu(), 'linear.bias': bias.float().cpu()}
+
+
+@torch.no_grad()
+def save_sentence(report: 'ReportEncoder', folder: Path, unit: bool):
+    "Write what `SentenceTransformer(folder)` needs beside a saved language model; nothing where padding is pooled."
+    if report.pool == 'padded':
+        return
+    width, dim = report.projection.in_features, report.projection.out_features
+    kinds = ['Transformer', 'Pooling', 'Dense', *['Normalize'] * unit]
+    paths = ['', *(f'{i}_{kind}' for i, kind in enumerate(kinds[1:], 1))]
+    for path in paths[1:]:
+        (folder / path).mkdir()
+    write_json(folder / 'modules.json', [dict(idx=i, name=str(i), path=p, type=SENTENCE + k) for i, (p, k) in enumerate(zip(paths, kinds))])
+    write_json(folder / 'sentence_bert_config.json', dict(max_seq_length=report.max_tokens, do_lower_case=False))
+    write_json(folder / paths[1] / 'config.json', dict(word_embedding_dimension=width, pooling_mode_cls_token=report.pool == 'cls',
+                                                       pooling_mode_mean_tokens=report.pool == 'mean'))
+    write_json(folder / paths[2] / 'config.json', dict(in_features=width, out_features=dim, bias=True,
+                                                       activation_function='torch.nn.modules.linear.Identity'))
+    save_file(folded(report), folder / paths[2] / 'model.safetensors')
+
+# %% ../nbs/06_encoders.ipynb #save-report
+def save_report(report: 'ReportEncoder', tokenizer, folder: Path, unit: bool = False):
+    "Write a report encoder for `transformers` and `sentence-transformers`; `unit`: its vectors are compared by direction."
+    save_lm(report.lm, tokenizer, folder, report.max_tokens)
+    save_sentence(report, folder, unit)
+
 # %% ../nbs/06_encoders.ipynb #tune
 TRAINS = ('all', 'projection', 'head', 'last', 'lora')
 
@@ -508,6 +569,8 @@ def tune(
     noisy: bool = False,  # leave dropout on in a frozen encoder, as the paper's released code does
 ):
     "Set which weights of a report encoder learn."
+    if train in ('last', 'lora') and min(last, rank) < 1:
+        raise UserError('at least one layer that learns, and adapters of rank 1 or more', f'last={last}, rank={rank}', 'Change it in the plan.')
     merge_adapters(encoder)
     encoder.requires_grad_(train != 'head')
     encoder.lm.requires_grad_(train == 'all')
@@ -703,6 +766,14 @@ def has_bf16(kind: str) -> bool:
     if kind == 'cuda':
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def chosen_precision(precision: str | None = None) -> str | None:
+    "'fp32', 'bf16' or None (the faster one): what is given, else what the variable LPNB_PRECISION says."
+    said = precision or os.environ.get('LPNB_PRECISION') or None
+    if said not in (None, 'fp32', 'bf16'):
+        raise UserError('a precision of fp32 or bf16, or none', repr(said), 'Correct it; LPNB_PRECISION sets it for all that runs here.')
+    return said
 
 
 WIDE = 256  # hidden size from which on bf16 is the faster one on a processor

@@ -36,7 +36,7 @@ from .cohort import Cohort, check_cohort
 # %% ../nbs/11a_lab.ipynb #imports-2-b
 from .core import (UserError, check_files, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file, new_folder, place,
                         private_folder, read_json, require, rng, same_format, write_json)
-from .encoders import SMALL, EncoderConfig, Towers, build_towers, document_tokens, model_weights, natural_precision, save_lm
+from .encoders import SMALL, EncoderConfig, Towers, build_towers, chosen_precision, document_tokens, model_weights, natural_precision, save_report
 from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
 from .processes import from_lead, rank, wait_for_all
 
@@ -515,10 +515,11 @@ def run_history(run: 'Run') -> pd.DataFrame:
 
 # %% ../nbs/11a_lab.ipynb #save-encoder
 def save_encoder(lab: 'Lab', plan: Plan, seed: int, folder: Path) -> Path:
-    "Write config.json, model.safetensors and tokenizer.json of a plan's report encoder."
-    towers = towers_at(lab, lab_addresses(lab, plan, seed)[-1], seed)
+    "Write a plan's report encoder as a folder that `transformers`, `sentence-transformers` and other labs open."
+    report, stage = towers_at(lab, lab_addresses(lab, plan, seed)[-1], seed).report, plan.stages[-1] if len(plan) else None
+    report.pool = getattr(stage, 'pool', 'mean')
     with new_folder(folder, private=not lab.cohort.is_open) as d:
-        save_lm(towers.report.lm, lab.data.tokenizer, d)
+        save_report(report, lab.data.tokenizer, d, unit=getattr(stage, 'by_direction', False))
     return folder
 
 # %% ../nbs/11a_lab.ipynb #run
@@ -812,10 +813,10 @@ class Lab(LabData):
         probe_stays: int = 256,  # held-out stays that are looked at during training
         points: int = 6,  # looks per stage
         save_every: float = 30.0,  # seconds between checkpoints
-        precision: str | None = None,  # 'fp32' or 'bf16'; None: the faster one here
+        precision: str | None = None,  # 'fp32' or 'bf16'; None: LPNB_PRECISION, else the faster one here
     ):
         require(cohort, ('hash', 'ids', 'is_open'), 'a cohort', 'Give what build_cohort or Cohort.load hands back.')
-        self.folder, self.cohort, self.encoder, self.precision = place(folder), cohort, encoder, precision
+        self.folder, self.cohort, self.encoder, self.precision = place(folder), cohort, encoder, chosen_precision(precision)
         self.probe_stays, self.points, self.save_every = probe_stays, points, save_every
         sound = looked_at(self)
         check_format(self.folder, private=not cohort.is_open)

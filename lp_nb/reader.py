@@ -19,9 +19,9 @@ from .cohort import Corpus
 from .core import UserError, discard, file_fingerprint, fingerprint, new_folder, place, read_json, rng, sole_writer, track, write_json
 from .encoders import EncoderConfig, build_towers, save_lm
 from .hospital import HospitalConfig, general_corpus
-from .mlm import MLM, MOST
+from .mlm import MLM
 from .reports import documents, tokenize, train_tokenizer
-from .training import LearningData, Trainer, fit
+from .training import MOST, LearningData, Trainer, fit
 
 # %% ../nbs/08a_reader.ipynb #recipe
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ class Supervised(Stage):
     version = 3
     embeds = property(lambda self: self.reads)
     learns = property(lambda self: self.head != 'logistic')
+    by_direction = property(lambda self: self.head == 'logistic')  # its head reads vectors of length one
     __post_init__, objective = check_supervised, supervised_objective
 
 # %% ../nbs/10_supervised.ipynb #score

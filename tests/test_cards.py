@@ -96,10 +96,11 @@ def test_another_cohort_is_scaled_as_the_training_stays_were(run, metrics, tmp_p
 
 def test_the_folder_holds_no_stay_and_no_path(run, metrics, tmp_path):
     folder = save_run(run, tmp_path / 'model', metrics)
-    names = {'README.md', 'config.json', 'data_card.md', 'manifest.json', 'model.safetensors', 'run.json', 'tokenizer.json', 'towers.safetensors'}
-    assert {p.name for p in folder.iterdir()} - {'generation_config.json'} == names
+    names = {'README.md', 'config.json', 'data_card.md', 'manifest.json', 'model.safetensors', 'run.json', 'tokenizer.json', 'tokenizer_config.json',
+             'towers.safetensors', 'modules.json', 'sentence_bert_config.json', '1_Pooling/config.json', '2_Dense/config.json', '2_Dense/model.safetensors'}
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file()} - {'generation_config.json'} == names
     ids = {str(i) for c in ('subject_id', 'hadm_id') for i in run.cohort.stays[c]} | {str(i) for i in run.cohort.stays.index}
-    for path in folder.glob('*'):
+    for path in folder.rglob('*'):
         if path.suffix in ('.md', '.json'):
             text = path.read_text()
             assert not ids & set(NUMBER.findall(text)), path.name
@@ -184,7 +185,7 @@ def test_weights_that_a_plan_loads_are_named(real, run, metrics, tmp_path, monke
         after = Lab(tmp_path / name, run.cohort, shaped, probe_stays=16, points=1).run(text)
         saved = load_run(save_run(after, tmp_path / f'{name} model', run_metrics(after, n=5)))
         assert (saved.card.data.base_model, saved.card.data.sharing_tier, run_tier(after)) == (base, tier, tier)
-        said = {p.name: p.read_text() for p in saved.folder.iterdir() if p.suffix in ('.md', '.json')}
+        said = {p.name: p.read_text() for p in saved.folder.rglob('*') if p.suffix in ('.md', '.json')}
         assert [n for n, t in said.items() if str(tmp_path) in t] == []
         assert ('`somebody/reader` (licence apache-2.0 by its card)' in said['README.md']) == (base is not None)
         assert ('took the weights of' in said['README.md']) == ('load' in text)

@@ -166,12 +166,12 @@ def test_what_is_made_to_be_shown_holds_nobody(ward):
 
 def test_a_saved_model_holds_no_stay_and_no_rare_word(ward):
     "Vocabulary, metadata of the weights, cards and facts; words of under ten patients are no part of the tokeniser."
-    assert {p.name: found for p in ward.model.iterdir() if (found := ward.find(p))} == {}
+    assert {p.name: found for p in ward.model.rglob('*') if p.is_file() and (found := ward.find(p))} == {}
     card = load_run(ward.model).card
     assert card.data.sharing_tier == 'credentialed only' and 'on words of ten patients or more' in card.text
     pieces = {p.removeprefix('##') for p in load_run(ward.model).tokenizer.get_vocab()}
     assert 'pleural' in pieces and not {p for p in pieces if len(p) > 4 and any(p in w for w in planted.WORDS)}
-    for path in ward.model.glob('*.safetensors'):
+    for path in ward.model.rglob('*.safetensors'):
         with safe_open(path, 'pt') as f:
             assert set(f.metadata() or {}) <= {'format'}
 
