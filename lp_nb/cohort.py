@@ -786,7 +786,7 @@ def write_cohort(folder: Path, folders: list, chosen: Chosen, ledger: Ledger, ru
     ledger.frame().to_parquet(folder / 'ledger.parquet')
     pd.DataFrame(ledger.gone, columns=['stay_id', 'step', 'reason']).to_parquet(folder / 'attrition.parquet')
     quality(values, before, fates, rules.words).to_parquet(folder / 'quality.parquet')
-    by_month(values, offsets, stays['intime'].dt.month().to_numpy()).to_parquet(folder / 'quality_by_month.parquet')
+    by_month(values, offsets, stays['intime'].dt.month().to_numpy(), rules.words).to_parquet(folder / 'quality_by_month.parquet')
     train = (stays['split'] == 'train').to_numpy()
     scale = scale_of(values, offsets, before, train, rules, rules.words)
     return dict(found={**chosen.found, **found}, counts=counts_of(stays, chosen.labels), scale=scale)

@@ -24,7 +24,7 @@ from .cohort import Cohort, gather, load_block
 from .core import UserError, file_fingerprint, fingerprint, mask_count, mask_counts, new_folder, read_json, safe, sole_writer, track, write_json
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
-from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules
+from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules, as_scores
 from .stays import PRESETS, Rules, make_rules
 from .tables import Ledger, Tables, open_mimic
 
@@ -76,10 +76,11 @@ def collect(tables: Tables, rules: Rules, work) -> tuple:
         series = block.series
         train = np.ones(len(block.stays), bool)
         scale = scale_of(series.values, series.offsets, series.before, train, rules, rules.words)
+        charted = as_scores(np.array(series.values), rules.words).astype(np.float32)  # comparable, whatever the columns hold
         x = features(np.array(series.values), series.offsets, series.before, scale, rules.scale == 'mimic3', rules.words)
         for i, row in enumerate(block.stays.select('stay_id', *chosen.labels).iter_rows()):
             a, b = series.offsets[i:i + 2]
-            labels[row[0]], seen[row[0]], hours[row[0]] = row[1:], x[a:b], np.array(series.values[a:b])
+            labels[row[0]], seen[row[0]], hours[row[0]] = row[1:], x[a:b], charted[a:b]
     return labels, seen, hours
 
 # %% ../nbs/05a_sharing.ipynb #effect-2
@@ -318,12 +319,13 @@ SPLITS = dict(train='train', val='tuning', test='held_out')  # the kit's names a
 
 
 def hourly_frame(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
-    "The hourly values of the stays number `first` to `last` as rows: stay_id, hour, and a column per variable, gaps empty."
+    "The hourly values of the stays number `first` to `last` as rows: stay_id, hour, and a column per variable, coma words as scores, gaps empty."
     values, offsets, _ = cohort.arrays
     hours = np.diff(offsets[first:last + 1])
     stay = np.repeat(cohort.stays.index[first:last].to_numpy(), hours)
     hour = np.arange(len(stay)) - np.repeat(np.cumsum(hours) - hours, hours)
-    block = pl.DataFrame(np.array(values[offsets[first]:offsets[last]]), schema=[v.name for v in VARIABLES]).fill_nan(None)
+    scored = as_scores(np.array(values[offsets[first]:offsets[last]]), cohort.rules.words)
+    block = pl.DataFrame(scored, schema=[v.name for v in VARIABLES]).fill_nan(None)
     return pl.DataFrame(dict(stay_id=stay, hour=hour)).hstack(block)
 
 
@@ -402,7 +404,7 @@ def write_arrow(frame: pl.DataFrame, path: Path, **types):
 
 # %% ../nbs/05a_sharing.ipynb #benchmark-rows
 WORDS = {variable: {place: word for word, place in CATEGORIES[item].items()} for variable, item in zip(COMA, CATEGORIES)}
-SPOKEN = {variable: {score: word for word, score in reversed(SCORES[item].items())} for variable, item in zip(COMA, SCORES)}
+SPOKEN = {variable: {score: word for word, score in SCORES[item].items()} for variable, item in zip(COMA, SCORES)}
 CHANNEL_OF = {PLACE[CODED.get(c, w if isinstance(w, str) else '')]: c for c, w in CHANNELS.items() if isinstance(w, str) or c in CODED}
 
 
@@ -421,7 +423,7 @@ def benchmark_table(moments: pl.DataFrame, words: str) -> pl.DataFrame:
     spoken = WORDS if words == 'categories' else SPOKEN
     text = pl.col('x').cast(pl.String)
     for variable, names in spoken.items():
-        word = pl.col('x').cast(pl.Int64).replace_strict(names, default=None, return_dtype=pl.String)
+        word = pl.col('x').round().cast(pl.Int64).replace_strict(names, default=None, return_dtype=pl.String)
         text = pl.when(pl.col('variable') == variable).then(word).otherwise(text)
     long = moments.select('stay_id', pl.col('hours').alias('Hours'), pl.col('variable').replace_strict(CHANNEL_OF), text.alias('text'))
     wide = long.unique(['stay_id', 'Hours', 'variable'], keep='last', maintain_order=True).pivot('variable', index=['stay_id', 'Hours'], values='text')

@@ -11,6 +11,7 @@ import pytest
 
 from lp_nb.cohort import build_cohort
 from lp_nb.sharing import export
+from lp_nb.stays import PRESETS
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / 'data' / 'sample'
@@ -29,6 +30,32 @@ def test_meds_holds_to_the_standard(task, tmp_path):
         for file in files:
             schema.validate(pq.read_table(file))
     DatasetMetadataSchema.validate(json.loads((out / 'metadata/dataset.json').read_text()))
+
+
+COMA = {'GCS eye': 4, 'GCS motor': 6, 'GCS verbal': 5}  # highest score
+
+
+@pytest.mark.parametrize('task', ['mortality', 'phenotyping'])
+@pytest.mark.parametrize('preset', list(PRESETS))
+def test_coma_scores_are_scores_in_every_format(preset, task, tmp_path):
+    "Numbers lie in the scale's own range and are those of the same rules with scores; the benchmark's files hold its words."
+    words = ('categories', 'scores') if preset != 'clean' else ('scores',)
+    cohorts = [build_cohort(SAMPLE, task=task, preset=preset, words=w, out=tmp_path / w, work=tmp_path / 'work') for w in words]
+    tables = [pd.read_csv(export(c, 'csv', tmp_path / f'csv{k}') / 'series.csv') for k, c in enumerate(cohorts)]
+    for table in tables:
+        assert table[list(COMA)].notna().any().all()
+        for name, most in COMA.items():
+            assert table[name].dropna().between(1, most).all(), name
+        assert table['GCS total'].equals(table[list(COMA)].sum(axis=1, skipna=False).rename('GCS total'))
+        assert np.allclose(table, tables[0], equal_nan=True)
+    events = pd.concat(map(pd.read_parquet, export(cohorts[0], 'meds', tmp_path / 'meds').glob('data/*/*.parquet')))
+    for name, most in (COMA | {'GCS total': 15}).items():
+        values = events[events['code'] == f'{name}//score']['numeric_value']
+        assert len(values) and values.between(3 if name == 'GCS total' else 1, most).all(), name
+    for file in export(cohorts[0], 'mimic3-benchmarks', tmp_path / 'theirs').glob('**/*_episode*.csv'):
+        episode = pd.read_csv(file, keep_default_na=False, dtype=str)
+        for channel in ('Glascow coma scale eye opening', 'Glascow coma scale motor response', 'Glascow coma scale verbal response'):
+            assert set(episode[channel]) <= {'', *lineage.CHANNELS[channel][1]}, channel
 
 
 @pytest.mark.skipif(not DEMO.exists(), reason=f'no MIMIC-IV demo at {DEMO} (set LPNB_MIMIC_DEMO)')
