@@ -402,20 +402,22 @@ def write_arrow(frame: pl.DataFrame, path: Path, **types):
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.cast(schema), path)
 
-# %% ../nbs/05a_sharing.ipynb #benchmark-rows
-WORDS = {variable: {place: word for word, place in CATEGORIES[item].items()} for variable, item in zip(COMA, CATEGORIES)}
-SPOKEN = {variable: {score: word for word, score in SCORES[item].items()} for variable, item in zip(COMA, SCORES)}
-CHANNEL_OF = {PLACE[CODED.get(c, w if isinstance(w, str) else '')]: c for c, w in CHANNELS.items() if isinstance(w, str) or c in CODED}
-
-
+# %% ../nbs/05a_sharing.ipynb #benchmark-moments
 def benchmark_moments(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
     "stay_id, hours, variable, x: what was charted and when, or the hourly values at the middle of their hours."
     if cohort.rules.words == 'categories':
         stays = cohort.stays.index[first:last].tolist()
         return pl.scan_parquet(cohort.dir / 'rows.parquet').filter(pl.col('stay_id').is_in(stays)).collect()
-    hours = hourly_frame(cohort, first, last).drop(VARIABLES[CHARTED].name)
-    long = hours.unpivot(index=['stay_id', 'hour'], variable_name='variable', value_name='x').drop_nulls('x')
-    return long.select('stay_id', (pl.col('hour') + 0.5).alias('hours'), pl.col('variable').replace_strict(PLACE, return_dtype=pl.Int8), 'x')
+    ends = pl.from_pandas(cohort.stays[['period', 'hours']].reset_index()[first:last])
+    ends = ends.select('stay_id', end=pl.when(pl.col('period') > 0).then('period').otherwise('hours'))
+    hours = hourly_frame(cohort, first, last).drop(VARIABLES[CHARTED].name).join(ends, on='stay_id', maintain_order='left')
+    long = hours.unpivot(index=['stay_id', 'hour', 'end'], variable_name='variable', value_name='x').drop_nulls('x')
+    return long.select('stay_id', pl.min_horizontal(pl.col('hour') + 0.5, 'end').alias('hours'), pl.col('variable').replace_strict(PLACE, return_dtype=pl.Int8), 'x')
+
+# %% ../nbs/05a_sharing.ipynb #benchmark-rows
+WORDS = {variable: {place: word for word, place in CATEGORIES[item].items()} for variable, item in zip(COMA, CATEGORIES)}
+SPOKEN = {variable: {score: word for word, score in SCORES[item].items()} for variable, item in zip(COMA, SCORES)}
+CHANNEL_OF = {PLACE[CODED.get(c, w if isinstance(w, str) else '')]: c for c, w in CHANNELS.items() if isinstance(w, str) or c in CODED}
 
 
 def benchmark_table(moments: pl.DataFrame, words: str) -> pl.DataFrame:
@@ -431,40 +433,62 @@ def benchmark_table(moments: pl.DataFrame, words: str) -> pl.DataFrame:
     return wide.with_columns(*missing).select('stay_id', 'Hours', *sorted(CHANNELS)).sort('stay_id', 'Hours')
 
 # %% ../nbs/05a_sharing.ipynb #export-benchmark
-def list_rows(cohort: Cohort) -> pd.DataFrame:
-    "The list file of all stays: stay (file name), period_length, stay_id, labels, and the split."
-    stays = cohort.stays.reset_index()
+TASK_FOLDER = dict(mortality='in-hospital-mortality', phenotyping='phenotyping')
+
+
+def list_rows(cohort: Cohort, medfuse: bool) -> pd.DataFrame:
+    "The list file of all stays: stay (file name), period_length, stay_id, labels, each where its readers expect it; and the split."
+    stays, death = cohort.stays.reset_index(), cohort.task == 'mortality'
     name = stays['subject_id'].astype(str) + '_episode' + stays['episode'].astype(str) + '_timeseries.csv'
-    length = ['0'] * len(stays) if cohort.task == 'mortality' else [f'{p:.6f}' for p in stays['period']]
-    labels = stays[cohort.labels].set_axis(['y_true'] if cohort.task == 'mortality' else cohort.labels, axis=1)
-    return pd.concat([pd.DataFrame(dict(stay=name, period_length=length, stay_id=stays['stay_id'])), labels, stays['split']], axis=1)
+    period = stays['period'] if medfuse else stays['period'].where(stays['period'] > 0, stays['hours'])
+    length = dict(period_length='0' if death else period.map('{:.6f}'.format))
+    own = dict(length, stay_id=stays['stay_id']) if medfuse else {} if death else length
+    labels = stays[cohort.labels].set_axis(['y_true'] if death else cohort.labels, axis=1)
+    return pd.concat([pd.DataFrame(dict(stay=name, **own)), labels, stays['split']], axis=1)
 
+# %% ../nbs/05a_sharing.ipynb #write-episodes
+def write_episodes(cohort: Cohort, files: pd.Series):
+    "A file per stay (`files` by stay_id); one that was kept without a value has an empty row at hour 0."
+    empty = pl.DataFrame({'Hours': [0.0], **{c: [None] for c in sorted(CHANNELS)}})
+    for first in track(range(0, len(files), 1_000), 'writing episodes'):
+        table = benchmark_table(benchmark_moments(cohort, first, min(first + 1_000, len(files))), cohort.rules.words)
+        parts = {stay: part.drop('stay_id') for (stay,), part in table.group_by('stay_id', maintain_order=True)}
+        for stay, path in files.iloc[first:first + 1_000].items():
+            parts.get(stay, empty).write_csv(path)
 
-def export_benchmark(cohort: Cohort, out: Path):
-    "train/ and test/ with a file per episode and a listfile.csv, and the three list files beside them."
-    rows = list_rows(cohort)
-    folder = {s: out / ('test' if s == 'test' else 'train') for s in SPLITS}
-    for path in set(folder.values()):
-        path.mkdir()
-    files = dict(zip(rows['stay_id'], [folder[s] / n for s, n in zip(rows['split'], rows['stay'])]))
-    for first in track(range(0, len(rows), 1_000), 'writing episodes'):
-        table = benchmark_table(benchmark_moments(cohort, first, min(first + 1_000, len(rows))), cohort.rules.words)
-        for (stay,), part in table.group_by('stay_id', maintain_order=True):
-            part.drop('stay_id').write_csv(files[stay])
+# %% ../nbs/05a_sharing.ipynb #export-benchmark-2
+def export_benchmark(cohort: Cohort, out: Path, medfuse: bool = False):
+    "TASK/train and TASK/test with a file per episode and a listfile.csv, and the three list files beside them."
+    rows, home = list_rows(cohort, medfuse), out / TASK_FOLDER[cohort.task]
+    folder = {s: home / ('test' if s == 'test' else 'train') for s in SPLITS}
+    for path in dict.fromkeys(folder.values()):
+        path.mkdir(parents=True)
+    write_episodes(cohort, pd.Series([folder[s] / n for s, n in zip(rows['split'], rows['stay'])], cohort.stays.index))
     rows = rows.sort_values('stay')
     write = lambda part, path: part.drop(columns='split').to_csv(path, index=False)
     for split in SPLITS:
-        write(rows[rows['split'] == split], out / f'{split}_listfile.csv')
-    write(rows[rows['split'] == 'test'], out / 'test' / 'listfile.csv')
-    write(rows[rows['split'] != 'test'], out / 'train' / 'listfile.csv')
+        write(rows[rows['split'] == split], home / f'{split}_listfile.csv')
+    write(rows[rows['split'] == 'test'], home / 'test' / 'listfile.csv')
+    write(rows[rows['split'] != 'test'], home / 'train' / 'listfile.csv')
+
+
+def export_medfuse(cohort: Cohort, out: Path):
+    "The folder of `export_benchmark` in MedFuse's columns, and root/all_stays.csv."
+    export_benchmark(cohort, out, medfuse=True)
+    stays = cohort.stays.join(cohort.course).join(pd.read_parquet(cohort.dir / 'audit.parquet').set_index('stay_id')['intime']).reset_index()
+    stays = stays.assign(los=stays['los'] / 24, mortality_inhospital=stays['died'].astype(int))
+    stays = stays.rename(columns=dict(race='ethnicity', careunit='first_careunit'))
+    columns = 'subject_id hadm_id stay_id first_careunit intime outtime los admittime dischtime deathtime ethnicity gender dod age mortality_inhospital'
+    (out / 'root').mkdir()
+    stays[columns.split()].to_csv(out / 'root' / 'all_stays.csv', index=False)
 
 # %% ../nbs/05a_sharing.ipynb #export
-FORMATS = {'csv': export_csv, 'meds': export_meds, 'mimic3-benchmarks': export_benchmark}
+FORMATS = {'csv': export_csv, 'meds': export_meds, 'mimic3-benchmarks': export_benchmark, 'medfuse': export_medfuse}
 
 
 def export(
     cohort: Cohort,
-    format: str,  # 'csv', 'meds' or 'mimic3-benchmarks'
+    format: str,  # 'csv', 'meds', 'mimic3-benchmarks' or 'medfuse'
     out,  # a new or empty folder
 ) -> Path:
     "Write the cohort in another format; the folder, which holds patients."

@@ -1,6 +1,8 @@
 "What is handed on: MEDS by its own schemas, the benchmark's folder as the prior work writes it."
 import json
 import os
+import shutil
+from functools import cache
 from pathlib import Path
 
 import lineage
@@ -9,7 +11,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from lp_nb.cohort import build_cohort
+from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.features import benchmark_names
+from lp_nb.series import PLACE
 from lp_nb.sharing import export
 from lp_nb.stays import PRESETS
 
@@ -58,21 +62,114 @@ def test_coma_scores_are_scores_in_every_format(preset, task, tmp_path):
             assert set(episode[channel]) <= {'', *lineage.CHANNELS[channel][1]}, channel
 
 
+def read_list(path, widths):
+    "The lines of a list file after its header, split at commas as its readers do; all as wide as `widths` allows."
+    header, *lines = [line.strip().split(',') for line in path.read_text().splitlines()]
+    assert lines and {len(line) for line in [header, *lines]} == {widths}
+    return header, lines
+
+
+def read_episode(path):
+    "An episode by lines: every row as wide as the header, times ascending; cells as text, missing where empty."
+    header, *rows = [line.strip().split(',') for line in path.read_text().splitlines()]
+    assert header == ['Hours', *lineage.VARIABLES] and rows and {len(row) for row in rows} == {len(header)}
+    frame = pd.DataFrame(rows, columns=header, dtype=object).replace('', None)
+    frame['Hours'] = frame['Hours'].astype(float)
+    assert frame['Hours'].is_monotonic_increasing
+    return frame
+
+
+def read_benchmark(folder, task):
+    "name -> (hours that its discretiser is given, labels): the lists of train and test by the readers of mimic3-benchmarks."
+    found = {}
+    for part in ('train', 'test'):
+        _, lines = read_list(folder / task / part / 'listfile.csv', 2 if task == 'in-hospital-mortality' else 27)
+        for name, *rest in lines:
+            length = 48.0 if task == 'in-hospital-mortality' else float(rest.pop(0))
+            found[folder / task / part / name] = length, [int(y) for y in rest]
+    return found
+
+
+def read_medfuse(folder, task):
+    "The same by MedFuse's data set: three lists, labels after the third column, a length of 0 is 48 hours, stays known by their id."
+    found, ids = {}, set()
+    stays = pd.read_csv(folder / 'root' / 'all_stays.csv')[['subject_id', 'stay_id', 'intime', 'outtime']].set_index('stay_id')
+    assert (pd.to_datetime(stays['intime']) < pd.to_datetime(stays['outtime'])).all()
+    for part in ('train', 'val', 'test'):
+        header, lines = read_list(folder / task / f'{part}_listfile.csv', 4 if task == 'in-hospital-mortality' else 28)
+        assert header[:3] == ['stay', 'period_length', 'stay_id']
+        for name, length, stay, *labels in lines:
+            path = folder / task / ('test' if part == 'test' else 'train') / name
+            found[path] = float(length) if float(length) > 0 else 48.0, [int(float(y)) for y in labels]
+            assert name.split('_')[0] == str(stays.loc[int(float(stay)), 'subject_id'])
+            ids.add(int(float(stay)))
+    assert ids == set(stays.index)
+    return found
+
+
+@pytest.mark.parametrize('task', ['mortality', 'phenotyping'])
+@pytest.mark.parametrize('preset', ['clean', 'medfuse'])
+def test_benchmark_folders_are_read_by_their_own_readers(preset, task, tmp_path):
+    "Both folders, line by line: every stay with its labels, and its hours by the benchmark's discretiser those of the cohort."
+    cohort = build_cohort(SAMPLE, task=task, preset=preset, out=tmp_path / 'cohort', **dict(empty_series='keep') if preset == 'clean' else {})
+    stays, name = cohort.stays, dict(mortality='in-hospital-mortality', phenotyping='phenotyping')[task]
+    labels = {f'{r.subject_id}_episode{r.episode}_timeseries.csv': (i, stays.loc[i, cohort.labels].tolist()) for i, r in stays.iterrows()}
+    channel = dict(zip(benchmark_names()[59:], range(17)))
+    for format, read in (('mimic3-benchmarks', read_benchmark), ('medfuse', read_medfuse)):
+        found = read(export(cohort, format, tmp_path / format), name)
+        assert {path.name: y for path, (_, y) in found.items()} == {file: y for file, (_, y) in labels.items()}
+        for path, (length, _) in found.items():
+            stay = labels[path.name][0]
+            table = lineage.discretise(read_episode(path), length)
+            if preset == 'medfuse':
+                assert np.allclose(table, cohort.features(stay), rtol=0, atol=1e-6)
+                continue
+            i = cohort.row(stay)
+            values = np.array(cohort.arrays[0][cohort.arrays[1][i]:cohort.arrays[1][i + 1]])
+            assert len(table) == len(values)
+            for word, place in {'pH': 'pH', 'Heart Rate': 'Heart rate', 'Glascow coma scale verbal response': 'GCS verbal'}.items():
+                mask = ~np.isnan(values[:, PLACE[place]])
+                assert (table[:, 59 + channel[f'mask->{word}']] == mask).all(), (path.name, word)
+            rate = values[:, PLACE['Heart rate']]
+            assert np.allclose(table[~np.isnan(rate), benchmark_names().index('Heart Rate')], rate[~np.isnan(rate)])
+
+
+def test_a_stay_without_a_value_has_a_file(tmp_path):
+    "Where the rules keep it, both readers find a row and the normal values."
+    bare = Cohort(shutil.copytree(build_cohort(SAMPLE, out=tmp_path / 'cohort').dir, tmp_path / 'bare'))
+    values = np.load(bare.dir / 'series' / 'values.npy')
+    values[:48] = np.nan
+    np.save(bare.dir / 'series' / 'values.npy', values)
+    first = bare.stays.iloc[0]
+    file = f'{first["subject_id"]}_episode{first["episode"]}_timeseries.csv'
+    rows = read_episode(next(export(bare, 'medfuse', tmp_path / 'out').glob(f'*/t*/{file}')))
+    assert rows['Hours'].tolist() == [0] and rows.drop(columns='Hours').isna().all().all()
+    assert lineage.discretise(rows, 48.0)[:, 59:].sum() == 0
+
+
+@cache
+def prior_episodes():
+    "What the prior work makes of the open demo, for both tasks."
+    return lineage.episodes(DEMO)
+
+
 @pytest.mark.skipif(not DEMO.exists(), reason=f'no MIMIC-IV demo at {DEMO} (set LPNB_MIMIC_DEMO)')
-def test_the_benchmark_folder_is_that_of_the_prior_work(tmp_path):
+@pytest.mark.parametrize('task', ['mortality', 'phenotyping'])
+def test_the_benchmark_folder_is_that_of_the_prior_work(task, tmp_path):
     "The same list of files, lengths and labels, and the same numbers at the same times."
-    cohort = build_cohort(DEMO, task='mortality', preset='medfuse', out=tmp_path / 'cohort')
-    out = export(cohort, 'mimic3-benchmarks', tmp_path / 'out')
+    cohort = build_cohort(DEMO, task=task, preset='medfuse', out=tmp_path / 'cohort')
+    out = export(cohort, 'medfuse', tmp_path / 'out') / dict(mortality='in-hospital-mortality').get(task, task)
     expected = {}
-    for episode in lineage.episodes(DEMO):
-        made = lineage.sample(episode, 'mortality')
+    for episode in prior_episodes():
+        made = lineage.sample(episode, task)
         if made is not None:
             expected[f'{episode["subject_id"]}_episode{episode["episode"]}_timeseries.csv'] = (episode, made)
     listed = pd.concat(pd.read_csv(out / part / 'listfile.csv') for part in ('train', 'test')).set_index('stay')
     assert set(listed.index) == set(expected)
     for name, (episode, made) in expected.items():
         row = listed.loc[name]
-        assert (row['period_length'], row['stay_id'], row['y_true']) == (0, episode['stay_id'], made['y'])
+        labels = row.drop(['period_length', 'stay_id']).astype(int).tolist()
+        assert (row['period_length'], row['stay_id'], labels) == (made['period_length'], episode['stay_id'], np.atleast_1d(made['y']).tolist())
         ours = pd.read_csv(next(out.glob(f't*/{name}')), keep_default_na=False, na_values=[''])
         theirs = made['rows'].reset_index(drop=True)
         assert list(ours.columns) == list(theirs.columns) and len(ours) == len(theirs)
