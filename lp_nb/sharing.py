@@ -340,34 +340,59 @@ def export_csv(cohort: Cohort, out: Path):
     cohort.ledger.to_csv(out / 'ledger.csv', index=False)
     cohort.quality.to_csv(out / 'quality.csv', index=False)
 
+# %% ../nbs/05a_sharing.ipynb #meds-course
+def last_moments(stays: pl.DataFrame) -> pl.DataFrame:
+    "subject_id and time of the death of the patients of these stays (with their course) who are known to have died."
+    in_time = pl.when(pl.col('deathtime') <= pl.col('dischtime')).then('deathtime').otherwise('dischtime')
+    day = pl.coalesce('dod', 'deathtime').dt.truncate('1d') + pl.duration(days=1) - pl.duration(seconds=1)
+    after = pl.max_horizontal(day, pl.col('dischtime') + pl.duration(seconds=1))
+    of = stays.with_columns(pl.col('died').fill_null(False)).group_by('subject_id', maintain_order=True)
+    ends = of.agg(here=in_time.filter('died').max(), later=pl.when(day.is_not_null()).then(after).max())
+    return ends.select('subject_id', time=pl.coalesce('here', 'later'))
+
+# %% ../nbs/05a_sharing.ipynb #meds-course-2
+def meds_course(stays: pl.DataFrame) -> pl.DataFrame:
+    "Rows of MEDS about these stays (with their course): static facts, birth, admissions, discharges, death."
+    person = stays.sort('intime').unique('subject_id', keep='first', maintain_order=True)
+    admission = stays.unique('hadm_id', keep='first', maintain_order=True)
+    row = lambda of, time, code, *more: of.select('subject_id', *more, time=time, code=code if isinstance(code, pl.Expr) else pl.lit(code))
+    end = pl.when(pl.col('died').fill_null(False)).then(pl.lit('HOSPITAL_DISCHARGE//DIED')).otherwise(pl.lit('HOSPITAL_DISCHARGE//ALIVE'))
+    birth = pl.datetime(pl.col('intime').dt.year() - pl.col('age').cast(pl.Int32), 1, 1)
+    timed = [row(person, birth, 'MEDS_BIRTH'), row(admission, 'admittime', 'HOSPITAL_ADMISSION', 'hadm_id'), row(stays, 'intime', 'ICU_ADMISSION', 'hadm_id'),
+             row(stays, 'outtime', 'ICU_DISCHARGE', 'hadm_id'), row(admission, 'dischtime', end, 'hadm_id'), row(last_moments(stays), 'time', 'MEDS_DEATH')]
+    none = pl.lit(None, pl.Datetime('us'))
+    facts = [row(person.drop_nulls(c), none, pl.format(f'{c.upper()}//{{}}', c)) for c in ('gender', 'race')]
+    return pl.concat([*facts, *(part.drop_nulls('time') for part in timed)], how='diagonal_relaxed')
+
 # %% ../nbs/05a_sharing.ipynb #export-meds
 def meds_events(cohort: Cohort, times: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
-    "Rows of MEDS for the stays number `first` to `last`: admissions, hourly values, reports."
+    "Rows of MEDS for the stays number `first` to `last`: who they are and how they fared, hourly values, reports."
     mine = times[first:last]
     hours = hourly_frame(cohort, first, last).join(mine, on='stay_id', maintain_order='left')
     end = pl.min_horizontal(pl.col('intime') + pl.duration(hours=pl.col('hour') + 1), 'window_end')
     values = hours.with_columns(end.alias('time')).unpivot(
-        [v.name for v in VARIABLES], index=['subject_id', 'time'], variable_name='code', value_name='numeric_value').drop_nulls('numeric_value')
+        [v.name for v in VARIABLES], index=['subject_id', 'hadm_id', 'time'], variable_name='code', value_name='numeric_value').drop_nulls('numeric_value')
     named = {v.name: f'{v.name}//{v.unit}' if v.unit else v.name for v in VARIABLES}
-    parts = [mine.select('subject_id', time='intime', code=pl.lit('ICU_ADMISSION')), values.with_columns(pl.col('code').replace_strict(named))]
+    parts = [meds_course(mine), values.with_columns(pl.col('code').replace_strict(named))]
     if cohort.has_reports:
-        texts = pl.from_pandas(cohort.reports).join(mine.select('stay_id', 'subject_id'), on='stay_id')
+        texts = pl.from_pandas(cohort.reports).drop('subject_id', 'hadm_id', strict=False).join(mine.select('stay_id', 'subject_id', 'hadm_id'), on='stay_id')
         known = pl.coalesce(pl.max_horizontal('storetime', 'charttime'), 'charttime')
-        parts.append(texts.select('subject_id', known.alias('time'), code=pl.lit('RADIOLOGY_REPORT'), text_value='text'))
+        parts.append(texts.select('subject_id', 'hadm_id', known.alias('time'), code=pl.lit('RADIOLOGY_REPORT'), text_value='text'))
     frame = pl.concat(parts, how='diagonal_relaxed')
     missing = [pl.lit(None, t).alias(c) for c, t in (('numeric_value', pl.Float32), ('text_value', pl.String)) if c not in frame.columns]
-    return frame.with_columns(*missing).select('subject_id', pl.col('time').cast(pl.Datetime('us')), 'code', pl.col('numeric_value').cast(pl.Float32), 'text_value')
+    return frame.with_columns(*missing).select('subject_id', pl.col('time').cast(pl.Datetime('us')), 'code', pl.col('numeric_value').cast(pl.Float32), 'text_value', 'hadm_id')
 
 # %% ../nbs/05a_sharing.ipynb #export-meds-folder
 def export_meds(cohort: Cohort, out: Path):
     "data/SPLIT/*.parquet, metadata/ and labels/ in the layout of MEDS 0.4."
-    stays = pl.from_pandas(cohort.stays[['subject_id', 'split', *cohort.labels]].reset_index()).with_row_index('row')
+    kept = cohort.stays[['subject_id', 'hadm_id', 'split', 'age', 'gender', 'race', *cohort.labels]].join(cohort.course)
+    stays = pl.from_pandas(kept.reset_index()).with_row_index('row')
     times = stays.join(pl.read_parquet(cohort.dir / 'audit.parquet'), on='stay_id', maintain_order='left')
     codes = set()
     patients = stays['subject_id'].unique(maintain_order=True)
     for shard, first in enumerate(track(range(0, len(patients), 2_000), 'writing MEDS')):
         some = times.filter(pl.col('subject_id').is_in(patients[first:first + 2_000].implode()))
-        events = meds_events(cohort, times, some['row'].min(), some['row'].max() + 1).sort('subject_id', 'time', nulls_last=False)
+        events = meds_events(cohort, times, some['row'].min(), some['row'].max() + 1).sort('subject_id', 'time', nulls_last=False, maintain_order=True)
         for split, name in SPLITS.items():
             of = events.filter(pl.col('subject_id').is_in(some.filter(pl.col('split') == split)['subject_id'].implode()))
             if len(of):

@@ -8,13 +8,14 @@ from pathlib import Path
 import lineage
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
 from lp_nb.cohort import Cohort, build_cohort
 from lp_nb.features import benchmark_names
 from lp_nb.series import PLACE
-from lp_nb.sharing import export
+from lp_nb.sharing import export, last_moments
 from lp_nb.stays import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,69 @@ def test_meds_holds_to_the_standard(task, tmp_path):
         for file in files:
             schema.validate(pq.read_table(file))
     DatasetMetadataSchema.validate(json.loads((out / 'metadata/dataset.json').read_text()))
+
+
+def aces_mortality(folder):
+    """(subject_id, prediction time) -> death, as ACES reads the task that the page names, written down from its rule.
+
+    Each ICU admission opens a window of 48 hours; with a discharge or death in it, both ends included, there is no sample. The next
+    moment at which somebody is discharged or dies ends the target, and the label is whether a death is among the events of that moment.
+    """
+    events, found = pd.concat(map(pd.read_parquet, folder.glob('data/*/*.parquet'))).dropna(subset='time'), {}
+    ends = events[events['code'].str.contains('^HOSPITAL_DISCHARGE//|^MEDS_DEATH$')]
+    ends = {s: part.groupby('time')['code'].agg(lambda c: 'MEDS_DEATH' in set(c)) for s, part in ends.groupby('subject_id')}
+    for row in events[events['code'] == 'ICU_ADMISSION'].itertuples():
+        moments, until = ends.get(row.subject_id, pd.Series(dtype=bool)), row.time + pd.Timedelta(hours=48)
+        inside, after = moments[row.time:until], moments[moments.index > until]
+        if inside.empty and len(after):
+            found[row.subject_id, until] = bool(after.iloc[0])
+    return found
+
+
+@pytest.mark.parametrize('source', ['sample', 'demo'])
+def test_a_task_over_the_export_finds_the_labels(source, tmp_path):
+    "The same stays, at the same times, with the same labels, and not from the label files."
+    if source == 'demo' and not DEMO.exists():
+        pytest.skip(f'no MIMIC-IV demo at {DEMO} (set LPNB_MIMIC_DEMO)')
+    cohort = build_cohort(SAMPLE if source == 'sample' else DEMO, out=tmp_path / 'cohort')
+    out = export(cohort, 'meds', tmp_path / 'meds')
+    times = pd.read_parquet(cohort.dir / 'audit.parquet').set_index('stay_id')['window_end']
+    own = dict(zip(zip(cohort.stays['subject_id'], times.loc[cohort.stays.index]), cohort.stays['mortality'] == 1))
+    assert aces_mortality(out) == own and 0 < sum(own.values()) < len(own)
+    for file in out.glob('labels/*/labels.parquet'):
+        table = pd.read_parquet(file)
+        assert dict(zip(zip(table['subject_id'], table['prediction_time']), table['boolean_value'])) == own
+
+
+def test_how_a_life_ended_never_contradicts_the_label(tmp_path):
+    "A death by the flag is not later than the discharge; one by a day alone not before a discharge that the patient left alive."
+    t = lambda text: pd.Timestamp(f'2150-01-{text}')
+    rows = [  # dischtime, deathtime, dod, died -> time of death
+        ('05 14:00', '05 13:00', '05', True, '05 13:00'), ('05 14:00', '05 15:00', '05', True, '05 14:00'), ('05 14:00', None, None, True, '05 14:00'),
+        ('05 14:00', None, '05', False, '05 23:59:59'), ('05 14:00', None, '03', False, '05 14:00:01'), ('05 14:00', None, None, False, None),
+        ('05 14:00', '05 13:00', None, False, '05 23:59:59')]
+    stays = pl.DataFrame([dict(subject_id=i, dischtime=t(d), deathtime=e and t(e), dod=o and t(o), died=died) for i, (d, e, o, died, _) in enumerate(rows)],
+                         schema_overrides=dict(deathtime=pl.Datetime('us'), dod=pl.Datetime('us'), dischtime=pl.Datetime('us')))
+    assert last_moments(stays)['time'].to_list() == [x and t(x) for *_, x in rows]
+
+
+def test_static_facts_birth_and_admissions(tmp_path):
+    "Sex and race without a time and first, a birth of the right age, and an admission for every row that belongs to one."
+    cohort = build_cohort(SAMPLE, out=tmp_path / 'cohort')
+    events = pd.concat(map(pd.read_parquet, export(cohort, 'meds', tmp_path / 'meds').glob('data/*/*.parquet')))
+    stays = cohort.stays.sort_index().drop_duplicates('subject_id').set_index('subject_id')
+    static = events[events['time'].isna()]
+    assert static.groupby('subject_id').size().eq(2).all() and events.groupby('subject_id').head(2)['time'].isna().all()
+    told = static[static['code'].str.startswith('GENDER//')].set_index('subject_id')['code'].str.removeprefix('GENDER//')
+    assert told.sort_index().equals(stays['gender'].sort_index().rename('code').astype(told.dtype))
+    admissions = events[events['hadm_id'].notna()]
+    assert set(events[events['hadm_id'].isna()]['code'].str.extract('^([A-Z_]+)')[0]) <= {'GENDER', 'RACE', 'MEDS_BIRTH', 'MEDS_DEATH'}
+    pairs = set(zip(admissions['subject_id'], admissions['hadm_id'].astype(int)))
+    assert pairs == set(zip(cohort.stays['subject_id'], cohort.stays['hadm_id']))
+    born = events[events['code'] == 'MEDS_BIRTH'].set_index('subject_id')['time'].dt.year
+    entered = events[events['code'] == 'ICU_ADMISSION'].groupby('subject_id')['time'].min().dt.year
+    youngest = cohort.stays.groupby('subject_id')['age'].min()
+    assert ((entered - born).sort_index() == youngest.sort_index()).all()
 
 
 COMA = {'GCS eye': 4, 'GCS motor': 6, 'GCS verbal': 5}  # highest score
@@ -132,6 +196,17 @@ def test_benchmark_folders_are_read_by_their_own_readers(preset, task, tmp_path)
                 assert (table[:, 59 + channel[f'mask->{word}']] == mask).all(), (path.name, word)
             rate = values[:, PLACE['Heart rate']]
             assert np.allclose(table[~np.isnan(rate), benchmark_names().index('Heart Rate')], rate[~np.isnan(rate)])
+
+
+def test_a_value_of_the_last_minutes_is_inside_the_window(tmp_path):
+    "A last hour of ten minutes has its value before the end of the period, where the discretiser still looks."
+    cohort = Cohort(shutil.copytree(build_cohort(SAMPLE, task='phenotyping', window='whole', out=tmp_path / 'cohort').dir, tmp_path / 'late'))
+    values, ends = np.load(cohort.dir / 'series' / 'values.npy'), cohort.arrays[1][1:] - 1
+    values[ends, PLACE['Heart rate']] = 81
+    np.save(cohort.dir / 'series' / 'values.npy', values)
+    short = (cohort.stays['hours'] - cohort.stays['period'] > 0.5).sum()
+    found = read_medfuse(export(cohort, 'medfuse', tmp_path / 'out'), 'phenotyping')
+    assert short and all(lineage.discretise(read_episode(p), length)[-1, benchmark_names().index('Heart Rate')] == 81 for p, (length, _) in found.items())
 
 
 def test_a_stay_without_a_value_has_a_file(tmp_path):
