@@ -293,6 +293,26 @@ def follows(counts: np.ndarray, hidden: np.ndarray, mute: np.ndarray, least: int
     small = np.flatnonzero((hidden | mute).ravel() & (counts > 0).ravel() & (counts < least).ravel())
     return any(np.ptp(reach(one)) < 0.5 for one in np.eye(counts.size)[small])
 
+# %% ../nbs/05a_sharing.ipynb #spreadsheet
+FORMULA = re.compile(r'[=@\t]|[+\-].*[A-Za-z|!"]', re.DOTALL)  # how a text begins that a spreadsheet would compute
+CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f]')  # all but tab and line feed
+
+
+def as_cell(value):
+    "A text as a spreadsheet shows it, neither computed nor cut; anything else as it is."
+    if not isinstance(value, str):
+        return value
+    text = CONTROL.sub(' ', value.replace('\r\n', '\n'))
+    number = re.fullmatch(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?', text)
+    return "'" + text if FORMULA.match(text) and not number else text
+
+
+def for_spreadsheet(frame: pd.DataFrame) -> pd.DataFrame:
+    "The table with names and texts that no spreadsheet takes for formulas."
+    plain = (pd.api.types.is_numeric_dtype, pd.api.types.is_datetime64_any_dtype)
+    cells = [column if any(kind(column) for kind in plain) else column.astype(object).map(as_cell) for _, column in frame.items()]
+    return pd.concat(cells, axis=1).set_axis([as_cell(name) for name in frame.columns], axis=1) if cells else frame
+
 # %% ../nbs/05a_sharing.ipynb #save-table
 def save_table(
     frame: pd.DataFrame,
@@ -300,7 +320,7 @@ def save_table(
 ) -> Path:
     "Write a table for a paper; the path."
     path = Path(path)
-    writers = {'.csv': frame.to_csv, '.html': frame.to_html, '.tex': lambda p, index: Path(p).write_text(as_latex(frame))}
+    writers = {'.csv': for_spreadsheet(frame).to_csv, '.html': frame.to_html, '.tex': lambda p, index: Path(p).write_text(as_latex(frame))}
     if path.suffix not in writers:
         raise UserError('a file ending in .csv, .html or .tex', str(path), 'Give another name.')
     writers[path.suffix](path, index=False)
@@ -331,14 +351,14 @@ def hourly_frame(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
 
 def export_csv(cohort: Cohort, out: Path):
     "stays.csv, series.csv (hourly, gaps empty), reports.csv, ledger.csv and quality.csv."
-    cohort.stays.to_csv(out / 'stays.csv')
+    for_spreadsheet(cohort.stays.reset_index()).to_csv(out / 'stays.csv', index=False)
     with open(out / 'series.csv', 'wb') as f:
         for first in track(range(0, len(cohort.stays), 2_000), 'writing series.csv'):
             hourly_frame(cohort, first, min(first + 2_000, len(cohort.stays))).write_csv(f, include_header=first == 0)
     if cohort.has_reports:
-        pl.from_pandas(cohort.reports).write_csv(out / 'reports.csv')
-    cohort.ledger.to_csv(out / 'ledger.csv', index=False)
-    cohort.quality.to_csv(out / 'quality.csv', index=False)
+        pl.from_pandas(for_spreadsheet(cohort.reports)).write_csv(out / 'reports.csv')
+    for_spreadsheet(cohort.ledger).to_csv(out / 'ledger.csv', index=False)
+    for_spreadsheet(cohort.quality).to_csv(out / 'quality.csv', index=False)
 
 # %% ../nbs/05a_sharing.ipynb #meds-course
 def last_moments(stays: pl.DataFrame) -> pl.DataFrame:

