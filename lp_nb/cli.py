@@ -411,7 +411,7 @@ def switches(
 def export(
     folder: Annotated[Path, typer.Argument(help='Folder of a cohort.')],
     out: Folder,
-    format: Annotated[str, typer.Option(help='csv, meds or mimic3-benchmarks.')] = 'csv',
+    format: Annotated[str, typer.Option(help='csv, meds, mimic3-benchmarks or medfuse.')] = 'csv',
 ):
     """Write a cohort in another format. The result holds patients: it may go where the raw tables may go.
 

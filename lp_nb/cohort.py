@@ -34,7 +34,7 @@ from .lines import count_lines
 from .reports import NO_REPORT, documents, only_sections, pair
 from .series import (VARIABLES, Hourly, block_events, by_month, count_tables, extract_events, hourly, items, needs_words,
                           quality)
-from .stays import Rules, label_stays, make_rules, phenotype_codes, read_list, select_stays, set_split, set_windows
+from .stays import Rules, death_by_dates, label_stays, make_rules, phenotype_codes, read_list, select_stays, set_split, set_windows
 from .tables import SCHEMA, Ledger, Tables, as_kind, extract, find_table, guess_rows, in_steps, open_mimic, read, said, shareable, summed, table_fingerprint, tally
 
 # %% ../nbs/05_cohort.ipynb #chosen
@@ -555,6 +555,15 @@ class CohortFates(CohortStays):
     def attrition(self) -> pd.DataFrame:
         return pd.read_parquet(self.dir / 'attrition.parquet').set_index('stay_id')
 
+    @cached_property
+    def course(self) -> pd.DataFrame:
+        "What came after the window too, so nothing for a model: outtime, admittime, dischtime, deathtime, dod, died (in the hospital, by the rules)."
+        path = self.dir / 'course.parquet'
+        if not path.is_file():
+            raise UserError('a cohort that holds admissions and outcomes (course.parquet)', f'{self.dir} without, built by an earlier version',
+                            'Build it again into another folder.')
+        return pd.read_parquet(path).set_index('stay_id')
+
     def why(self, stay_id: int) -> str:
         "Why a stay of the tables is in the cohort, or at which step it left and for which reason."
         if stay_id in self.stays.index:
@@ -758,6 +767,13 @@ def stays_table(stays: pl.DataFrame, labels: tuple) -> pl.DataFrame:
                         'n_reports', (pl.col('n_reports') > 0).alias('has_report'), 'episode', 'period', 'los', *labels)
 
 
+def course_table(stays: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    "How stay, admission and life went on: stay_id, outtime, admittime, dischtime, deathtime, dod, and died (in the hospital, by the rules)."
+    flag, times = pl.col('hospital_expire_flag') == 1, ('outtime', 'admittime', 'dischtime', 'deathtime', 'dod')
+    died = death_by_dates() if rules.death_from == 'dates' else pl.coalesce(flag, pl.col('deathtime').is_not_null())
+    return stays.select('stay_id', *times, died.alias('died'))
+
+
 def audit_table(stays: pl.DataFrame, last: np.ndarray, reports: pl.LazyFrame | None) -> pl.DataFrame:
     "stay_id, intime, window_end, last_event, last_report: what the audit of the folder looks at."
     out = stays.select('stay_id', 'intime', 'window_end', pl.Series('last_event', last))
@@ -805,6 +821,7 @@ def write_cohort(folder: Path, folders: list, chosen: Chosen, ledger: Ledger, ru
     values, offsets, before, last, fates = append_series(folders, folder / 'series')
     stays_table(stays, chosen.labels).write_parquet(folder / 'stays.parquet')
     audit_table(stays, last, reports).write_parquet(folder / 'audit.parquet')
+    course_table(stays, rules).write_parquet(folder / 'course.parquet')
     if reports is not None:
         found['reports_without_storetime'] = reports.select(pl.col('no_storetime').sum()).collect().item()
         reports.drop('no_storetime', 'time').sink_parquet(folder / 'reports.parquet', maintain_order=True)
@@ -814,7 +831,7 @@ def write_cohort(folder: Path, folders: list, chosen: Chosen, ledger: Ledger, ru
     ledger.frame().to_parquet(folder / 'ledger.parquet')
     pd.DataFrame(ledger.gone, columns=['stay_id', 'step', 'reason']).to_parquet(folder / 'attrition.parquet')
     quality(values, before, fates, rules.words).to_parquet(folder / 'quality.parquet')
-    by_month(values, offsets, stays['intime'].dt.month().to_numpy()).to_parquet(folder / 'quality_by_month.parquet')
+    by_month(values, offsets, stays['intime'].dt.month().to_numpy(), rules.words).to_parquet(folder / 'quality_by_month.parquet')
     train = (stays['split'] == 'train').to_numpy()
     scale = scale_of(values, offsets, before, train, rules, rules.words)
     return dict(found={**chosen.found, **found}, counts=counts_of(stays, chosen.labels), scale=scale)

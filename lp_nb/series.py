@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['VARIABLES', 'CHARTED', 'OTHER_FLUIDS', 'HISTORY', 'SCORES', 'CATEGORIES', 'EVENT_TABLES', 'MIMIC3', 'NOT_A_VALUE',
            'OUTSIDE', 'OTHERS', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
-           'Variable', 'items', 'SeriesRules', 'by_word', 'number', 'needs_words', 'as_number', 'stays_with_words',
-           'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window', 'is_history',
-           'place', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'plausible', 'one_per_moment',
-           'Hourly', 'per_hour', 'charted', 'hourly', 'quantiles', 'quality', 'by_month']
+           'Variable', 'items', 'SeriesRules', 'word_scores', 'by_word', 'number', 'needs_words', 'as_number',
+           'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window',
+           'is_history', 'place', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'plausible',
+           'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'as_scores', 'quantiles', 'quality', 'by_month']
 
 # %% ../nbs/03_series.ipynb #imports
 from dataclasses import dataclass
@@ -105,6 +105,11 @@ CATEGORIES = {
             'Incomprehensible sounds; 1.0 ET/Trach; 4 Confused; 2 Incomp sounds; 3 Inapprop words',
 }
 CATEGORIES = {item: {w: i for i, w in enumerate(words.split('; '))} for item, words in CATEGORIES.items()}
+
+# %% ../nbs/03_series.ipynb #word-scores
+def word_scores(item: int) -> np.ndarray:
+    "The score of every word that `CATEGORIES` has for a coma item, in the order of its places; CareVue's words begin with theirs."
+    return np.array([SCORES[item].get(word) or int(float(word.split()[0])) for word in CATEGORIES[item]], float)
 
 # %% ../nbs/03_series.ipynb #number
 def by_word(
@@ -420,17 +425,20 @@ def plausible(
 
 # %% ../nbs/03_series.ipynb #one-per-moment
 def one_per_moment(values: pl.DataFrame, whose: str, rules: SeriesRules, unit: str, ledger: Ledger) -> pl.DataFrame:
-    "One value per (`whose`, time, variable): the largest, as number or as text; with ties='mean' all are kept."
-    if rules.ties == 'mean':
-        return values
+    "One value per (`whose`, time, variable): the largest, as number or as text; with ties='mean' all are kept, but for categories."
     as_text = pl.col('variable').is_in(COMA)
+    if rules.ties == 'mean' and rules.words == 'scores':
+        return values
+    averaged = values.filter(~as_text) if rules.ties == 'mean' else values.head(0)
+    single = values.filter(as_text) if rules.ties == 'mean' else values
     if rules.ties == 'text':
         as_text = as_text | pl.col('variable').is_in(AS_TEXT) & pl.col('wordy')
     text = pl.when(as_text).then('value') if 'value' in values.columns else pl.lit(None, pl.String)
     key = [whose, 'time', 'variable']
-    out = values.with_columns(text.alias('_text')).sort(*key, '_text', 'x', nulls_last=False).unique(key, keep='last', maintain_order=True)
+    out = single.with_columns(text.alias('_text')).sort(*key, '_text', 'x', nulls_last=False).unique(key, keep='last', maintain_order=True)
+    out = pl.concat([averaged, out.drop('_text')])
     ledger.step('one value a moment', unit, len(values), len(out), {'a larger value at the same moment': len(values) - len(out)})
-    return out.drop('_text')
+    return out
 
 # %% ../nbs/03_series.ipynb #hourly-class
 @dataclass(frozen=True)
@@ -514,6 +522,21 @@ def moments(values: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
     rows = values.drop('stay_id', strict=False).filter(pl.col('hour') >= 0).join(start, on='stay', maintain_order='left')
     return rows.select('stay_id', elapsed().alias('hours'), 'variable', 'x').sort('stay_id', 'hours', 'variable')
 
+# %% ../nbs/03_series.ipynb #as-scores
+def as_scores(
+    values: np.ndarray,  # (rows, 16) hourly values, NaN where nothing was charted
+    words: str,  # what stands in the coma columns: 'scores' or 'categories'
+) -> np.ndarray:
+    "The hourly values (rows, 16) with coma words as scores (eye 1 to 4, motor 1 to 6, verbal 1 to 5) and their sum as the total."
+    if words == 'scores':
+        return values
+    out = np.array(values, float)
+    for item, i in zip(CATEGORIES, COMA):
+        said = ~np.isnan(out[:, i])
+        out[said, i] = word_scores(item)[out[said, i].astype(int)]
+    out[:, CHARTED] = out[:, COMA].sum(axis=1)
+    return out
+
 # %% ../nbs/03_series.ipynb #quality
 LEVELS = {f'p{round(100 * q):02d}': q for q in (0.01, 0.25, 0.5, 0.75, 0.99)}
 
@@ -541,6 +564,7 @@ def by_month(
     values: np.ndarray,  # (sum of hours, 16)
     offsets: np.ndarray,  # (stays + 1)
     month: np.ndarray,  # (stays) calendar month of ICU admission, 1 to 12
+    words: str = 'scores',  # coma words as 'scores', or as 'categories', whose numbers have no quantiles
 ) -> pd.DataFrame:
     "Per variable and month: stays, share of hours charted, quantiles of the hourly values."
     of_hour = np.repeat(month, np.diff(offsets)).astype(np.int8)
@@ -551,6 +575,7 @@ def by_month(
         column = np.array(values[:, i])[order]
         for m, a, b in zip(months, ends[:-1], ends[1:]):
             seen = column[a:b][~np.isnan(column[a:b])]
-            levels = np.quantile(seen, list(LEVELS.values())) if len(seen) else [np.nan] * len(LEVELS)
+            none = not len(seen) or words == 'categories' and i in COMA
+            levels = [np.nan] * len(LEVELS) if none else np.quantile(seen, list(LEVELS.values()))
             out.append((v.name, int(m), int((month == m).sum()), len(seen) / max(1, b - a), *map(float, levels)))
     return pd.DataFrame(out, columns=['variable', 'month', 'stays', 'hours_charted', *LEVELS])

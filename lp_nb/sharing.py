@@ -24,7 +24,7 @@ from .cohort import Cohort, check_cohort, gather, load_block
 from .core import UserError, mask_count, mask_counts, new_folder, place, read_json, safe, sole_writer, track, write_json
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
-from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules
+from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules, as_scores
 from .stays import PRESETS, Rules, make_rules
 from .tables import Ledger, Tables, open_mimic
 
@@ -67,10 +67,11 @@ def collect(tables: Tables, rules: Rules, work) -> tuple:
         series = block.series
         train = np.ones(len(block.stays), bool)
         scale = scale_of(series.values, series.offsets, series.before, train, rules, rules.words)
+        charted = as_scores(np.array(series.values), rules.words).astype(np.float32)  # comparable, whatever the columns hold
         x = features(np.array(series.values), series.offsets, series.before, scale, rules.scale == 'mimic3', rules.words)
         for i, row in enumerate(block.stays.select('stay_id', *chosen.labels).iter_rows()):
             a, b = series.offsets[i:i + 2]
-            labels[row[0]], seen[row[0]], hours[row[0]] = row[1:], x[a:b], np.array(series.values[a:b])
+            labels[row[0]], seen[row[0]], hours[row[0]] = row[1:], x[a:b], charted[a:b]
     return labels, seen, hours
 
 # %% ../nbs/05a_sharing.ipynb #effect-2
@@ -297,6 +298,26 @@ def follows(counts: np.ndarray, hidden: np.ndarray, mute: np.ndarray, least: int
     small = np.flatnonzero((hidden | mute).ravel() & (counts > 0).ravel() & (counts < least).ravel())
     return any(np.ptp(reach(one)) < 0.5 for one in np.eye(counts.size)[small])
 
+# %% ../nbs/05a_sharing.ipynb #spreadsheet
+FORMULA = re.compile(r'[=@\t]|[+\-].*[A-Za-z|!"]', re.DOTALL)  # how a text begins that a spreadsheet would compute
+CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f]')  # all but tab and line feed
+
+
+def as_cell(value):
+    "A text as a spreadsheet shows it, neither computed nor cut; anything else as it is."
+    if not isinstance(value, str):
+        return value
+    text = CONTROL.sub(' ', value.replace('\r\n', '\n'))
+    number = re.fullmatch(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?', text)
+    return "'" + text if FORMULA.match(text) and not number else text
+
+
+def for_spreadsheet(frame: pd.DataFrame) -> pd.DataFrame:
+    "The table with names and texts that no spreadsheet takes for formulas."
+    plain = (pd.api.types.is_numeric_dtype, pd.api.types.is_datetime64_any_dtype)
+    cells = [column if any(kind(column) for kind in plain) else column.astype(object).map(as_cell) for _, column in frame.items()]
+    return pd.concat(cells, axis=1).set_axis([as_cell(name) for name in frame.columns], axis=1) if cells else frame
+
 # %% ../nbs/05a_sharing.ipynb #save-table
 def save_table(
     frame: pd.DataFrame,
@@ -304,7 +325,7 @@ def save_table(
 ) -> Path:
     "Write a table for a paper; the path."
     path = place(path)
-    writers = {'.csv': frame.to_csv, '.html': frame.to_html, '.tex': lambda p, index: Path(p).write_text(as_latex(frame))}
+    writers = {'.csv': for_spreadsheet(frame).to_csv, '.html': frame.to_html, '.tex': lambda p, index: Path(p).write_text(as_latex(frame))}
     if path.suffix not in writers:
         raise UserError('a file ending in .csv, .html or .tex', str(path), 'Give another name.')
     writers[path.suffix](path, index=False)
@@ -323,54 +344,80 @@ SPLITS = dict(train='train', val='tuning', test='held_out')  # the kit's names a
 
 
 def hourly_frame(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
-    "The hourly values of the stays number `first` to `last` as rows: stay_id, hour, and a column per variable, gaps empty."
+    "The hourly values of the stays number `first` to `last` as rows: stay_id, hour, and a column per variable, coma words as scores, gaps empty."
     values, offsets, _ = cohort.arrays
     hours = np.diff(offsets[first:last + 1])
     stay = np.repeat(cohort.stays.index[first:last].to_numpy(), hours)
     hour = np.arange(len(stay)) - np.repeat(np.cumsum(hours) - hours, hours)
-    block = pl.DataFrame(np.array(values[offsets[first]:offsets[last]]), schema=[v.name for v in VARIABLES]).fill_nan(None)
+    scored = as_scores(np.array(values[offsets[first]:offsets[last]]), cohort.rules.words)
+    block = pl.DataFrame(scored, schema=[v.name for v in VARIABLES]).fill_nan(None)
     return pl.DataFrame(dict(stay_id=stay, hour=hour)).hstack(block)
 
 
 def export_csv(cohort: Cohort, out: Path):
     "stays.csv, series.csv (hourly, gaps empty), reports.csv, ledger.csv and quality.csv."
-    cohort.stays.to_csv(out / 'stays.csv')
+    for_spreadsheet(cohort.stays.reset_index()).to_csv(out / 'stays.csv', index=False)
     with open(out / 'series.csv', 'wb') as f:
         for first in track(range(0, len(cohort.stays), 2_000), 'writing series.csv'):
             hourly_frame(cohort, first, min(first + 2_000, len(cohort.stays))).write_csv(f, include_header=first == 0)
     if cohort.has_reports:
-        pl.from_pandas(cohort.reports).write_csv(out / 'reports.csv')
-    cohort.ledger.to_csv(out / 'ledger.csv', index=False)
-    cohort.quality.to_csv(out / 'quality.csv', index=False)
+        pl.from_pandas(for_spreadsheet(cohort.reports)).write_csv(out / 'reports.csv')
+    for_spreadsheet(cohort.ledger).to_csv(out / 'ledger.csv', index=False)
+    for_spreadsheet(cohort.quality).to_csv(out / 'quality.csv', index=False)
+
+# %% ../nbs/05a_sharing.ipynb #meds-course
+def last_moments(stays: pl.DataFrame) -> pl.DataFrame:
+    "subject_id and time of the death of the patients of these stays (with their course) who are known to have died."
+    in_time = pl.when(pl.col('deathtime') <= pl.col('dischtime')).then('deathtime').otherwise('dischtime')
+    day = pl.coalesce('dod', 'deathtime').dt.truncate('1d') + pl.duration(days=1) - pl.duration(seconds=1)
+    after = pl.max_horizontal(day, pl.col('dischtime') + pl.duration(seconds=1))
+    of = stays.with_columns(pl.col('died').fill_null(False)).group_by('subject_id', maintain_order=True)
+    ends = of.agg(here=in_time.filter('died').max(), later=pl.when(day.is_not_null()).then(after).max())
+    return ends.select('subject_id', time=pl.coalesce('here', 'later'))
+
+# %% ../nbs/05a_sharing.ipynb #meds-course-2
+def meds_course(stays: pl.DataFrame) -> pl.DataFrame:
+    "Rows of MEDS about these stays (with their course): static facts, birth, admissions, discharges, death."
+    person = stays.sort('intime').unique('subject_id', keep='first', maintain_order=True)
+    admission = stays.unique('hadm_id', keep='first', maintain_order=True)
+    row = lambda of, time, code, *more: of.select('subject_id', *more, time=time, code=code if isinstance(code, pl.Expr) else pl.lit(code))
+    end = pl.when(pl.col('died').fill_null(False)).then(pl.lit('HOSPITAL_DISCHARGE//DIED')).otherwise(pl.lit('HOSPITAL_DISCHARGE//ALIVE'))
+    birth = pl.datetime(pl.col('intime').dt.year() - pl.col('age').cast(pl.Int32), 1, 1)
+    timed = [row(person, birth, 'MEDS_BIRTH'), row(admission, 'admittime', 'HOSPITAL_ADMISSION', 'hadm_id'), row(stays, 'intime', 'ICU_ADMISSION', 'hadm_id'),
+             row(stays, 'outtime', 'ICU_DISCHARGE', 'hadm_id'), row(admission, 'dischtime', end, 'hadm_id'), row(last_moments(stays), 'time', 'MEDS_DEATH')]
+    none = pl.lit(None, pl.Datetime('us'))
+    facts = [row(person.drop_nulls(c), none, pl.format(f'{c.upper()}//{{}}', c)) for c in ('gender', 'race')]
+    return pl.concat([*facts, *(part.drop_nulls('time') for part in timed)], how='diagonal_relaxed')
 
 # %% ../nbs/05a_sharing.ipynb #export-meds
 def meds_events(cohort: Cohort, times: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
-    "Rows of MEDS for the stays number `first` to `last`: admissions, hourly values, reports."
+    "Rows of MEDS for the stays number `first` to `last`: who they are and how they fared, hourly values, reports."
     mine = times[first:last]
     hours = hourly_frame(cohort, first, last).join(mine, on='stay_id', maintain_order='left')
     end = pl.min_horizontal(pl.col('intime') + pl.duration(hours=pl.col('hour') + 1), 'window_end')
     values = hours.with_columns(end.alias('time')).unpivot(
-        [v.name for v in VARIABLES], index=['subject_id', 'time'], variable_name='code', value_name='numeric_value').drop_nulls('numeric_value')
+        [v.name for v in VARIABLES], index=['subject_id', 'hadm_id', 'time'], variable_name='code', value_name='numeric_value').drop_nulls('numeric_value')
     named = {v.name: f'{v.name}//{v.unit}' if v.unit else v.name for v in VARIABLES}
-    parts = [mine.select('subject_id', time='intime', code=pl.lit('ICU_ADMISSION')), values.with_columns(pl.col('code').replace_strict(named))]
+    parts = [meds_course(mine), values.with_columns(pl.col('code').replace_strict(named))]
     if cohort.has_reports:
-        texts = pl.from_pandas(cohort.reports).join(mine.select('stay_id', 'subject_id'), on='stay_id')
+        texts = pl.from_pandas(cohort.reports).drop('subject_id', 'hadm_id', strict=False).join(mine.select('stay_id', 'subject_id', 'hadm_id'), on='stay_id')
         known = pl.coalesce(pl.max_horizontal('storetime', 'charttime'), 'charttime')
-        parts.append(texts.select('subject_id', known.alias('time'), code=pl.lit('RADIOLOGY_REPORT'), text_value='text'))
+        parts.append(texts.select('subject_id', 'hadm_id', known.alias('time'), code=pl.lit('RADIOLOGY_REPORT'), text_value='text'))
     frame = pl.concat(parts, how='diagonal_relaxed')
     missing = [pl.lit(None, t).alias(c) for c, t in (('numeric_value', pl.Float32), ('text_value', pl.String)) if c not in frame.columns]
-    return frame.with_columns(*missing).select('subject_id', pl.col('time').cast(pl.Datetime('us')), 'code', pl.col('numeric_value').cast(pl.Float32), 'text_value')
+    return frame.with_columns(*missing).select('subject_id', pl.col('time').cast(pl.Datetime('us')), 'code', pl.col('numeric_value').cast(pl.Float32), 'text_value', 'hadm_id')
 
 # %% ../nbs/05a_sharing.ipynb #export-meds-folder
 def export_meds(cohort: Cohort, out: Path):
     "data/SPLIT/*.parquet, metadata/ and labels/ in the layout of MEDS 0.4."
-    stays = pl.from_pandas(cohort.stays[['subject_id', 'split', *cohort.labels]].reset_index()).with_row_index('row')
+    kept = cohort.stays[['subject_id', 'hadm_id', 'split', 'age', 'gender', 'race', *cohort.labels]].join(cohort.course)
+    stays = pl.from_pandas(kept.reset_index()).with_row_index('row')
     times = stays.join(pl.read_parquet(cohort.dir / 'audit.parquet', glob=False), on='stay_id', maintain_order='left')
     codes = set()
     patients = stays['subject_id'].unique(maintain_order=True)
     for shard, first in enumerate(track(range(0, len(patients), 2_000), 'writing MEDS')):
         some = times.filter(pl.col('subject_id').is_in(patients[first:first + 2_000].implode()))
-        events = meds_events(cohort, times, some['row'].min(), some['row'].max() + 1).sort('subject_id', 'time', nulls_last=False)
+        events = meds_events(cohort, times, some['row'].min(), some['row'].max() + 1).sort('subject_id', 'time', nulls_last=False, maintain_order=True)
         for split, name in SPLITS.items():
             of = events.filter(pl.col('subject_id').is_in(some.filter(pl.col('split') == split)['subject_id'].implode()))
             if len(of):
@@ -405,20 +452,22 @@ def write_arrow(frame: pl.DataFrame, path: Path, **types):
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.cast(schema), path)
 
-# %% ../nbs/05a_sharing.ipynb #benchmark-rows
-WORDS = {variable: {place: word for word, place in CATEGORIES[item].items()} for variable, item in zip(COMA, CATEGORIES)}
-SPOKEN = {variable: {score: word for word, score in reversed(SCORES[item].items())} for variable, item in zip(COMA, SCORES)}
-CHANNEL_OF = {PLACE[CODED.get(c, w if isinstance(w, str) else '')]: c for c, w in CHANNELS.items() if isinstance(w, str) or c in CODED}
-
-
+# %% ../nbs/05a_sharing.ipynb #benchmark-moments
 def benchmark_moments(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
     "stay_id, hours, variable, x: what was charted and when, or the hourly values at the middle of their hours."
     if cohort.rules.words == 'categories':
         stays = cohort.stays.index[first:last].tolist()
         return pl.scan_parquet(cohort.dir / 'rows.parquet', glob=False).filter(pl.col('stay_id').is_in(stays)).collect()
-    hours = hourly_frame(cohort, first, last).drop(VARIABLES[CHARTED].name)
-    long = hours.unpivot(index=['stay_id', 'hour'], variable_name='variable', value_name='x').drop_nulls('x')
-    return long.select('stay_id', (pl.col('hour') + 0.5).alias('hours'), pl.col('variable').replace_strict(PLACE, return_dtype=pl.Int8), 'x')
+    ends = pl.from_pandas(cohort.stays[['period', 'hours']].reset_index()[first:last])
+    ends = ends.select('stay_id', end=pl.when(pl.col('period') > 0).then('period').otherwise('hours'))
+    hours = hourly_frame(cohort, first, last).drop(VARIABLES[CHARTED].name).join(ends, on='stay_id', maintain_order='left')
+    long = hours.unpivot(index=['stay_id', 'hour', 'end'], variable_name='variable', value_name='x').drop_nulls('x')
+    return long.select('stay_id', pl.min_horizontal(pl.col('hour') + 0.5, 'end').alias('hours'), pl.col('variable').replace_strict(PLACE, return_dtype=pl.Int8), 'x')
+
+# %% ../nbs/05a_sharing.ipynb #benchmark-rows
+WORDS = {variable: {place: word for word, place in CATEGORIES[item].items()} for variable, item in zip(COMA, CATEGORIES)}
+SPOKEN = {variable: {score: word for word, score in SCORES[item].items()} for variable, item in zip(COMA, SCORES)}
+CHANNEL_OF = {PLACE[CODED.get(c, w if isinstance(w, str) else '')]: c for c, w in CHANNELS.items() if isinstance(w, str) or c in CODED}
 
 
 def benchmark_table(moments: pl.DataFrame, words: str) -> pl.DataFrame:
@@ -426,7 +475,7 @@ def benchmark_table(moments: pl.DataFrame, words: str) -> pl.DataFrame:
     spoken = WORDS if words == 'categories' else SPOKEN
     text = pl.col('x').cast(pl.String)
     for variable, names in spoken.items():
-        word = pl.col('x').cast(pl.Int64).replace_strict(names, default=None, return_dtype=pl.String)
+        word = pl.col('x').round().cast(pl.Int64).replace_strict(names, default=None, return_dtype=pl.String)
         text = pl.when(pl.col('variable') == variable).then(word).otherwise(text)
     long = moments.select('stay_id', pl.col('hours').alias('Hours'), pl.col('variable').replace_strict(CHANNEL_OF), text.alias('text'))
     wide = long.unique(['stay_id', 'Hours', 'variable'], keep='last', maintain_order=True).pivot('variable', index=['stay_id', 'Hours'], values='text')
@@ -434,40 +483,62 @@ def benchmark_table(moments: pl.DataFrame, words: str) -> pl.DataFrame:
     return wide.with_columns(*missing).select('stay_id', 'Hours', *sorted(CHANNELS)).sort('stay_id', 'Hours')
 
 # %% ../nbs/05a_sharing.ipynb #export-benchmark
-def list_rows(cohort: Cohort) -> pd.DataFrame:
-    "The list file of all stays: stay (file name), period_length, stay_id, labels, and the split."
-    stays = cohort.stays.reset_index()
+TASK_FOLDER = dict(mortality='in-hospital-mortality', phenotyping='phenotyping')
+
+
+def list_rows(cohort: Cohort, medfuse: bool) -> pd.DataFrame:
+    "The list file of all stays: stay (file name), period_length, stay_id, labels, each where its readers expect it; and the split."
+    stays, death = cohort.stays.reset_index(), cohort.task == 'mortality'
     name = stays['subject_id'].astype(str) + '_episode' + stays['episode'].astype(str) + '_timeseries.csv'
-    length = ['0'] * len(stays) if cohort.task == 'mortality' else [f'{p:.6f}' for p in stays['period']]
-    labels = stays[cohort.labels].set_axis(['y_true'] if cohort.task == 'mortality' else cohort.labels, axis=1)
-    return pd.concat([pd.DataFrame(dict(stay=name, period_length=length, stay_id=stays['stay_id'])), labels, stays['split']], axis=1)
+    period = stays['period'] if medfuse else stays['period'].where(stays['period'] > 0, stays['hours'])
+    length = dict(period_length='0' if death else period.map('{:.6f}'.format))
+    own = dict(length, stay_id=stays['stay_id']) if medfuse else {} if death else length
+    labels = stays[cohort.labels].set_axis(['y_true'] if death else cohort.labels, axis=1)
+    return pd.concat([pd.DataFrame(dict(stay=name, **own)), labels, stays['split']], axis=1)
 
+# %% ../nbs/05a_sharing.ipynb #write-episodes
+def write_episodes(cohort: Cohort, files: pd.Series):
+    "A file per stay (`files` by stay_id); one that was kept without a value has an empty row at hour 0."
+    empty = pl.DataFrame({'Hours': [0.0], **{c: [None] for c in sorted(CHANNELS)}})
+    for first in track(range(0, len(files), 1_000), 'writing episodes'):
+        table = benchmark_table(benchmark_moments(cohort, first, min(first + 1_000, len(files))), cohort.rules.words)
+        parts = {stay: part.drop('stay_id') for (stay,), part in table.group_by('stay_id', maintain_order=True)}
+        for stay, path in files.iloc[first:first + 1_000].items():
+            parts.get(stay, empty).write_csv(path)
 
-def export_benchmark(cohort: Cohort, out: Path):
-    "train/ and test/ with a file per episode and a listfile.csv, and the three list files beside them."
-    rows = list_rows(cohort)
-    folder = {s: out / ('test' if s == 'test' else 'train') for s in SPLITS}
-    for path in set(folder.values()):
-        path.mkdir()
-    files = dict(zip(rows['stay_id'], [folder[s] / n for s, n in zip(rows['split'], rows['stay'])]))
-    for first in track(range(0, len(rows), 1_000), 'writing episodes'):
-        table = benchmark_table(benchmark_moments(cohort, first, min(first + 1_000, len(rows))), cohort.rules.words)
-        for (stay,), part in table.group_by('stay_id', maintain_order=True):
-            part.drop('stay_id').write_csv(files[stay])
+# %% ../nbs/05a_sharing.ipynb #export-benchmark-2
+def export_benchmark(cohort: Cohort, out: Path, medfuse: bool = False):
+    "TASK/train and TASK/test with a file per episode and a listfile.csv, and the three list files beside them."
+    rows, home = list_rows(cohort, medfuse), out / TASK_FOLDER[cohort.task]
+    folder = {s: home / ('test' if s == 'test' else 'train') for s in SPLITS}
+    for path in dict.fromkeys(folder.values()):
+        path.mkdir(parents=True)
+    write_episodes(cohort, pd.Series([folder[s] / n for s, n in zip(rows['split'], rows['stay'])], cohort.stays.index))
     rows = rows.sort_values('stay')
     write = lambda part, path: part.drop(columns='split').to_csv(path, index=False)
     for split in SPLITS:
-        write(rows[rows['split'] == split], out / f'{split}_listfile.csv')
-    write(rows[rows['split'] == 'test'], out / 'test' / 'listfile.csv')
-    write(rows[rows['split'] != 'test'], out / 'train' / 'listfile.csv')
+        write(rows[rows['split'] == split], home / f'{split}_listfile.csv')
+    write(rows[rows['split'] == 'test'], home / 'test' / 'listfile.csv')
+    write(rows[rows['split'] != 'test'], home / 'train' / 'listfile.csv')
+
+
+def export_medfuse(cohort: Cohort, out: Path):
+    "The folder of `export_benchmark` in MedFuse's columns, and root/all_stays.csv."
+    export_benchmark(cohort, out, medfuse=True)
+    stays = cohort.stays.join(cohort.course).join(pd.read_parquet(cohort.dir / 'audit.parquet').set_index('stay_id')['intime']).reset_index()
+    stays = stays.assign(los=stays['los'] / 24, mortality_inhospital=stays['died'].astype(int))
+    stays = stays.rename(columns=dict(race='ethnicity', careunit='first_careunit'))
+    columns = 'subject_id hadm_id stay_id first_careunit intime outtime los admittime dischtime deathtime ethnicity gender dod age mortality_inhospital'
+    (out / 'root').mkdir()
+    stays[columns.split()].to_csv(out / 'root' / 'all_stays.csv', index=False)
 
 # %% ../nbs/05a_sharing.ipynb #export
-FORMATS = {'csv': export_csv, 'meds': export_meds, 'mimic3-benchmarks': export_benchmark}
+FORMATS = {'csv': export_csv, 'meds': export_meds, 'mimic3-benchmarks': export_benchmark, 'medfuse': export_medfuse}
 
 
 def export(
     cohort: Cohort,
-    format: str,  # 'csv', 'meds' or 'mimic3-benchmarks'
+    format: str,  # 'csv', 'meds', 'mimic3-benchmarks' or 'medfuse'
     out,  # a new or empty folder
 ) -> Path:
     "Write the cohort in another format; the folder, which holds patients."

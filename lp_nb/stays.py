@@ -100,6 +100,8 @@ def check_rules(rules: Rules):
     if rules.event_owner == 'identifiers' and rules.stays_per_admission == 'all':
         raise UserError('one stay per admission where identifiers say whose an event is', "stays_per_admission='all'",
                         "Use event_owner='row', or 'only' or 'first' stays.")
+    if rules.words == 'categories' and rules.within_hour == 'mean':
+        raise UserError('one word an hour where words are categories', "within_hour='mean', and words have no mean", "Use within_hour='last', or words='scores'.")
     if rules.task == 'mortality' and rules.min_hours < 48:
         raise UserError('mortality stays that fill the window of 48 hours', f'min_hours={rules.min_hours}', 'Use 48 or more.')
 
