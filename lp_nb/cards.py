@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 
 from . import __version__
 from .cohort import Cohort
-from .core import UserError, device, file_fingerprint, git, mask_count, mask_counts, new_folder, read_json, refuse_unfiltered, same_format, sole_writer, write_json
+from .core import UserError, device, file_fingerprint, mask_count, mask_counts, new_folder, read_json, refuse_tracked, refuse_unfiltered, same_format, sole_writer, write_json
 from .encoders import SMALL, EncoderConfig, Towers, natural_precision, tokenizer_name, wide
 from .evaluation import macro, score
 
@@ -636,15 +636,6 @@ def data_card(
     return DatasetCard(refuse_patients(f'---\n{data.to_yaml()}\n---\n\n{text}\n', cohort, 'a data card'))
 
 # %% ../nbs/13b_cards.ipynb #save-guard
-def refuse_tracked(folder: Path):
-    "Raise if a folder lies in a git checkout that would take up what is in it."
-    there = next(p for p in folder.absolute().parents if p.is_dir())
-    inside = git(there, 'rev-parse', '--is-inside-work-tree', check=False) == 'true'
-    if inside and not git(there, 'check-ignore', str(folder / 'anything'), check=False):
-        raise UserError('a place outside any git checkout, or one that git ignores, for a model that is credentialed only', str(folder),
-                        'Choose another folder, or add it to .gitignore.')
-
-
 def refuse_taken(folder: Path):
     "Raise unless a folder is new or empty."
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -783,4 +774,5 @@ def load_run(folder) -> SavedRun:
     same_format(facts, SAVED, 'a model folder', folder, 'Open it with the version that wrote it, or save the run again.')
     if facts['tier'] == 'credentialed only':
         refuse_unfiltered()
+        refuse_tracked(folder)
     return SavedRun(folder)

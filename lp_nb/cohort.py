@@ -25,7 +25,7 @@ import polars as pl
 
 from . import __version__
 from .core import (Progress, UserError, alone, asset, disk_watched, file_fingerprint, fingerprint, mask_count, mask_counts,
-                        new_folder, private_folder, read_json, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
+                        new_folder, private_folder, read_json, refuse_tracked, refuse_unfiltered, same_format, scrubbed, short_id, sole_writer, write_json)
 from .features import feature_names, features, scale_of
 from .hospital import POLARITIES
 from .reports import NO_REPORT, documents, only_sections, pair
@@ -707,6 +707,7 @@ class Cohort(CohortCorpus):
         same_format(cohort.manifest, FORMAT, 'a cohort', cohort.dir, 'Build it again with the same command, or go on with the version that built it.')
         if not cohort.is_open:
             refuse_unfiltered()
+            refuse_tracked(cohort.dir)
         return cohort
 
     def audit(self) -> list:
@@ -841,6 +842,7 @@ def working(out: Path, work, private: bool):
     "The folder of intermediate results, which holds rows of the tables; afterwards what nobody else needs is removed."
     shared = Path(work).expanduser().absolute() if work else out.parent / f'.{out.name}.work'
     if private:
+        refuse_tracked(out)  # with all that is written beside it
         private_folder(shared)
     with alone(shared / 'lock'):
         yield shared

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['NO_ROOM', 'FULL', 'QUOTED', 'KERNELSPEC', 'TRIAL', 'UserError', 'require', 'meant', 'one_of', 'DiskFull',
-           'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'rng', 'fsync_tree', 'hidden_name',
-           'discard', 'private_folder', 'new_folder', 'clear_leftovers', 'alone', 'sole_writer', 'new_file',
-           'write_json', 'read_json', 'same_format', 'Progress', 'no_progress', 'track', 'mask_count', 'safe', 'unseen',
-           'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'strip_notebook', 'notebook_text',
-           'filter_stdin', 'git', 'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed',
-           'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
+           'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'rng', 'git', 'refuse_tracked', 'fsync_tree',
+           'hidden_name', 'discard', 'closed_mode', 'close_to_others', 'private_folder', 'new_folder',
+           'clear_leftovers', 'alone', 'sole_writer', 'new_file', 'write_json', 'read_json', 'same_format', 'Progress',
+           'no_progress', 'track', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed',
+           'reason_of', 'strip_notebook', 'notebook_text', 'filter_stdin', 'install_filter', 'beside_the_filter',
+           'filter_fault', 'filter_installed', 'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline',
+           'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -145,6 +146,72 @@ def rng(
     digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], 'big'))
 
+# %% ../nbs/00_core.ipynb #filter
+def git(
+    repo,  # a folder
+    *args,
+    check: bool = True,  # raise if git fails
+    text: str | None = None,  # for its standard input
+    ambient: bool = False,  # let GIT_DIR and its like point to another repository than that of the folder
+) -> str:
+    "What `git -C repo args...` prints."
+    env = {k: v for k, v in os.environ.items() if ambient or not re.match('GIT_(DIR|WORK_TREE|INDEX|OBJECT|COMMON|CEIL|CONFIG_[CKVP]|ATTR)', k)}
+    try:
+        done = subprocess.run(['git', '-C', str(repo), *args], capture_output=True, text=True, check=False, input=text, env=env)
+    except FileNotFoundError:
+        done = subprocess.CompletedProcess(args, 127, '', 'git is not installed')
+    if check and done.returncode:
+        raise UserError(f'`git {" ".join(args)}` to work in {repo}', done.stderr.strip() or f'status {done.returncode}',
+                        'Check that the folder is a git checkout.')
+    return done.stdout.strip()
+
+# %% ../nbs/00_core.ipynb #tracked
+PROBES = ('x', 'x.csv', 'x.html', 'x.json', 'x.npy', 'x.parquet', 'x.safetensors', 'x/x.csv')  # names of every kind that is written
+HIDDEN = re.compile(r'\.(?P<name>.+)\.(new|old|gone)-[0-9a-f]{12}')
+
+
+def lines_and_names(place: Path, folder: bool, beside: bool) -> dict:
+    "Lines of a .gitignore (`place` is seen from its folder) -> names that git must pass over then."
+    end, inside = '/' * folder, lambda path: [str(path / name) for name in PROBES] if folder else [str(path)]
+    quoted = lambda text: re.sub(r'([\\*?\[\]!# ])', r'\\\1', text)
+    above = ''.join(f'/{quoted(part)}' for part in place.parts[:-1])
+    if not place.name:  # the checkout itself
+        return {'/*': inside(place)}
+    hidden = [place.with_name(name) for name in (f'.{place.name}.new-0', f'.{place.name}.work', f'..{place.name}.new-0.new-0')]
+    return {f'{above}/{quoted(place.name)}{end}': inside(place)} | {
+        f'{above}/.*{quoted(place.name)}.*{end}': [name for path in hidden for name in inside(path)] for _ in range(beside)}
+
+
+def lines_missing(top: Path, place: Path, folder: bool, beside: bool, ambient: bool) -> list[str]:
+    "The lines that git wants before it passes over a place in the work tree `top`."
+    wanted = lines_and_names(place.relative_to(top), folder, beside)
+    names = [name for of in wanted.values() for name in of]
+    passed = git(top, 'check-ignore', '-z', '--no-index', '--stdin', check=False, text='\0'.join(names) + '\0', ambient=ambient).split('\0')
+    return [line for line, of in wanted.items() if not set(of) <= set(passed)]
+
+# %% ../nbs/00_core.ipynb #tracked-2
+def refuse_tracked(
+    path,  # where patients are about to be written
+    folder: bool = True,  # or a file
+    beside: bool = True,  # whether it is written beside its place first, as `new_folder` and `new_file` do
+):
+    "Raise where git would take up what is written to a place; says which lines a .gitignore lacks."
+    place = Path(path).expanduser().resolve()
+    while found := HIDDEN.fullmatch(place.name):
+        place = place.with_name(found['name'])
+    here = next(p for p in (place, *place.parents) if p.is_dir())
+    what = lambda got, todo: UserError('a place for patients that is outside any git checkout, or that git ignores', f'{place}, {got}', todo)
+    for ambient in (False, True) if 'GIT_DIR' in os.environ else (False,):
+        top = git(Path.cwd() if ambient else here, 'rev-parse', '--show-toplevel', check=False, ambient=ambient)
+        if not top and not ambient and any((p / '.git').exists() for p in (here, *here.parents)):
+            raise what('where git cannot say whether it ignores it', 'Mend the checkout, or choose a place outside.')
+        if not top or not place.is_relative_to(Path(top).resolve()):
+            continue
+        if missing := lines_missing(Path(top).resolve(), place, folder, beside, ambient):
+            raise what('which `git add -A` would take up', f'Add to {Path(top) / ".gitignore"}: {" and ".join(missing)}   Or choose a place outside.')
+        if git(top, 'ls-files', '-z', '--', str(place), check=False, ambient=ambient):
+            raise what('of which git holds files already', f'Choose another place, or take it out of git: git rm -r --cached {shlex.quote(str(place))}')
+
 # %% ../nbs/00_core.ipynb #new-folder
 def fsync_tree(path: Path):
     "Ask the disk to keep every file and folder below `path`."
@@ -183,27 +250,49 @@ def replace_folder(new: Path, path: Path):
     discard(path, old)
 
 # %% ../nbs/00_core.ipynb #new-folder-context
+def closed_mode(path) -> int:
+    "The mode for patients at a place that is there: as its owner has set it, unless everybody could look in; then the owner's alone."
+    mode = Path(path).stat().st_mode & 0o7777
+    return mode & ~0o077 if mode & 0o007 else mode
+
+
+def close_to_others(path):
+    "Take a folder or file from the eyes of everybody; raises where that fails and something could be written."
+    path = Path(path)
+    if path.stat().st_mode & 0o007 == 0 or not os.access(path, os.W_OK):
+        return
+    try:
+        path.chmod(closed_mode(path))
+    except OSError as e:
+        raise UserError('a place for patients that not everybody may open', f'{path} of another owner, open to all ({e.strerror})',
+                        f'Let its owner say: chmod o-rwx {shlex.quote(str(path))}   Or choose another place.') from e
+
+
 def private_folder(path) -> Path:
-    "The folder `path`, for its owner's eyes if it is made here; what there is stays as its owner has set it."
+    "The folder `path` for patients, made if it is not there: ignored by git, closed to everybody; a group that its owner lets in stays in."
     path = Path(path).absolute()
+    refuse_tracked(path, beside=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(0o700, exist_ok=True)
+    close_to_others(path)
     return path
 
 # %% ../nbs/00_core.ipynb #new-folder-b
 @contextmanager
 def new_folder(
     path,  # where the finished folder will lie
-    private: bool = False,  # for nobody's eyes but the owner's, unless a folder that it replaces was open to others
+    private: bool = False,  # it holds patients: ignored by git, and open at most to a group that was let into the folder it replaces
 ):
     "Yield an empty folder to fill; on success it becomes `path` in one rename, on error it vanishes and `path` is as before."
     path = Path(path).absolute()
+    if private:
+        refuse_tracked(path)
     with disk_watched(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         tmp = hidden_name(path, 'new')
         tmp.mkdir(0o700 if private else 0o777)  # less what the umask forbids
         if path.is_dir():
-            tmp.chmod(path.stat().st_mode & 0o7777)
+            tmp.chmod(closed_mode(path) if private else path.stat().st_mode & 0o7777)
         try:
             yield tmp
             fsync_tree(tmp)
@@ -247,14 +336,21 @@ def sole_writer(path):
 @contextmanager
 def new_file(
     path,  # where the finished file will lie
+    private: bool = False,  # it tells of single patients: ignored by git, mode 600
 ):
     "Yield a temporary path beside `path` to write to; on success it becomes `path` in one rename, on error it vanishes."
     path = Path(path).absolute()
+    if private:
+        refuse_tracked(path, folder=False)
     with disk_watched(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         tmp = hidden_name(path, 'new')
         try:
+            if private:
+                os.close(os.open(tmp, os.O_CREAT | os.O_EXCL, 0o600))
             yield tmp
+            if private:  # also where a writer has made it anew
+                tmp.chmod(0o600)
             with open(tmp, 'rb') as f:
                 os.fsync(f.fileno())
             os.replace(tmp, path)
@@ -443,25 +539,6 @@ def filter_stdin():
     "The clean filter: a notebook on standard input, the stripped one on standard output; anything else is an error."
     text = sys.stdin.buffer.read().decode('utf-8')
     sys.stdout.buffer.write(notebook_text(strip_notebook(json.loads(text))).encode('utf-8'))
-
-# %% ../nbs/00_core.ipynb #filter
-def git(
-    repo,  # a folder
-    *args,
-    check: bool = True,  # raise if git fails
-    text: str | None = None,  # for its standard input
-    ambient: bool = False,  # let GIT_DIR and its like point to another repository than that of the folder
-) -> str:
-    "What `git -C repo args...` prints."
-    env = {k: v for k, v in os.environ.items() if ambient or not re.match('GIT_(DIR|WORK_TREE|INDEX|OBJECT|COMMON|CEIL|CONFIG_[CKVP]|ATTR)', k)}
-    try:
-        done = subprocess.run(['git', '-C', str(repo), *args], capture_output=True, text=True, check=False, input=text, env=env)
-    except FileNotFoundError:
-        done = subprocess.CompletedProcess(args, 127, '', 'git is not installed')
-    if check and done.returncode:
-        raise UserError(f'`git {" ".join(args)}` to work in {repo}', done.stderr.strip() or f'status {done.returncode}',
-                        'Check that the folder is a git checkout.')
-    return done.stdout.strip()
 
 # %% ../nbs/00_core.ipynb #install-filter
 def install_filter(repo):

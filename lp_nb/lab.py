@@ -113,6 +113,8 @@ def check_format(folder: Path, private: bool = False):
         private_folder(folder) if private else folder.mkdir(parents=True, exist_ok=True)
         write_json(marker, dict(format=FORMAT, lp_nb=__version__))
     same_format(read_json(marker), FORMAT, 'a lab', marker, 'Use a new folder, or go on with the version that wrote it.')
+    if private:  # also one that held results of open data only until now
+        private_folder(folder)
 
 
 def probe_positions(data: LearningData, n: int) -> np.ndarray:

@@ -33,6 +33,7 @@ from lp_nb.cards import data_card, load_run, run_metrics, save_run
 from lp_nb.cohort import Cohort, build_cohort
 from lp_nb.core import UserError, git, install_filter, read_json, refuse_unfiltered
 from lp_nb.encoders import EncoderConfig
+from lp_nb.lab import Lab
 from lp_nb.sharing import cell_texts, characteristics, export, save_table
 from lp_nb.sweeps import Search, Study, chosen_run
 from lp_nb.tables import open_mimic, shareable
@@ -73,6 +74,7 @@ def ward(tmp_path_factory):
     root = planted.plant(home.parent / 'mimic')
     shared, said, before = home / 'shared', [], Path.cwd()
     shared.mkdir()
+    (home / '.gitignore').write_text('/data/\n/runs/\n/models/\n')
     os.chdir(home)
     with pytest.MonkeyPatch.context() as patch, planted.no_network(patch):
         patch.delenv('LPNB_QUIET', raising=False)
@@ -83,7 +85,6 @@ def ward(tmp_path_factory):
             study.run(workers=1)
         said += [(0, log.getvalue()), lp_nb('table1', '--lab', study.folder, '--no-curves', '--out', shared / 'table1')]
         run = chosen_run(study, 'mortality', LAYERED, 0)
-        (home / '.gitignore').write_text('/data/\n/runs/\n/models/\n')
         write_shared(run, study, shared)
         said += [lp_nb('cohort', 'verify', cohort.dir), lp_nb('cohort', 'describe', cohort.dir, '--by', 'all'), lp_nb('card', cohort.dir),
                  lp_nb('tree', '--lab', study.folder), lp_nb('gc', '--lab', study.folder), lp_nb('doctor')]
@@ -182,6 +183,61 @@ def test_folders_of_patients_are_for_their_owner(ward, tmp_path):
     assert {str(p): mode for p in private if (mode := oct(p.stat().st_mode & 0o777)) != '0o700'} == {}
     open_ = build_cohort(Path(__file__).parents[1] / 'data' / 'sample', out=tmp_path / 'open')
     assert open_.is_open and (tmp_path / 'open').stat().st_mode & 0o055 == 0o055 & ~umask()
+
+
+def doors_out(ward, elsewhere: Path) -> dict:
+    "Every way in which the kit writes credentialed data to a place."
+    return dict(csv=lambda place: export(ward.cohort, 'csv', place), lab=lambda place: Lab(place, ward.cohort), encoder=ward.run.save_encoder,
+                model=lambda place: save_model(ward.run, place), work=lambda place: build_cohort(ward.root, out=elsewhere, work=place),
+                cohort=lambda place: build_cohort(ward.root, out=place))
+
+
+def told_to_add(door, place: Path) -> list:
+    "The lines for .gitignore that a refusal names."
+    with pytest.raises(UserError, match='that git ignores') as e:
+        door(place)
+    assert not place.exists() and ward_free(str(e.value))
+    found = re.fullmatch(r'Add to (.+/.gitignore): (.+?)   Or choose a place outside.', e.value.todo)
+    assert Path(found[1]) == place.parents[1] / '.gitignore'
+    return found[2].split(' and ')
+
+
+def ward_free(text: str) -> bool:
+    "Whether a message holds no number shaped like an identifier."
+    return not re.search(r'[123][0-9]{7}', text)
+
+
+def test_one_rule_at_every_door_into_a_checkout(ward, tmp_path):
+    "Refused where git would take it up, let in where the lines are added that the refusal names, and then nothing gets into the index."
+    top = checkout(tmp_path / 'a')
+    (top / '.gitignore').write_text('*.parquet\n*.csv\n')  # some of what is written
+    for name, door in doors_out(ward, tmp_path / 'elsewhere').items():
+        lines = told_to_add(door, top / 'out' / name)
+        with open(top / '.gitignore', 'a') as f:
+            f.write('\n'.join(lines) + '\n')
+        door(top / 'out' / name)
+        assert (top / 'out' / name).stat().st_mode & 0o777 == 0o700
+    git(top, 'add', '-A')
+    assert git(top, 'ls-files').splitlines() == ['.gitattributes', '.gitignore']
+    shutil.copytree(ward.cohort.dir, top / 'moved')
+    with pytest.raises(UserError, match='/moved/'):  # not read there either
+        Cohort.load(top / 'moved')
+
+
+@pytest.mark.parametrize('mode', (0o755, 0o775, 0o777, 0o750))
+def test_a_folder_that_everybody_may_open_is_closed(ward, tmp_path, mode):
+    "Made by hand, or by the kit for synthetic data, or replaced: a group that was let in stays, nobody else."
+    wanted = 0o750 if mode == 0o750 else 0o700
+    sample = Path(__file__).parents[1] / 'data' / 'sample'
+    synthetic = build_cohort(sample, out=tmp_path / 'cohort')
+    Lab(tmp_path / 'lab', synthetic)
+    for name, door in doors_out(ward, tmp_path / 'elsewhere').items():
+        place = tmp_path / name
+        place.mkdir(exist_ok=True)
+        place.chmod(mode)
+        door(place)
+        assert oct(place.stat().st_mode & 0o777) == oct(wanted), name
+    assert not Cohort.load(tmp_path / 'cohort').is_open
 
 
 def umask() -> int:
