@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from .core import UserError, file_fingerprint, read_json, rng, set_threads
+from .core import UserError, file_fingerprint, outlined, read_json, rng, set_threads
 from .plugins import Registry
 from .reports import TokenStore, load_tokenizer, model_folder
 
@@ -227,6 +227,7 @@ def save_lm(lm, tokenizer, folder: Path):
     tokenizer.save(str(folder / 'tokenizer.json'))
 
 # %% ../nbs/06_encoders.ipynb #chunk-batch
+@outlined
 @dataclass(frozen=True)
 class ChunkBatch:
     "Chunks of `n` documents end to end, shortest first."
@@ -548,6 +549,7 @@ def merge_adapters(encoder: ReportEncoder):
     encoder.adapters = ()
 
 # %% ../nbs/06_encoders.ipynb #series-batch
+@outlined
 @dataclass(frozen=True)
 class SeriesBatch:
     "Series of `len(hours)` stays, padded at the end."

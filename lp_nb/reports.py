@@ -18,7 +18,7 @@ from unicodedata import category
 import numpy as np
 import polars as pl
 
-from .core import UserError, asset, mask_count, offline, read_json, rng
+from .core import UserError, asset, mask_count, offline, outlined, read_json, rng
 from .tables import Ledger, tally
 
 # %% ../nbs/04_reports.ipynb #rules
@@ -519,6 +519,7 @@ def load_tokenizer(
     return tokenizer
 
 # %% ../nbs/04_reports.ipynb #token-store
+@outlined
 @dataclass(frozen=True)
 class TokenStore:
     "Documents as chunks of tokens, flat: `store[i]` is the list of chunks of document i."

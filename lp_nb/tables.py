@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, mask_counts, new_file, open_data, read_json, refuse_unfiltered, safe, scrubbed,
+from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, mask_counts, new_file, open_data, outlined, read_json, refuse_unfiltered, safe, scrubbed,
                         unseen, write_json)
 
 # %% ../nbs/02_tables.ipynb #schema
@@ -226,6 +226,7 @@ def fingerprint_of(path: Path, size: int, changed: int) -> dict:
     return dict(file=path.name, bytes=size, sha256=digest.hexdigest(), of='size and five 1 MB samples')
 
 # %% ../nbs/02_tables.ipynb #tables
+@outlined
 @dataclass
 class Tables:
     "The tables below a MIMIC-IV root, and where the notes lie."
@@ -363,6 +364,7 @@ class Unbalanced(Exception):
     "Rows appeared or vanished between two steps of a build: a mistake in the kit."
 
 # %% ../nbs/02_tables.ipynb #ledger
+@outlined
 @dataclass
 class Ledger:
     "Counts of rows kept and dropped, step by step, for each unit ('stays', 'events', ...)."

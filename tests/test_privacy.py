@@ -31,13 +31,14 @@ from scipy.optimize import linprog
 from lp_nb import cli
 from lp_nb.cards import data_card, load_run, run_metrics, save_run
 from lp_nb.cohort import Cohort, build_cohort
-from lp_nb.core import UserError, git, install_filter, read_json, refuse_unfiltered
+from lp_nb.core import UserError, git, install_filter, read_json, refuse_unfiltered, rng
 from lp_nb.encoders import EncoderConfig
 from lp_nb.lab import Lab
 from lp_nb.sharing import cell_texts, characteristics, export, save_table
 from lp_nb.sweeps import Search, Study, chosen_run
 from lp_nb.tables import open_mimic, shareable
 from lp_nb.table1 import LAYERED
+from lp_nb.views import write_page
 from lp_nb.widgets import CohortFlow, DeviationCurves, Explorer, ResultsBoard, StayViewer
 
 TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series_hidden=16)
@@ -165,6 +166,32 @@ def test_what_is_made_to_be_shown_holds_nobody(ward):
         StayViewer(ward.cohort).export(ward.shared / 'case.html')
 
 
+def told_apart(view, patients) -> int:
+    "Patients behind the rarest combination of what a map holds of each stay."
+    codes = [np.frombuffer(base64.b64decode(c['codes']), np.uint8) for c in view.columns]
+    groups = {}
+    for row, patient in zip(zip(*codes), patients, strict=True):
+        groups.setdefault(row, set()).add(patient)
+    return min(map(len, groups.values()))
+
+
+def test_no_combination_on_a_map_is_of_fewer_than_ten(ward, tmp_path, monkeypatch):
+    "Of all columns that travel together; a page with more is called credentialed, is for its owner, and lies where git ignores it."
+    explorer, made = Explorer(ward.run, method='pca', split='all'), []
+    monkeypatch.setattr('lp_nb.explorer.write_page', lambda path, title, views, *more: made.append(views[0]) or write_page(path, title, views, *more))
+    columns = ['mortality', 'gender', 'age', 'careunit', 'race', 'los', 'hours', 'n_reports']
+    order = rng(explorer.seed, 'export').permutation(len(explorer.ids))
+    who = ward.cohort.stays.loc[np.asarray(explorer.ids)[order], 'subject_id'].tolist()
+    shared, whole = tmp_path / 'shared.html', tmp_path / 'whole.html'
+    explorer.export(shared, columns)
+    explorer.export(whole, columns, credentialed=True)
+    assert told_apart(made[0], who) >= 10 and made[0].columns and 'alone or with the others' in made[0].note
+    assert told_apart(made[1], who) < 10 and whole.read_text().count('redentialed only') >= 3 and 'redentialed only' not in shared.read_text()
+    assert whole.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UserError, match='/map.html'):
+        explorer.export(checkout(tmp_path / 'a') / 'map.html', credentialed=True)
+
+
 def test_a_saved_model_holds_no_stay_and_no_rare_word(ward):
     "Vocabulary, metadata of the weights, cards and facts; words of under ten patients are no part of the tokeniser."
     assert {p.name: found for p in ward.model.iterdir() if (found := ward.find(p))} == {}
@@ -254,6 +281,7 @@ print(cohort.documents.iloc[0], *cohort.documents[cohort.documents.str.contains(
 cohort.stays
 ---
 import ipywidgets as W
+from lp_nb.views import write_page
 from lp_nb.widgets import StayViewer
 stay = cohort.stays.index[cohort.documents.str.contains('was seen')][0]
 display(StayViewer(cohort, int(stay)), W.HTML(cohort.document(stay)))
@@ -363,15 +391,16 @@ def test_other_errors_are_scrubbed(ward, monkeypatch, tmp_path):
     "An exception inside training, with a report in it; a stay that is not there; a list of patients with something else in it."
     stay, text = int(ward.cohort.stays.index[0]), ward.cohort.document(ward.cohort.stays.index[ward.cohort.documents.str.contains('Quorvane')][0])
     def broken(*args, **more):
-        raise ValueError(f'could not convert string to float: {text[-300:]!r} of {stay}')
+        raise ValueError(f'could not convert string to float: {text[-300:]} of {stay}, {text[:300]!r}')
     monkeypatch.setattr('lp_nb.training.train_step', broken)
     plan = 'supervised(epochs=1, reads=series, lr=0.5)'
     code, said = lp_nb('run', plan, '--cohort', ward.cohort.dir, '--lab', tmp_path / 'lab')
-    assert code == 1 and 'ValueError: could not convert string to float' in said and ward.find(said) == set(), said
+    assert code == 1 and 'ValueError, raised at lp_nb/' in said and 'could not convert' not in said and ward.find(said) == set(), said
     study = Study(tmp_path / 'lab', dict(mortality=ward.cohort), dict(one=plan), Search(1, 1e-3, 1e-3), encoder=TINY)
-    with pytest.raises(UserError, match='could not convert') as e, contextlib.redirect_stderr(io.StringIO()):
+    with pytest.raises(UserError, match='ValueError, raised at') as e, contextlib.redirect_stderr(io.StringIO()):
         study.run(workers=1)
-    assert ward.find(str(e.value)) == set()
+    records = list((tmp_path / 'lab' / 'failures').glob('*.json'))
+    assert ward.find(str(e.value)) == set() and [ward.find(p) for p in records] == [set()]
     with pytest.raises(UserError) as e:
         ward.cohort.document(stay + 1)
     assert str(stay + 1) not in str(e.value)
