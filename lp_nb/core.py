@@ -9,9 +9,9 @@ __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', '
            'close_to_others', 'private_folder', 'new_folder', 'clear_leftovers', 'alone', 'sole_writer', 'new_file',
            'interrupted', 'end_as_interrupt', 'asked_to_end', 'write_json', 'read_json', 'same_format', 'Progress',
            'no_progress', 'track', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed',
-           'debugging', 'code_places', 'chain_of', 'reason_of', 'trace_of', 'in_short', 'outlined', 'strip_notebook',
-           'notebook_text', 'filter_stdin', 'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed',
-           'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
+           'reason_of', 'trace_of', 'in_short', 'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin',
+           'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed', 'open_data', 'unguarded',
+           'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
