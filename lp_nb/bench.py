@@ -30,7 +30,7 @@ from . import __version__
 from .comparison import seed_difference
 
 # %% ../nbs/15b_bench.ipynb #imports-2
-from .core import Progress, UserError, asset, place, read_json, rng
+from .core import Progress, UserError, asset, outlined, place, read_json, rng
 from .evaluation import auroc, macro
 from .geometry import deviation_below, unit
 from .lab import Lab, Run, is_done, lab_addresses, stage_cost, stage_kind, towers_at, unit_of
@@ -155,6 +155,7 @@ def shift_cells(b: Budget) -> dict[str, Cell]:
     return {name: Cell(sequence(name, b), 'one domain') for name in ('R', 'M', 'MM', 'MD', 'MC', 'MDC')}
 
 # %% ../nbs/15b_bench.ipynb #bench-class
+@outlined
 @dataclass(frozen=True)
 class Part:
     "Cells of one world, and how many seeds they get."

@@ -28,8 +28,8 @@ from safetensors.torch import load_file, save_file
 
 from . import __version__
 from .cohort import Cohort
-from .core import (UserError, check_files, device, file_fingerprint, git, mask_count, mask_counts, new_folder, place, read_json, refuse_unfiltered,
-                        same_format, sole_writer, write_json)
+from .core import (UserError, as_markdown_text, check_files, device, file_fingerprint, mask_count, mask_counts, new_folder, place, read_json,
+                        refuse_tracked, refuse_unfiltered, same_format, sole_writer, write_json)
 from .encoders import SMALL, EncoderConfig, Towers, chosen_precision, natural_precision, tokenizer_name, wide
 from .evaluation import macro, score
 
@@ -40,6 +40,7 @@ from .lab import Run, checked, is_done
 from .mlm import Load
 from .plans import PRESETS, Plan, field_types, plan
 from .reports import load_tokenizer, model_folder, model_words, tokenize, without_hours
+from .series import VARIABLES
 from .sharing import characteristics, meanings, quartiles
 from .stays import make_rules
 from .supervised import READS, Head, Supervised, check_reports, has_document, is_frozen, read
@@ -562,8 +563,15 @@ def model_card(
         'How to load it': loading_section(run), 'Citation': citations(run.cohort, paper=True)}
     title = f'# {" > ".join(s.name for s in run.plan.stages)}, {run.cohort.task}'
     text = '\n\n'.join([title, str(may), *(f'## {name}\n\n{said}' for name, said in sections.items())])
-    content = f'---\n{model_metadata(run, may, metrics, license).to_yaml()}\n---\n\n{text}\n'
+    content = f'---\n{model_metadata(run, may, metrics, license).to_yaml()}\n---\n\n{as_markdown_text(text)}\n'
     return ModelCard(refuse_patients(content, run.cohort, 'a model card'))
+
+# %% ../nbs/13b_cards.ipynb #patients-of
+def patients_by_variable(cohort: Cohort) -> dict:
+    "How many patients have a value of each variable in the series: name -> number."
+    values, offsets, _ = cohort.arrays
+    of_hour = np.repeat(cohort.stays['subject_id'].to_numpy(), np.diff(offsets))
+    return {v.name: len(np.unique(of_hour[np.isfinite(values[:, i])])) for i, v in enumerate(VARIABLES[:values.shape[1]])}
 
 # %% ../nbs/13b_cards.ipynb #datacard-tables
 def switch_table(cohort: Cohort) -> pd.DataFrame:
@@ -583,21 +591,22 @@ def attrition_table(cohort: Cohort) -> pd.DataFrame:
 
 def variable_table(cohort: Cohort) -> pd.DataFrame:
     "The variables of the series: unit, accepted range, events kept, share of hours charted, median and quartiles."
-    rows, shown = [], {c: mask_counts(dict(cohort.quality.set_index('variable')[c].astype(int))) for c in ('kept', 'out_of_range')}
+    whose, rows = patients_by_variable(cohort), []
+    shown = {c: mask_counts(dict(cohort.quality.set_index('variable')[c].astype(int)), patients=whose) for c in ('kept', 'out_of_range')}
     for v in cohort.quality.to_dict('records'):
-        enough = v['kept'] >= 10 and not np.isnan(v['p50'])
+        few = whose[v['variable']] < 10
         rows.append(dict(variable=v['variable'], unit=v['unit'], accepted=f'{v["low"]:g} to {v["high"]:g}', kept=shown['kept'][v['variable']],
-                         refused=shown['out_of_range'][v['variable']], hours=f'{v["hours_charted"]:.1%}' if v['kept'] >= 10 or not v['kept'] else '',
-                         values=f'{v["p50"]:.4g} [{v["p25"]:.4g}, {v["p75"]:.4g}]' if enough else ''))
+                         refused=shown['out_of_range'][v['variable']], hours=f'{v["hours_charted"]:.1%}' if not few or not v['kept'] else '',
+                         values=f'{v["p50"]:.4g} [{v["p25"]:.4g}, {v["p75"]:.4g}]' if not few and not np.isnan(v['p50']) else ''))
     return pd.DataFrame(rows).rename(columns=dict(kept='events kept', refused='out of range', hours='hours charted', values='median [quartiles]'))
 
 # %% ../nbs/13b_cards.ipynb #datacard-tables-2
 def characteristics_table(cohort: Cohort) -> str:
     "Patient characteristics and label prevalence by split, or over all where a split is small."
-    smallest = min(len(cohort.ids(s)) for s in ('train', 'val', 'test'))
-    if len(cohort.stays) < 10:
-        return 'Fewer than ten stays: nothing is shown.'
-    frame = characteristics(cohort, 'split' if smallest >= 10 else 'all').drop(columns='difference')
+    patients = cohort.stays.groupby('split')['subject_id'].nunique().reindex(['train', 'val', 'test'], fill_value=0)
+    if cohort.stays['subject_id'].nunique() < 10:
+        return 'Fewer than ten patients: nothing is shown.'
+    frame = characteristics(cohort, 'split' if patients.min() >= 10 else 'all').drop(columns='difference')
     return as_markdown(frame.reset_index())
 
 
@@ -605,12 +614,13 @@ def report_facts(cohort: Cohort) -> str:
     "How many reports there are, and how long."
     if not cohort.has_reports:
         return 'None: the cohort was built without notes.'
-    words = cohort.reports['text'].str.count(r'\S+')
-    written = pl.from_pandas(cohort.documents[cohort.stays['has_report']])
-    documents = without_hours(written).str.count_matches(r'\S+').to_pandas()
+    words, whose = cohort.reports['text'].str.count(r'\S+'), cohort.stays['subject_id']
+    written = cohort.documents[cohort.stays['has_report']]
+    documents = without_hours(pl.from_pandas(written)).str.count_matches(r'\S+').to_pandas().set_axis(written.index)
+    of_words, of_documents = (quartiles(x, whose.loc[stays]) for x, stays in ((words, cohort.reports['stay_id']), (documents, documents.index)))
     found = cohort.manifest['found'].get('reports_without_storetime', '')
-    return bullets({'radiology reports': mask_count(len(words)), 'words of a report, median [quartiles]': quartiles(words),
-                    'words of a document (all reports of a stay)': quartiles(documents), 'reports without a storage time': found})
+    return bullets({'radiology reports': mask_count(len(words)), 'words of a report, median [quartiles]': of_words,
+                    'words of a document (all reports of a stay)': of_documents, 'reports without a storage time': found})
 
 # %% ../nbs/13b_cards.ipynb #datacard-audit
 def audit_section(cohort: Cohort) -> str:
@@ -669,18 +679,9 @@ def data_card(
         size_categories='n<1K' if size < 1_000 else '1K<n<10K' if size < 10_000 else '10K<n<100K',
         tags=[tag_of(may.tier), 'clinical', cohort.task, source_of(cohort)[0]], sharing_tier=may.tier, **license_of(may, license))
     text = '\n\n'.join([f'# {cohort.task}, {source_of(cohort)[1]}', str(may), *(f'## {n}\n\n{said}' for n, said in data_sections(cohort).items())])
-    return DatasetCard(refuse_patients(f'---\n{data.to_yaml()}\n---\n\n{text}\n', cohort, 'a data card'))
+    return DatasetCard(refuse_patients(f'---\n{data.to_yaml()}\n---\n\n{as_markdown_text(text)}\n', cohort, 'a data card'))
 
 # %% ../nbs/13b_cards.ipynb #save-guard
-def refuse_tracked(folder: Path):
-    "Raise if a folder lies in a git checkout that would take up what is in it."
-    there = next(p for p in folder.absolute().parents if p.is_dir())
-    inside = git(there, 'rev-parse', '--is-inside-work-tree', check=False) == 'true'
-    if inside and not git(there, 'check-ignore', str(folder / 'anything'), check=False):
-        raise UserError('a place outside any git checkout, or one that git ignores, for a model that is credentialed only', str(folder),
-                        'Choose another folder, or add it to .gitignore.')
-
-
 def refuse_taken(folder: Path):
     "Raise unless a folder is new or empty."
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -818,4 +819,5 @@ def load_run(
     same_format(facts, SAVED, 'a model folder', folder, 'Open it with the version that wrote it, or save the run again.')
     if facts['tier'] == 'credentialed only':
         refuse_unfiltered()
+        refuse_tracked(folder)
     return SavedRun(folder, chosen_precision(precision))

@@ -29,7 +29,7 @@ from torch.nn.functional import cross_entropy
 from .autoencoding import Autoencode
 from .calibration import clustered_wilson
 from .contrastive import Contrastive
-from .core import UserError, one_of, require, short_id
+from .core import UserError, one_of, outlined, require, short_id
 from .encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
 from .figures import canvas, keep, style
 from .lab import checked, lab_addresses, stage_folder
@@ -181,6 +181,7 @@ def occlusion(
     return highlights(spans, score[0] - score[2:], of, signed=signed, whole=float(score[0]), empty=float(score[1]), each=unit)
 
 # %% ../nbs/17b_cases.ipynb #chunk-parts
+@outlined
 @dataclass(frozen=True)
 class Chunk:
     "A chunk of a document as the encoder reads it, and where its tokens stand in the text."

@@ -23,7 +23,7 @@ from typing import Annotated, Optional
 import typer
 
 from . import __version__
-from .core import DiskFull, UserError, filter_installed, git, install_filter, new_folder, one_of, read_json, reason_of, sole_writer, write_json
+from .core import DiskFull, UserError, end_as_interrupt, filter_installed, git, install_filter, new_folder, one_of, read_json, reason_of, sole_writer, visible, write_json
 
 # %% ../nbs/18_cli.ipynb #app
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich',
@@ -42,7 +42,7 @@ Workers = Annotated[Optional[int], typer.Option(min=1, help='Processes; default:
 
 def say(text: str):
     "One line to the reader, on standard error so that standard output stays for results."
-    typer.echo(text, err=True)
+    typer.echo(visible(text), err=True)
 
 # %% ../nbs/18_cli.ipynb #encoder-of
 def loaded_in(plans) -> str:
@@ -110,7 +110,9 @@ def use_first(args: list[str]) -> list[str]:
 def main(args: list | None = None):
     "Entry point of `lp-nb`."
     args = list(sys.argv[1:] if args is None else args)
-    debug = '--debug' in args
+    end_as_interrupt()
+    if debug := '--debug' in args:
+        os.environ['LPNB_DEBUG'] = '1'  # for workers
     try:
         app(use_first([a for a in args if a != '--debug']), standalone_mode=True)
     except SystemExit as e:
@@ -125,6 +127,9 @@ def main(args: list | None = None):
         text, status = told(e)
         say(f'lp-nb: {text}')
         raise SystemExit(status) from e
+    finally:
+        if debug:
+            del os.environ['LPNB_DEBUG']
 
 # %% ../nbs/18_cli.ipynb #settings
 def settings(
@@ -303,9 +308,9 @@ def show_frame(frame, title: str, as_json: bool = False):
     if as_json:
         typer.echo(frame.to_json(orient='records'))
         return
-    printed = Table(*map(str, frame.columns), title=title)
+    printed = Table(*(escape(visible(c)) for c in frame.columns), title=escape(visible(title)))
     for row in frame.itertuples(index=False):
-        printed.add_row(*('' if v is None or v != v else f'{v:.3f}' if isinstance(v, float) else escape(str(v)) for v in row))
+        printed.add_row(*('' if v is None or v != v else f'{v:.3f}' if isinstance(v, float) else escape(visible(v)) for v in row))
     Console(width=max(100, shutil.get_terminal_size().columns)).print(printed)
 
 # %% ../nbs/18_cli.ipynb #cohort-diff
@@ -831,6 +836,7 @@ def save_figure(fig, path: Path):
 def show_table1(judgement, as_json: bool = False):
     "Table 1 and what may be claimed from it, for a terminal or as JSON."
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     if as_json:
@@ -843,7 +849,7 @@ def show_table1(judgement, as_json: bool = False):
         if (kind := kinds.get(arm, 'published')) != before:
             printed.add_section()
         before = kind
-        printed.add_row(arm, *row)
+        printed.add_row(escape(visible(arm)), *row)
     Console(width=max(132, shutil.get_terminal_size().columns)).print(printed)
     typer.echo(judgement.words())
 

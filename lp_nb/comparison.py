@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 from scipy.optimize import brentq
 
-from .core import UserError, fingerprint, rng
+from .core import UserError, fingerprint, outlined, rng
 from .evaluation import HIGHER, LOWER, auroc, checked, known, label_names, macro, one_label, same_stays, score, why_undefined
 from .intervals import bootstrap, degrees, interval, nested, over_seeds, placements
 
@@ -147,6 +147,7 @@ def detectable(
     return float(brentq(lambda d: stats.nct.sf(bound, freedom, d) - power, 0, 4 * bound + 10) * se)
 
 # %% ../nbs/12b_comparison.ipynb #arm
+@outlined
 @dataclass(frozen=True)
 class ArmDraws:
     "Macro values of an arm: on the sample by seed (S,), and on patient resamples (S, R)."

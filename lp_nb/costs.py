@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .core import UserError, device
+from .core import UserError, device, outlined
 from .encoders import EncoderConfig, Towers, build_towers, has_bf16, layers_of
 from .lab import stage_kind
 from .mlm import corpus_chunks
@@ -30,6 +30,7 @@ from .sweeps import Study, open_nodes, seconds_left
 Texts = namedtuple('Texts', 'train val test tokens reach')  # how many in each split; mean tokens of each; mean length of a token's chunk
 
 
+@outlined
 @dataclass(frozen=True)
 class Sizes:
     "What a cohort gives its encoders to read."

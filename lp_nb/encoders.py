@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from .core import UserError, file_fingerprint, read_json, rng, set_threads, write_json
+from .core import UserError, file_fingerprint, outlined, read_json, rng, set_threads, write_json
 from .plugins import Registry
 from .reports import TokenStore, chunk_ends, load_tokenizer, model_folder
 
@@ -252,6 +252,7 @@ def save_lm(lm, tokenizer, folder: Path, max_tokens: int | None = None):
     write_json(folder / 'tokenizer_config.json', tokenizer_facts(tokenizer, lm, max_tokens or positions_of(lm)))
 
 # %% ../nbs/06_encoders.ipynb #chunk-batch
+@outlined
 @dataclass(frozen=True)
 class ChunkBatch:
     "Chunks of `n` documents end to end, shortest first."
@@ -611,6 +612,7 @@ def merge_adapters(encoder: ReportEncoder):
     encoder.adapters = ()
 
 # %% ../nbs/06_encoders.ipynb #series-batch
+@outlined
 @dataclass(frozen=True)
 class SeriesBatch:
     "Series of `len(hours)` stays, padded at the end."

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .core import UserError, rng
+from .core import UserError, outlined, rng
 
 # %% ../nbs/12_evaluation.ipynb #cast-make
+@outlined
 @dataclass(frozen=True)
 class Example:
     "Labels (n, L), the probabilities of two arms (n, L) and the patient of each stay (n,)."
@@ -101,6 +102,7 @@ def one_label(y, p, patients=None):
     return y[:, 0], p[:, 0], codes
 
 # %% ../nbs/12_evaluation.ipynb #ranking
+@outlined
 @dataclass(frozen=True)
 class Ranking:
     "The stays of each label by falling score."

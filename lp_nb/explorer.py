@@ -376,9 +376,9 @@ class MapOut(MapHands):
 
     static = map_figure
 
-    def export(self, path, columns=None, title: str = 'The same stays after every stage'):
-        "Write the map, with the curves that are linked, as a page without kernel, ids and text; `columns` to colour by."
-        return export_map(self, path, columns, title)
+    def export(self, path, columns=None, title: str = 'The same stays after every stage', credentialed: bool = False):
+        "Write the map, with the curves that are linked, as a page without kernel, ids and text; `columns` to colour by. `credentialed`: with all of them, for those who may see the tables."
+        return export_map(self, path, columns, title, credentialed)
 
 # %% ../nbs/17c_explorer.ipynb #group-names
 def group_names(low: pd.Series, high: pd.Series) -> dict:
@@ -389,12 +389,12 @@ def group_names(low: pd.Series, high: pd.Series) -> dict:
     return names | {low.index[0]: f'up to {said(high.iloc[0])}', last: f'from {said(low[last])} up'}
 
 # %% ../nbs/17c_explorer.ipynb #shared-codes
-def shared_codes(values: pd.Series, least: int = 10) -> tuple[np.ndarray, list] | None:
-    "Codes (n,) and legend [[text, colour, count]] of a column as it may be shared; None where it may not."
+def shared_codes(values: pd.Series, least: int = 10, groups: int = 10) -> tuple[np.ndarray, list] | None:
+    "Codes (n,) and legend [[text, colour, count]] of a column as it may be shared, numbers in `groups`; None where it may not."
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:
         import matplotlib
 
-        text = pd.qcut(values.rank(method='first'), min(10, len(values) // least) or 1, labels=False)
+        text = pd.qcut(values.rank(method='first'), min(groups, len(values) // least) or 1, labels=False)
         names = group_names(*(values.groupby(text).agg(f) for f in ('min', 'max')))
         colors = [matplotlib.colors.to_hex(c) for c in matplotlib.colormaps['viridis'](np.linspace(0.1, 1, len(names)))]
     else:
@@ -457,17 +457,29 @@ def map_nodes(layout: Layout, worth: pd.DataFrame, place: dict) -> list[dict]:
     return [dict(name=n.name, stage=n.stage, step=n.step, parent=n.parent, said=f'{honest_words(layout, worth, k, mask_count)}.'.capitalize(),
                  moved=[place[s] for s in arrows_to(layout, k).index]) for k, n in enumerate(layout.nodes)]
 
+# %% ../nbs/17c_explorer.ipynb #joint
+def fewest(codes: list, patients: np.ndarray) -> int:
+    "Patients behind the rarest combination of values that there is; `codes`: an array for each column."
+    joint = pd.DataFrame(dict(enumerate(codes))).assign(patient=patients)
+    return int(joint.groupby(list(range(len(codes))))['patient'].nunique().min())
 
-def shared_columns(table: pd.DataFrame, names) -> list[dict]:
-    "Columns of a table as a page may hold them."
-    found = [(name, shared_codes(table[name])) for name in names]
-    return [dict(name=name, codes=as_text(got[0]), legend=got[1]) for name, got in found if got]
+
+def shared_columns(table: pd.DataFrame, names, patients=None, least: int = 10) -> list[dict]:
+    "Columns of a table as a page may hold them; with `patients` (whose each row is) only those whose combinations belong to `least` of them."
+    out, kept = [], []
+    for name in names:
+        finer = (shared_codes(table[name], least, groups) for groups in (10, 5, 3, 2))
+        fit = (got for got in finer if got and (patients is None or fewest([*kept, got[0]], patients) >= least))
+        if got := next(fit, None):
+            kept.append(got[0])
+            out.append(dict(name=name, codes=as_text(got[0]), legend=got[1]))
+    return out
 
 
-def left_out(names, columns: list[dict]) -> str:
+def left_out(names, columns: list[dict], what: str = 'stays') -> str:
     "Which of the names are not among the columns of a page, and why; '' if all are."
     absent = [str(name) for name in names if name not in [c['name'] for c in columns]]
-    return f'No colour, because it would single out fewer than ten stays or is the same for all: {", ".join(absent)}.' if absent else ''
+    return f'No colour, because it would single out fewer than ten {what} or is the same for all: {", ".join(absent)}.' if absent else ''
 
 # %% ../nbs/17c_explorer.ipynb #stage-map-make
 def stage_map(
@@ -475,6 +487,7 @@ def stage_map(
     table: pd.DataFrame,  # a row per stay of the layout
     columns,  # names of the columns to colour by
     seed: int = 0,  # of the order of the points
+    patients=None,  # whose each stay is, where combinations of columns may single nobody out
     **state,  # node, stage, arrows, whole
 ) -> StageMap:
     "The map as a view that may be exported."
@@ -482,9 +495,10 @@ def stage_map(
     order = rng(seed, 'export').permutation(len(layout.ids))
     place, worth = {layout.ids[row]: i for i, row in enumerate(order)}, honesty(layout)
     routes = [[name, list(route)] for name, route in zip(short_plans(list(layout.routes)), layout.routes.values())]
-    shared = shared_columns(table.iloc[order], columns)
+    shared = shared_columns(table.iloc[order], columns, None if patients is None else np.asarray(patients)[order])
+    what = 'stays' if patients is None else 'patients, alone or with the others,'
     return StageMap(n=len(order), nodes=map_nodes(layout, worth, place), routes=routes, xy=quantised(layout, order), far=far_out(layout, order),
-                    columns=shared, note=left_out(columns, shared), **state)
+                    columns=shared, note=left_out(columns, shared, what), **state)
 
 # %% ../nbs/17c_explorer.ipynb #explorer
 class Explorer(MapOut):
@@ -784,13 +798,20 @@ def panel_grid(ex: Explorer, nodes) -> W.GridBox:
     return W.GridBox(cells, layout=W.Layout(grid_template_columns=columns, grid_gap='10px', width='100%'))
 
 # %% ../nbs/17c_explorer.ipynb #export-map
-def export_map(ex: Explorer, path, columns, title: str):
+def patients_of(ex: Explorer) -> np.ndarray:
+    "Whose each stay of an explorer is."
+    stays = ex.runs[0].cohort.stays.loc[ex.layout.ids]
+    return (stays['subject_id'] if 'subject_id' in stays else stays.index).to_numpy()
+
+
+def export_map(ex: Explorer, path, columns, title: str, credentialed: bool):
     "Write the page of an explorer."
     own = [c for c in ex.table if c in ex.runs[0].cohort.labels or c.startswith(('risk: ', 'error: ', 'lost in '))]
     names = list(columns) if columns is not None else list(dict.fromkeys([ex.controls.color.value, *own]))[:12]
     for name in names:
         one_of(name, list(ex.table), 'a column')
-    views = [stage_map(ex.layout, ex.table, names, ex.seed, node=ex.node, stage=ex.stage, arrows=ex.controls.arrows.value, whole=ex.controls.whole.value)]
+    apart = None if credentialed or getattr(ex.runs[0].cohort, 'is_open', False) else patients_of(ex)
+    views = [stage_map(ex.layout, ex.table, names, ex.seed, apart, node=ex.node, stage=ex.stage, arrows=ex.controls.arrows.value, whole=ex.controls.whole.value)]
     links = [(0, 'stage', 1, 'stage'), (1, 'stage', 0, 'stage')] if ex.curves is not None else []
     lede = f'{len(ex.ids):,} stays on one map for all stages, {METHODS[ex.layout.method]} of aligned embeddings. A point is a stay; none is named.'
-    return write_page(path, title, [*views, *([ex.curves] if ex.curves is not None else [])], links, lede)
+    return write_page(path, title, [*views, *([ex.curves] if ex.curves is not None else [])], links, lede, credentialed)

@@ -14,12 +14,14 @@ __all__ = ['Maps', 'COMBINED', 'example_maps', 'array_of', 'checked', 'unit', 'u
 from collections import namedtuple
 from dataclasses import dataclass
 from functools import cached_property
+
 import numpy as np
 import pandas as pd
 import torch
 from scipy import linalg
 from scipy.sparse.linalg import eigsh
-from .core import UserError, rng
+
+from .core import UserError, outlined, rng
 from .evaluation import label_names, same_stays
 from .sharing import as_levels
 
@@ -94,6 +96,7 @@ def debiased(n: np.ndarray, mean: np.ndarray, traces: np.ndarray) -> float:
     return float(plug_in - (p * (1 - p) * traces / n).sum())
 
 
+@outlined
 @dataclass(frozen=True)
 class ClassMoments:
     "Sizes, means and covariances (divisor n_c - 1) of C classes, with the mean length of their members."
@@ -158,6 +161,7 @@ def about(x: torch.Tensor, rows, shift: torch.Tensor, product: torch.dtype) -> t
     return mean, gram(part.sub_(mean).to(product))
 
 # %% ../nbs/14_geometry.ipynb #state
+@outlined
 @dataclass
 class State:
     "Moments of G groups: everybody first, then the classes of each labelling."

@@ -6,10 +6,10 @@
 __all__ = ['Garbage', 'StageResult', 'verify', 'checked', 'load_towers', 'versions', 'lab_addresses', 'stage_folder', 'is_done',
            'towers_at', 'Unit', 'unit_of', 'unfinished', 'bundled', 'is_copied', 'stage_kind', 'stage_cost', 'take',
            'held', 'lock_file', 'write_result', 'own_said', 'node_facts', 'heartbeat_file', 'heartbeat', 'beside',
-           'step_of', 'put_right', 'begin', 'touched_unit', 'Branch', 'finish', 'may_write', 'kept_array', 'kept',
-           'save_encoder', 'Run', 'stats', 'size_of', 'bytes_said', 'is_held', 'finished_nodes', 'unfinished_nodes',
-           'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'work_of', 'measured_rates', 'newest', 'stale',
-           'remove', 'folder_gc', 'lab_gc', 'LabData', 'Lab']
+           'step_of', 'put_right', 'begin', 'touched_unit', 'Branch', 'heeding', 'finish', 'may_write', 'kept_array',
+           'kept', 'save_encoder', 'Run', 'stats', 'size_of', 'bytes_said', 'is_held', 'finished_nodes',
+           'unfinished_nodes', 'unfinished_in', 'node_line', 'folder_tree', 'lab_tree', 'work_of', 'measured_rates',
+           'newest', 'stale', 'remove', 'folder_gc', 'lab_gc', 'LabData', 'Lab']
 
 # %% ../nbs/11a_lab.ipynb #imports
 import dataclasses
@@ -34,19 +34,20 @@ from . import __version__
 from .cohort import Cohort, check_cohort
 
 # %% ../nbs/11a_lab.ipynb #imports-2-b
-from .core import (UserError, check_files, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file, new_folder, place,
-                        private_folder, read_json, require, rng, same_format, write_json)
+from .core import (UserError, asked_to_end, check_files, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file,
+                        new_folder, outlined, place, private_folder, read_json, require, rng, same_format, write_json)
 from .encoders import SMALL, EncoderConfig, Towers, build_towers, chosen_precision, document_tokens, model_weights, natural_precision, save_report
 from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
-from .processes import from_lead, rank, wait_for_all
+from .processes import from_lead, rank, wait_for_all, world
 
 # %% ../nbs/11a_lab.ipynb #imports-4
 from .reports import model_folder
 from .supervised import bundle, is_frozen
-from .training import (Control, LearningData, Stage, Trainer, embed_reports, fit, history, learning_data, read, touches,
+from .training import (Control, LearningData, Stage, Stopped, Trainer, embed_reports, fit, history, learning_data, read, touches,
                             weights)
 
 # %% ../nbs/11a_lab.ipynb #result
+@outlined
 @dataclass(frozen=True)
 class StageResult:
     "One node of the tree."
@@ -113,6 +114,8 @@ def check_format(folder: Path, private: bool = False):
         private_folder(folder) if private else folder.mkdir(parents=True, exist_ok=True)
         write_json(marker, dict(format=FORMAT, lp_nb=__version__))
     same_format(read_json(marker), FORMAT, 'a lab', marker, 'Use a new folder, or go on with the version that wrote it.')
+    if private:  # also one that held results of open data only until now
+        private_folder(folder)
 
 
 def probe_positions(data: LearningData, n: int) -> np.ndarray:
@@ -395,6 +398,22 @@ def train_unit(lab: 'Lab', unit: Unit, events=(), control: Control | None = None
                 beside(lab, key, 'holder').unlink(missing_ok=True)
         return branch.now.key
 
+# %% ../nbs/11a_lab.ipynb #heeding
+@contextmanager
+def heeding(control: Control | None = None):
+    "Yield `control`, or one that a signal stops; `KeyboardInterrupt` when it has."
+    if control is not None or world() > 1:
+        yield control
+        return
+    own = Control()
+    try:
+        with asked_to_end(own.stop.set):
+            yield own
+    except Stopped as e:
+        raise KeyboardInterrupt(str(e)) from None
+    if own.stop.is_set():  # too late for a step to be stopped at
+        raise KeyboardInterrupt('after the stage was finished')
+
 # %% ../nbs/11a_lab.ipynb #finish
 def finish(
     lab: 'Lab',
@@ -411,7 +430,7 @@ def finish(
         return True
     locks = [lock_file(lab.folder, name) for name in (unit.key, *unit.addresses)] if rank() == 0 else []
     ended = unit.key
-    with disk_watched(lab.folder), held(locks, wait) as mine:
+    with disk_watched(lab.folder), held(locks, wait) as mine, heeding(control) as control:
         if from_lead([mine and len(unfinished(lab, unit))])[0]:  # nobody was faster
             ended = train_unit(lab, unit, events, control, give_up)
         if mine and rank() == 0:

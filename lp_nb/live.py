@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
-from .core import UserError, no_progress, read_json, require
+from .core import UserError, no_progress, outlined, read_json, require
 from .figures import OKABE_ITO, canvas, keep, score_panel, style
 from .lab import Run, checked, is_done, lab_addresses, measured_rates, stage_cost, stage_folder, stage_kind, unfinished_nodes
 from .plans import Plan, plan, stage_text
@@ -28,6 +28,7 @@ from .training import Control, Stage, Stopped, rate_at, touched_rate, touches
 from .views import View, script, sheet
 
 # %% ../nbs/17d_live.ipynb #thinned
+@outlined
 @dataclass
 class Thinned:
     "A long curve as at most `most` points (an even number), each the mean over `every` steps; `sent` of them have travelled."
@@ -68,6 +69,7 @@ def best_words(track: 'Track') -> str:
     return '' if top is None else f'loss {-top:.3f}' if track.by == 'loss' else f'{track.by} {top:.3f}'
 
 # %% ../nbs/17d_live.ipynb #track-class
+@outlined
 @dataclass
 class Track:
     "One stage on the panel."

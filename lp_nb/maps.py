@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from .core import Progress, UserError, fingerprint, new_folder, one_of, place, require, rng
+from .core import Progress, UserError, fingerprint, new_folder, one_of, outlined, place, require, rng
 from .evaluation import auroc, same_stays
 
 # %% ../nbs/14c_maps.ipynb #planted
@@ -229,6 +229,7 @@ class Framed(Reading):
         return f'{count(out)} of {len(self.ids):,} outside the window' if out else ''
 
 # %% ../nbs/14c_maps.ipynb #layout-b
+@outlined
 @dataclass(frozen=True)
 class Layout(Framed):
     "One map of the same stays at every node, with the measures of its honesty."

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .core import UserError, rng
+from .core import UserError, outlined, rng
 from .encoders import EncoderConfig, Towers, drawn, mean_by_chunk, model_weights, pack_chunks, pretrained_lm, tokenizer_name, tune, wide
 from .reports import load_tokenizer
 from .training import MOST, LearningData, Objective, Scored, Stage, check_choices, check_least, pieces_per_word
@@ -43,6 +43,7 @@ def continues_word(tokenizer) -> np.ndarray:
     return out
 
 # %% ../nbs/08_mlm.ipynb #masking
+@outlined
 @dataclass(frozen=True)
 class Masking:
     "What masking needs to know of a tokeniser."

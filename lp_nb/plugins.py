@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from .core import UserError, fingerprint, one_of, place
+from .core import UserError, fingerprint, one_of, place, reason_of
 
 # %% ../nbs/00a_plugins.ipynb #source
 def file_of(thing) -> str:
@@ -110,7 +110,7 @@ def use(*names: str):
         except UserError:
             raise
         except Exception as e:
-            raise UserError('a file or a module that can be imported', f'{name}: {type(e).__name__}: {e}', 'Mend it, or check the name.') from e
+            raise UserError('a file or a module that can be imported', f'{name}: {reason_of(e)}', 'Mend it, or check the name.') from e
 
 
 def place_of(name: str, thing) -> str:

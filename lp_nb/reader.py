@@ -16,7 +16,7 @@ import polars as pl
 import torch
 
 from .cohort import Corpus
-from .core import UserError, discard, file_fingerprint, fingerprint, new_folder, place, read_json, rng, sole_writer, track, write_json
+from .core import UserError, discard, file_fingerprint, fingerprint, new_folder, outlined, place, read_json, rng, sole_writer, track, write_json
 from .encoders import EncoderConfig, build_towers, save_lm
 from .hospital import HospitalConfig, general_corpus
 from .mlm import MLM
@@ -78,6 +78,7 @@ def joined(corpus: Corpus, seed: int) -> Corpus:
     return Corpus(documents(frame)['document'].to_list(), codes)
 
 # %% ../nbs/08a_reader.ipynb #library
+@outlined
 @dataclass(frozen=True)
 class Library:
     "Texts with codes and without stays: what a language model asks of a cohort."

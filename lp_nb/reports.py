@@ -19,7 +19,7 @@ from unicodedata import category
 import numpy as np
 import polars as pl
 
-from .core import UserError, asset, mask_count, offline, place, read_json, rng
+from .core import UserError, asset, mask_count, offline, outlined, place, read_json, rng
 from .tables import Ledger, tally
 
 # %% ../nbs/04_reports.ipynb #rules
@@ -580,6 +580,7 @@ def load_tokenizer(
     return tokenizer
 
 # %% ../nbs/04_reports.ipynb #token-store
+@outlined
 @dataclass(frozen=True)
 class TokenStore:
     "Documents as chunks of tokens, flat: `store[i]` is the list of chunks of document i."

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from .core import asset
+from .core import asset, outlined
 from .tables import Ledger, Tables, as_kind, extract, tally
 
 # %% ../nbs/03_series.ipynb #variable
@@ -441,6 +441,7 @@ def one_per_moment(values: pl.DataFrame, whose: str, rules: SeriesRules, unit: s
     return out
 
 # %% ../nbs/03_series.ipynb #hourly-class
+@outlined
 @dataclass(frozen=True)
 class Hourly:
     "Hourly values of many stays, one under the other."

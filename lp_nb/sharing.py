@@ -21,7 +21,7 @@ from scipy.optimize import linprog
 
 from . import __version__
 from .cohort import Cohort, check_cohort, gather, load_block
-from .core import UserError, mask_count, mask_counts, new_folder, place, read_json, safe, sole_writer, track, write_json
+from .core import UserError, as_tex, mask_count, mask_counts, new_folder, place, read_json, safe, sole_writer, track, write_json
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
 from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules, as_scores
@@ -199,9 +199,10 @@ def spread(groups: list) -> float:
     return max((abs(a[0] - b[0]) / np.sqrt((a[1] + b[1]) / 2) for a, b in pairs if a[1] + b[1] > 0), default=0.0)
 
 
-def quartiles(x: pd.Series) -> str:
-    "Median and quartiles as text; nothing for fewer than ten values that are there."
-    return '' if x.notna().sum() < 10 else '{:.0f} [{:.0f}, {:.0f}]'.format(*x.quantile([0.5, 0.25, 0.75]))
+def quartiles(x: pd.Series, patients: pd.Series) -> str:
+    "Median and quartiles as text; nothing for fewer than ten values, or for those of fewer than ten patients (whose each value is)."
+    known = x.notna().to_numpy()
+    return '' if np.unique(np.asarray(patients)[known]).size < 10 else '{:.0f} [{:.0f}, {:.0f}]'.format(*x.quantile([0.5, 0.25, 0.75]))
 
 # %% ../nbs/05a_sharing.ipynb #as-levels
 UNKNOWN = 'unknown'  # the level of what is missing, empty or blank
@@ -219,16 +220,16 @@ def as_levels(
 
 # %% ../nbs/05a_sharing.ipynb #groups
 def groups_of(stays: pd.DataFrame, by: str) -> dict:
-    "Name of the group -> its stays; a group under ten stays is refused, since sums of the table would tell its size."
+    "Name of the group -> its stays; a group under ten patients is refused, since sums of the table would tell its size."
     if by == 'all':
         return dict(all=stays)
     if by not in stays.columns:
         raise UserError("'split', 'all' or the name of a label", repr(by), 'See cohort.labels.')
     of = as_levels(stays[by])
     parts = {k: stays[of == k] for k in (['train', 'val', 'test'] if by == 'split' else sorted(of.unique()))}
-    small = [k for k, part in parts.items() if len(part) < 10]
+    small = [k for k, part in parts.items() if part['subject_id'].nunique() < 10]
     if small:
-        raise UserError('at least 10 stays in every group of a table that may be shared', f'fewer in {by} {", ".join(small)}', "Use by='all'.")
+        raise UserError('at least 10 patients in every group of a table that may be shared', f'fewer in {by} {", ".join(small)}', "Use by='all'.")
     return parts
 
 # %% ../nbs/05a_sharing.ipynb #characteristics
@@ -248,10 +249,10 @@ def characteristics(
     rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}), None),
             ('patients', '', mask_counts({k: p['subject_id'].nunique() for k, p in parts.items()}), None)]
     for name, column in NUMBERS.items():
-        rows.append((name, 'median [quartiles]', {k: quartiles(p[column]) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
+        rows.append((name, 'median [quartiles]', {k: quartiles(p[column], p['subject_id']) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
     for name, levels in levels_of(cohort, stays, by).items():
-        counts = np.array([[is_in[p.index].sum() for p in parts.values()] for is_in in levels.values()])
-        for (level, is_in), texts in zip(levels.items(), cell_texts(counts, [len(p) for p in parts.values()])):
+        counts, whose = ([[f(p[is_in[p.index]]) for p in parts.values()] for is_in in levels.values()] for f in (len, lambda p: p['subject_id'].nunique()))
+        for (level, is_in), texts in zip(levels.items(), cell_texts(np.array(counts), [len(p) for p in parts.values()], np.array(whose))):
             told = 'hidden' not in texts and '<10' not in texts  # else the difference would tell the share
             d = spread([is_in[p.index].astype(float) for p in parts.values()]) if told else None
             rows += [(name, level, dict(zip(parts, texts)), d)] * (level != 'rest' or name in GROUPS)
@@ -262,9 +263,10 @@ def characteristics(
 def covered(
     counts: np.ndarray,  # (levels, groups), of stays
     least: int = 10,  # smallest count that is shown
+    patients: np.ndarray | None = None,  # whose they are, where somebody has several stays
 ) -> tuple[np.ndarray, np.ndarray]:
     "Which cells are hidden, so that no small one follows from the sums of its group and of its level; and which of them say nothing at all."
-    hidden, mute = (0 < counts) & (counts < least), np.zeros(counts.shape, bool)
+    hidden, mute = (0 < counts) & ((counts if patients is None else patients) < least), np.zeros(counts.shape, bool)
     lines = [(slice(None), g) for g in range(counts.shape[1])]
     lines += [(k, slice(None)) for k in range(len(counts)) if counts.shape[1] > 1]  # sums over the groups stand in other tables
     before = -1
@@ -279,9 +281,9 @@ def covered(
     return hidden, mute
 
 # %% ../nbs/05a_sharing.ipynb #cell-texts
-def cell_texts(counts: np.ndarray, sizes: list) -> list:
-    "Counts (levels, groups) with their shares of the groups' `sizes`, as text; small ones hidden, and what would give them away."
-    hidden, mute = covered(counts)
+def cell_texts(counts: np.ndarray, sizes: list, patients: np.ndarray | None = None) -> list:
+    "Counts (levels, groups) with their shares of the groups' `sizes`, as text; those of few `patients` hidden, and what would give them away."
+    hidden, mute = covered(counts, patients=patients)
     if follows(counts, hidden, mute):  # rare: then the whole characteristic says nothing
         mute[:] = True
     said = lambda n, size, dark, silent: 'hidden' if silent or dark and n >= 10 else mask_count(n) if dark or not n else f'{n:,} ({n / max(1, size):.0%})'
@@ -334,8 +336,8 @@ def save_table(
 
 def as_latex(frame: pd.DataFrame) -> str:
     "The table in LaTeX (booktabs)."
-    escape = lambda x: re.sub(r'([&%#_<>])', lambda m: {'<': '$<$', '>': '$>$'}.get(m[1], '\\' + m[1]), f'{x:.3f}' if isinstance(x, float) else str(x))
-    rows = [' & '.join(map(escape, row)) + r' \\' for row in [frame.columns, *frame.itertuples(index=False)]]
+    said = lambda x: as_tex(f'{x:.3f}' if isinstance(x, float) else x)
+    rows = [' & '.join(map(said, row)) + r' \\' for row in [frame.columns, *frame.itertuples(index=False)]]
     body = '\n'.join([rows[0], r'\midrule', *rows[1:]])
     return f'\\begin{{tabular}}{{{"l" * frame.shape[1]}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}\n'
 

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,11 +28,11 @@ import pandas as pd
 
 # %% ../nbs/13_sweeps.ipynb #imports-kit
 from .cohort import Cohort
-from .core import (DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, place, read_json, reason_of, rng,
-                        set_threads, write_json)
+from .core import (ENDS, DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, outlined, place, read_json,
+                        reason_of, rng, set_threads, trace_of, write_json)
 from .encoders import EncoderConfig
-from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, held, is_copied, is_done, lab_addresses, lock_file, own_said, stage_cost, stage_kind,
-                       towers_at, unfinished, unit_of, work_of)
+from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, heeding, held, is_copied, is_done, lab_addresses, lock_file, own_said, stage_cost,
+                       stage_kind, towers_at, unfinished, unit_of, work_of)
 from .plans import Plan, own_places, plan
 from .plugins import use
 from .supervised import is_frozen
@@ -272,8 +271,7 @@ def failure_file(study: 'Study', node: Node) -> Path:
 def note_failure(study: 'Study', node: Node, e: Exception):
     "Note why a node failed."
     plans = [str(p) for p in node.unit.plans]
-    write_json(failure_file(study, node), dict(task=node.task, plans=plans, seed=node.unit.seed, reason=reason_of(e),
-                                               traceback=traceback.format_exc()))
+    write_json(failure_file(study, node), dict(task=node.task, plans=plans, seed=node.unit.seed, reason=reason_of(e), traceback=trace_of(e)))
 
 
 def open_nodes(study: 'Study') -> list[Node]:
@@ -325,9 +323,10 @@ def start_worker():
 
 
 def stop_on_signal() -> Control:
-    "A control that SIGTERM (a cluster's warning, a dead driver) sets: the stage in training saves its checkpoint and ends."
+    "A control that SIGTERM (a cluster's warning, a dead driver) or SIGHUP sets: the stage in training saves its checkpoint and ends."
     control = Control()
-    signal.signal(signal.SIGTERM, lambda *_: control.stop.set())
+    for one in ENDS:
+        signal.signal(one, lambda *_: control.stop.set())
     return control
 
 
@@ -351,12 +350,16 @@ def worker(folder: str, key: str, driver: int):
     except DiskFull as e:
         print(e, file=sys.stderr)
         sys.exit(LEFT['full'])
+    except Exception as e:  # the driver shows what is said here
+        print(f'{reason_of(e)}\n{trace_of(e)}', file=sys.stderr)
+        sys.exit(1)
 
 # %% ../nbs/13_sweeps.ipynb #crew
 READY = 'ready'  # what a worker says when it has opened the study
 CODE = '''import ctypes, os, sys
 if sys.platform == 'linux':
     ctypes.CDLL(None).prctl(1, 15)  # as in start_worker, but before the slow imports
+sys.path += sys.argv[4:]  # after all that is installed: nothing in the working folder is taken for a library
 if os.getppid() == int(sys.argv[3]):
     from lp_nb.sweeps import worker
     worker(sys.argv[1], sys.argv[2], int(sys.argv[3]))
@@ -370,7 +373,16 @@ def gpus() -> list[str]:
     named = os.environ.get('CUDA_VISIBLE_DEVICES')
     return [d for d in named.split(',') if d] if named is not None else [str(i) for i in range(torch.cuda.device_count())]
 
+# %% ../nbs/13_sweeps.ipynb #crew-roots
+def roots(places: list) -> list[str]:
+    "Folders in which a worker finds the kit, and the modules that its user names by a dotted name."
+    names = ('lp_nb', *os.pathsep.join(places).split(os.pathsep))
+    modules = [sys.modules[name] for name in names if name in sys.modules]
+    files = [(Path(module.__file__), module.__name__.count('.') + (Path(module.__file__).name == '__init__.py')) for module in modules]
+    return list(dict.fromkeys(str(path.absolute().parents[depth]) for path, depth in files))
+
 # %% ../nbs/13_sweeps.ipynb #crew-2
+@outlined
 @dataclass
 class Crew:
     "The worker processes of a driver, and where each writes what it says."
@@ -387,7 +399,7 @@ class Crew:
         if len(devices) > 1:
             env |= dict(CUDA_VISIBLE_DEVICES=devices[n % len(devices)])
         with open(self.logs / str(n), 'wb') as log:
-            self.members[n] = subprocess.Popen([sys.executable, '-c', CODE, str(study.folder), study.key, str(os.getpid())],
+            self.members[n] = subprocess.Popen([sys.executable, '-P', '-c', CODE, str(study.folder), study.key, str(os.getpid()), *roots(places)],
                                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
 
     def said(self, n: int) -> str:
@@ -643,7 +655,8 @@ def join_study(study: 'Study', tell=lambda node: None):
     "Work on a study as one of many workers, from any machine that shares the lab's folder, until nothing is left."
     same_study(study, recorded(study.folder))
     record(study)
-    work(study, stop_on_signal(), tell)
+    with heeding() as control:
+        work(study, control, tell)
     sum_up(study)
 
 # %% ../nbs/13_sweeps.ipynb #study-labs

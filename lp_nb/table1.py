@@ -24,7 +24,7 @@ import pandas as pd
 from .baselines import baselines
 from .calibration import calibration_report, net_benefit_curve, reliability_table
 from .comparison import adjusted, arm_draws, claim, differences, power_said
-from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, place, require, sole_writer, track
+from .core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, outlined, place, require, sole_writer, track
 from .evaluation import auprc, auroc, macro
 from .intervals import NO_INTERVAL, nested
 from .lab import may_write
@@ -141,6 +141,7 @@ def reference(of, train=None) -> pd.DataFrame:
     return of(train) if callable(of) else of
 
 # %% ../nbs/13a_table1.ipynb #predictors
+@outlined
 @dataclass(frozen=True)
 class Predictor:
     "Something that predicts: an arm, a baseline or a reference, with test probabilities (n, L) by seed."
@@ -376,6 +377,7 @@ def benefit_rows(study: Study, all_drawn: dict) -> pd.DataFrame:
     return pd.concat([net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()], ignore_index=True)
 
 # %% ../nbs/13a_table1.ipynb #judgement
+@outlined
 @dataclass(frozen=True)
 class Judgement:
     "What a study shows: tables (see the page for their columns), and words."

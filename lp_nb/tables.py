@@ -21,8 +21,8 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, is_demo, is_synthetic, mask_counts, new_file, open_data, place,
-                        read_json, refuse_unfiltered, safe, scrubbed, unseen, write_json)
+from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, is_demo, is_synthetic, mask_counts, new_file, open_data, outlined,
+                        place, read_json, refuse_unfiltered, safe, scrubbed, unseen, write_json)
 from .lines import count_lines, row_blocks
 
 # %% ../nbs/02_tables.ipynb #schema
@@ -265,6 +265,7 @@ def fingerprint_of(path: Path, size: int, changed: int) -> dict:
     return dict(file=path.name, bytes=size, sha256=digest.hexdigest(), of='size and five 1 MB samples')
 
 # %% ../nbs/02_tables.ipynb #tables
+@outlined
 @dataclass
 class Tables:
     "The tables below a MIMIC-IV root, and where the notes lie."
@@ -404,6 +405,7 @@ class Unbalanced(Exception):
     "Rows appeared or vanished between two steps of a build: a mistake in the kit."
 
 # %% ../nbs/02_tables.ipynb #ledger
+@outlined
 @dataclass
 class Ledger:
     "Counts of rows kept and dropped, step by step, for each unit ('stays', 'events', ...)."

@@ -34,13 +34,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .cohort import Cohort
-from .core import Progress, UserError, new_folder, read_json, rng, write_json
+from .core import Progress, UserError, new_folder, outlined, read_json, rng, write_json
 from .encoders import (EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
 from .processes import add_up, cut, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
 from .reports import TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer, without_hours
 
 # %% ../nbs/07_training.ipynb #learning-data
+@outlined
 @dataclass(frozen=True)
 class LearningData:
     "What the stages read, as arrays in the row order of `cohort.stays`."
@@ -508,6 +509,7 @@ class Position:
     scored_at: float = 0.0  # `seconds` at the last validation
 
 
+@outlined
 @dataclass
 class Member:
     "How one network did so far; its best weights are kept beside it."

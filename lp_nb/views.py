@@ -54,6 +54,7 @@ class View(anywidget.AnyWidget):
         return write_page(path, title or self.title, [self])
 
     title = property(lambda self: words_of(type(self).__name__))
+    __repr__ = lambda self: f'{type(self).__name__}()'  # its traits may hold stays
 
 
 def words_of(name: str) -> str:
@@ -65,8 +66,9 @@ PAGE = '''<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{{ hash }}'">
-<title>{{ title }}</title><style>{{ css }}</style></head>
-<body class="lp-page"><header><h1>{{ title }}</h1>{% if lede %}<p class="lede">{{ lede }}</p>{% endif %}</header>
+<title>{{ title }}{% if credentialed %} (credentialed only){% endif %}</title><style>{{ css }}</style></head>
+<body class="lp-page"><header><h1>{{ title }}{% if credentialed %} (credentialed only){% endif %}</h1>
+{% if credentialed %}<p class="lede"><strong>Credentialed only.</strong> This page has a row for every stay, and some can be told apart: it goes where the tables may go, and nowhere else.</p>{% endif %}{% if lede %}<p class="lede">{{ lede }}</p>{% endif %}</header>
 <main>{% for _ in views %}<section class="lp-view"></section>
 {% endfor %}<noscript><p>This page draws with a script that it carries itself; the browser forbids it.</p></noscript></main>
 <footer><p>Made by lp_nb. This page loads nothing and holds no identifiers and no text of reports.</p></footer>
@@ -120,15 +122,16 @@ def write_page(
     views: list,  # of `View`
     links=(),  # of (view number, trait, view number, trait): the first sets the second
     lede: str = '',  # a sentence under the title
+    credentialed: bool = False,  # it tells of single patients: says so, is for its owner alone, and is not written where git would take it up
 ) -> Path:
     "Write views as one self-contained page, and say where; refuses what is shaped like an identifier."
     path = page_path(path)
     body, names = page_script(views, links), dict.fromkeys(v.draws for v in views)
     css = Markup(REPORT_CSS + ''.join(map(sheet, names)))
     digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
-    text = jinja2.Template(PAGE, autoescape=True).render(title=title, lede=lede, css=css, views=views, script=Markup(body), hash=Markup(digest))
+    text = jinja2.Template(PAGE, autoescape=True).render(title=title, lede=lede, css=css, views=views, script=Markup(body), hash=Markup(digest), credentialed=credentialed)
     refuse_identifiers(text, f'"{title}"')
-    with new_file(path) as tmp:
+    with new_file(path, credentialed) as tmp:
         tmp.write_text(text, encoding='utf-8')
     print(f'Wrote {path} ({path.stat().st_size / 1000:,.0f} kB).')
     return path

@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from .core import UserError, rng
+from .core import UserError, outlined, rng
 from .hospital import BOILERPLATE, DEVICES, findings
 
 # %% ../nbs/01a_world.ipynb #config
@@ -142,6 +142,7 @@ def domain_prior(config: WorldConfig, table: dict, domain: str) -> np.ndarray:
     return table['target'] if domain == 'target' else mix(config.shift, table['general'], table['target'])
 
 # %% ../nbs/01a_world.ipynb #world-class
+@outlined
 @dataclass(frozen=True)
 class World:
     "The tables of a world; `world(config)` makes one."
@@ -183,6 +184,7 @@ def world(
 HOURS, VARIABLES = 24, 17
 
 
+@outlined
 @dataclass(frozen=True)
 class Patients:
     "A sample of a world; arrays are over patients."
@@ -282,6 +284,7 @@ def sentence_likelihood(
     return out.reshape(*out.shape[:4], -1)
 
 # %% ../nbs/01a_world.ipynb #posterior
+@outlined
 @dataclass(frozen=True)
 class Inferred:
     "What visible words say of a report's causes."

@@ -17,8 +17,9 @@ from lp_nb.cohort import Cohort, build_cohort, example_cohort
 from lp_nb.core import UserError, write_json
 from lp_nb.encoders import EncoderConfig
 from lp_nb.lab import Lab
-from lp_nb.sharing import characteristics
+from lp_nb.sharing import characteristics, save_table
 
+ROOT = Path(__file__).parents[1]
 TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series_hidden=32)
 DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', Path(__file__).parents[2] / 'shared' / 'data' / 'mimic-iv-demo'))
 PLANS = ['supervised(epochs=1)', 'supervised(epochs=1, reads=series)', 'supervised(epochs=1, train=projection)', 'supervised(epochs=1, pool=padded)',
@@ -247,3 +248,16 @@ def test_nothing_asks_the_network(run, metrics, tmp_path, monkeypatch):
     assert len(load_run(save_run(run, tmp_path / 'model', metrics)).predict(run.cohort)) == len(run.cohort.ids('test'))
     assert isinstance(load_run(tmp_path / 'model').card, ModelCard) and torch.is_grad_enabled()
     assert isinstance(metrics, pd.DataFrame)
+
+
+def test_names_of_others_are_no_orders(tmp_path, monkeypatch):
+    "Html, pictures, control characters and macros in the name of a unit: in a card, a table and an error they are letters."
+    name = '\x1b[2J<img src=http://a/b> ![p](http://a/b) \\input{x_y} $z$ ~^'
+    cohort = build_cohort(ROOT / 'data' / 'sample', out=tmp_path / 'cohort')
+    monkeypatch.setitem(cohort.__dict__, 'stays', cohort.stays.assign(careunit=name))
+    card = str(data_card(cohort))
+    assert '\x1b' not in card and '<img' not in card and '](' not in card and 'src=http://a/b' in card
+    save_table(characteristics(cohort, 'all').reset_index(), tmp_path / 'who.tex')
+    tex = (tmp_path / 'who.tex').read_text()
+    assert r'\textbackslash{}input\{x\_y\} \$z\$ \textasciitilde{}\textasciicircum{}' in tex and '\x1b' not in tex
+    assert '\x1b' not in str(UserError('a unit', repr(name) + name, 'x'))

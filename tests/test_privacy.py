@@ -31,12 +31,14 @@ from scipy.optimize import linprog
 from lp_nb import cli
 from lp_nb.cards import data_card, load_run, run_metrics, save_run
 from lp_nb.cohort import Cohort, build_cohort
-from lp_nb.core import UserError, git, install_filter, read_json, refuse_unfiltered
+from lp_nb.core import UserError, git, install_filter, read_json, refuse_unfiltered, rng
 from lp_nb.encoders import EncoderConfig
+from lp_nb.lab import Lab
 from lp_nb.sharing import cell_texts, characteristics, export, save_table
 from lp_nb.sweeps import Search, Study, chosen_run
 from lp_nb.tables import open_mimic, shareable
 from lp_nb.table1 import LAYERED
+from lp_nb.views import write_page
 from lp_nb.widgets import CohortFlow, DeviationCurves, Explorer, ResultsBoard, StayViewer
 
 TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series_hidden=16)
@@ -73,6 +75,7 @@ def ward(tmp_path_factory):
     root = planted.plant(home.parent / 'mimic')
     shared, said, before = home / 'shared', [], Path.cwd()
     shared.mkdir()
+    (home / '.gitignore').write_text('/data/\n/runs/\n/models/\n')
     os.chdir(home)
     with pytest.MonkeyPatch.context() as patch, planted.no_network(patch):
         patch.delenv('LPNB_QUIET', raising=False)
@@ -83,7 +86,6 @@ def ward(tmp_path_factory):
             study.run(workers=1)
         said += [(0, log.getvalue()), lp_nb('table1', '--lab', study.folder, '--no-curves', '--out', shared / 'table1')]
         run = chosen_run(study, 'mortality', LAYERED, 0)
-        (home / '.gitignore').write_text('/data/\n/runs/\n/models/\n')
         write_shared(run, study, shared)
         said += [lp_nb('cohort', 'verify', cohort.dir), lp_nb('cohort', 'describe', cohort.dir, '--by', 'all'), lp_nb('card', cohort.dir),
                  lp_nb('tree', '--lab', study.folder), lp_nb('gc', '--lab', study.folder), lp_nb('doctor')]
@@ -164,6 +166,32 @@ def test_what_is_made_to_be_shown_holds_nobody(ward):
         StayViewer(ward.cohort).export(ward.shared / 'case.html')
 
 
+def told_apart(view, patients) -> int:
+    "Patients behind the rarest combination of what a map holds of each stay."
+    codes = [np.frombuffer(base64.b64decode(c['codes']), np.uint8) for c in view.columns]
+    groups = {}
+    for row, patient in zip(zip(*codes), patients, strict=True):
+        groups.setdefault(row, set()).add(patient)
+    return min(map(len, groups.values()))
+
+
+def test_no_combination_on_a_map_is_of_fewer_than_ten(ward, tmp_path, monkeypatch):
+    "Of all columns that travel together; a page with more is called credentialed, is for its owner, and lies where git ignores it."
+    explorer, made = Explorer(ward.run, method='pca', split='all'), []
+    monkeypatch.setattr('lp_nb.explorer.write_page', lambda path, title, views, *more: made.append(views[0]) or write_page(path, title, views, *more))
+    columns = ['mortality', 'gender', 'age', 'careunit', 'race', 'los', 'hours', 'n_reports']
+    order = rng(explorer.seed, 'export').permutation(len(explorer.ids))
+    who = ward.cohort.stays.loc[np.asarray(explorer.ids)[order], 'subject_id'].tolist()
+    shared, whole = tmp_path / 'shared.html', tmp_path / 'whole.html'
+    explorer.export(shared, columns)
+    explorer.export(whole, columns, credentialed=True)
+    assert told_apart(made[0], who) >= 10 and made[0].columns and 'alone or with the others' in made[0].note
+    assert told_apart(made[1], who) < 10 and whole.read_text().count('redentialed only') >= 3 and 'redentialed only' not in shared.read_text()
+    assert whole.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UserError, match='/map.html'):
+        explorer.export(checkout(tmp_path / 'a') / 'map.html', credentialed=True)
+
+
 def test_a_saved_model_holds_no_stay_and_no_rare_word(ward):
     "Vocabulary, metadata of the weights, cards and facts; words of under ten patients are no part of the tokeniser."
     assert {p.name: found for p in ward.model.rglob('*') if p.is_file() and (found := ward.find(p))} == {}
@@ -184,6 +212,61 @@ def test_folders_of_patients_are_for_their_owner(ward, tmp_path):
     assert open_.is_open and (tmp_path / 'open').stat().st_mode & 0o055 == 0o055 & ~umask()
 
 
+def doors_out(ward, elsewhere: Path) -> dict:
+    "Every way in which the kit writes credentialed data to a place."
+    return dict(csv=lambda place: export(ward.cohort, 'csv', place), lab=lambda place: Lab(place, ward.cohort), encoder=ward.run.save_encoder,
+                model=lambda place: save_model(ward.run, place), work=lambda place: build_cohort(ward.root, out=elsewhere, work=place),
+                cohort=lambda place: build_cohort(ward.root, out=place))
+
+
+def told_to_add(door, place: Path) -> list:
+    "The lines for .gitignore that a refusal names."
+    with pytest.raises(UserError, match='that git ignores') as e:
+        door(place)
+    assert not place.exists() and ward_free(str(e.value))
+    found = re.fullmatch(r'Add to (.+/.gitignore): (.+?)   Or choose a place outside.', e.value.todo)
+    assert Path(found[1]) == place.parents[1] / '.gitignore'
+    return found[2].split(' and ')
+
+
+def ward_free(text: str) -> bool:
+    "Whether a message holds no number shaped like an identifier."
+    return not re.search(r'[123][0-9]{7}', text)
+
+
+def test_one_rule_at_every_door_into_a_checkout(ward, tmp_path):
+    "Refused where git would take it up, let in where the lines are added that the refusal names, and then nothing gets into the index."
+    top = checkout(tmp_path / 'a')
+    (top / '.gitignore').write_text('*.parquet\n*.csv\n')  # some of what is written
+    for name, door in doors_out(ward, tmp_path / 'elsewhere').items():
+        lines = told_to_add(door, top / 'out' / name)
+        with open(top / '.gitignore', 'a') as f:
+            f.write('\n'.join(lines) + '\n')
+        door(top / 'out' / name)
+        assert (top / 'out' / name).stat().st_mode & 0o777 == 0o700
+    git(top, 'add', '-A')
+    assert git(top, 'ls-files').splitlines() == ['.gitattributes', '.gitignore']
+    shutil.copytree(ward.cohort.dir, top / 'moved')
+    with pytest.raises(UserError, match='/moved/'):  # not read there either
+        Cohort.load(top / 'moved')
+
+
+@pytest.mark.parametrize('mode', (0o755, 0o775, 0o777, 0o750))
+def test_a_folder_that_everybody_may_open_is_closed(ward, tmp_path, mode):
+    "Made by hand, or by the kit for synthetic data, or replaced: a group that was let in stays, nobody else."
+    wanted = 0o750 if mode == 0o750 else 0o700
+    sample = Path(__file__).parents[1] / 'data' / 'sample'
+    synthetic = build_cohort(sample, out=tmp_path / 'cohort')
+    Lab(tmp_path / 'lab', synthetic)
+    for name, door in doors_out(ward, tmp_path / 'elsewhere').items():
+        place = tmp_path / name
+        place.mkdir(exist_ok=True)
+        place.chmod(mode)
+        door(place)
+        assert oct(place.stat().st_mode & 0o777) == oct(wanted), name
+    assert not Cohort.load(tmp_path / 'cohort').is_open
+
+
 def umask() -> int:
     "The umask of this process."
     old = os.umask(0)
@@ -198,6 +281,7 @@ print(cohort.documents.iloc[0], *cohort.documents[cohort.documents.str.contains(
 cohort.stays
 ---
 import ipywidgets as W
+from lp_nb.views import write_page
 from lp_nb.widgets import StayViewer
 stay = cohort.stays.index[cohort.documents.str.contains('was seen')][0]
 display(StayViewer(cohort, int(stay)), W.HTML(cohort.document(stay)))
@@ -307,15 +391,16 @@ def test_other_errors_are_scrubbed(ward, monkeypatch, tmp_path):
     "An exception inside training, with a report in it; a stay that is not there; a list of patients with something else in it."
     stay, text = int(ward.cohort.stays.index[0]), ward.cohort.document(ward.cohort.stays.index[ward.cohort.documents.str.contains('Quorvane')][0])
     def broken(*args, **more):
-        raise ValueError(f'could not convert string to float: {text[-300:]!r} of {stay}')
+        raise ValueError(f'could not convert string to float: {text[-300:]} of {stay}, {text[:300]!r}')
     monkeypatch.setattr('lp_nb.training.train_step', broken)
     plan = 'supervised(epochs=1, reads=series, lr=0.5)'
     code, said = lp_nb('run', plan, '--cohort', ward.cohort.dir, '--lab', tmp_path / 'lab')
-    assert code == 1 and 'ValueError: could not convert string to float' in said and ward.find(said) == set(), said
+    assert code == 1 and 'ValueError, raised at lp_nb/' in said and 'could not convert' not in said and ward.find(said) == set(), said
     study = Study(tmp_path / 'lab', dict(mortality=ward.cohort), dict(one=plan), Search(1, 1e-3, 1e-3), encoder=TINY)
-    with pytest.raises(UserError, match='could not convert') as e, contextlib.redirect_stderr(io.StringIO()):
+    with pytest.raises(UserError, match='ValueError, raised at') as e, contextlib.redirect_stderr(io.StringIO()):
         study.run(workers=1)
-    assert ward.find(str(e.value)) == set()
+    records = list((tmp_path / 'lab' / 'failures').glob('*.json'))
+    assert ward.find(str(e.value)) == set() and [ward.find(p) for p in records] == [set()]
     with pytest.raises(UserError) as e:
         ward.cohort.document(stay + 1)
     assert str(stay + 1) not in str(e.value)

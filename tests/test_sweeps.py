@@ -171,3 +171,43 @@ def test_trials_are_exact_in_number(cohort, tmp_path):
     found = optuna.load_study(study_name=study.nodes[0].name, storage=storage)
     assert [t.state.name for t in found.trials] == ['COMPLETE'] * 4
     assert sorted(float(f"{t.params['lr']:.3g}") for t in found.trials) == sorted(j.lr for j in study.jobs)
+
+
+def test_workers_take_nothing_from_the_working_folder(cohort, tmp_path, monkeypatch):
+    "A file there that is named like a library is not executed."
+    (tmp_path / 'polars.py').write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    arms = dict(series='supervised(reads=series, epochs=1)', frozen='supervised(train=projection, epochs=1)')
+    study = study_of(settings(tmp_path / 'lab', cohort, arms, runs=1))
+    study.run(workers=2)
+    assert len(study.results) == 2 and not (tmp_path / 'executed').exists()
+
+
+WORDS = 'CHEST PAIN, Dr. Quorvane was told'
+BROKEN = f"""
+from lp_nb import {{module}}
+
+
+def broken(*args, **more):
+    raise ValueError('could not read {WORDS} of 30000417')
+
+
+{{module}}.{{name}} = broken
+"""
+
+
+@pytest.mark.parametrize('module, name', (('training', 'train_step'), ('sweeps', 'open_nodes')))
+@pytest.mark.parametrize('debug', (False, True))
+def test_an_exception_of_a_library_is_told_by_type_and_place(cohort, tmp_path, monkeypatch, module, name, debug):
+    "In what the driver says, in the records of failures and in what a worker that cannot work leaves; the text with --debug only."
+    (tmp_path / 'broken.py').write_text(BROKEN.format(module=module, name=name))
+    monkeypatch.setenv('LPNB_USE', str(tmp_path / 'broken.py'))
+    if debug:
+        monkeypatch.setenv('LPNB_DEBUG', '1')
+    study = study_of(settings(tmp_path / 'lab', cohort, dict(a='supervised(reads=series, epochs=1)', b='supervised(train=projection, epochs=1)'), runs=1))
+    with pytest.raises(UserError) as e:
+        study.run(workers=2)
+    records = [p.read_text() for p in (tmp_path / 'lab').glob('failures/*.json')]
+    assert 'ValueError' in str(e.value) and 'broken.py' in str(e.value) and len(records) == 2 * (module == 'training')
+    for text in (str(e.value), *records):
+        assert ('ValueError' in text) and ('Quorvane' in text) == ('30000417' in text) == debug
