@@ -325,7 +325,7 @@ def start_worker():
 
 
 def stop_on_signal() -> Control:
-    "A control that SIGTERM (a cluster's warning, a dead driver) sets: the stage in training saves its checkpoint and ends."
+    "A control that SIGTERM (a cluster's warning, a dead driver) sets, once or more often: the stage in training saves its checkpoint and ends."
     control = Control()
     signal.signal(signal.SIGTERM, lambda *_: control.stop.set())
     return control

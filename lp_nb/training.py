@@ -7,7 +7,7 @@ __all__ = ['READS', 'TOUCH', 'SCHEDULES', 'LEAST', 'Scored', 'COLUMNS', 'Learnin
            'learning_data', 'device_of', 'embed_reports', 'embed_series', 'read', 'some_train', 'standardize', 'pooled',
            'touches', 'touched_rate', 'noted', 'check_least', 'check_choices', 'check_stage', 'Stage', 'undefined',
            'Outputs', 'Members', 'weights', 'Objective', 'summed', 'all_scored', 'epoch_batches', 'rate_at',
-           'probe_steps', 'step_seed', 'reseed', 'isolated_random', 'Control', 'Stopped', 'Position', 'Member',
+           'probe_steps', 'step_seed', 'reseed', 'isolated_random', 'Flag', 'Control', 'Stopped', 'Position', 'Member',
            'Trainer', 'embeddings', 'gradient_of_batch', 'train_step', 'look', 'memory_gb', 'scores', 'finite', 'train',
            'fit', 'history']
 
@@ -17,7 +17,6 @@ import random
 import re
 import resource
 import sys
-import threading
 import time
 from collections import namedtuple
 from contextlib import contextmanager
@@ -432,12 +431,32 @@ def isolated_random():
     random.setstate(python_state)
 
 # %% ../nbs/07_training.ipynb #control
+class Flag:
+    "A yes or no that a signal handler may set: `threading.Event` holds a lock, for which a second signal within the first one's handler would wait for ever."
+
+    def __init__(self, up: bool = False):
+        self.up = up
+
+    def is_set(self) -> bool:
+        return self.up
+
+    def set(self):
+        self.up = True
+
+    def clear(self):
+        self.up = False
+
+    def wait(self):
+        "Return when it is set; looks every hundredth of a second."
+        while not self.up:
+            time.sleep(0.01)
+
+
 class Control:
-    "How another thread reaches a running loop: `stop.set()` ends it at the next step, `go.clear()` pauses it; `rate` and `end` change what it does."
+    "How another thread, or a signal, reaches a running loop: `stop.set()` ends it at the next step, `go.clear()` pauses it; `rate` and `end` change what it does."
 
     def __init__(self):
-        self.stop, self.go, self.asked = threading.Event(), threading.Event(), []
-        self.go.set()
+        self.stop, self.go, self.asked = Flag(), Flag(up=True), []
 
     def rate(self, times: float):
         "From the next step on the learning rate is so many times what the plan says, until the stage ends."
