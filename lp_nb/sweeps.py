@@ -13,6 +13,7 @@ __all__ = ['ARMS', 'MORE_ARMS', 'ALL_ARMS', 'GIVE_UP', 'LEFT', 'Search', 'Job', 
 import ctypes
 import dataclasses
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ import pandas as pd
 
 # %% ../nbs/13_sweeps.ipynb #imports-kit
 from .cohort import Cohort
-from .core import (DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, read_json, reason_of, rng, set_threads,
+from .core import (DiskFull, Failed, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, read_json, reason_of, rng, set_threads,
                         write_json)
 from .encoders import EncoderConfig
 from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, held, is_copied, is_done, lab_addresses, lock_file, own_said, stage_cost, stage_kind,
@@ -432,7 +433,7 @@ class Patience:
         "A worker died: raise when it could not even start, or when ten died and nothing was finished."
         self.dead += 1
         if status > 0 and READY not in said or self.dead > 10:
-            raise UserError('workers that run', f'one that ended with status {status}:\n{said[-2000:]}\n', 'Mend that and try again.')
+            raise Failed('workers that run', f'one that ended with status {status}:\n{said[-2000:]}\n', 'Mend that and try again.')
 
 # %% ../nbs/13_sweeps.ipynb #look-after
 def look_after(crew: Crew, patience: Patience):
@@ -510,14 +511,14 @@ def failures(study: 'Study') -> pd.DataFrame:
     return pd.DataFrame(rows, columns=['task', 'plan', 'seed', 'reason', 'file'])
 
 
-def sum_up(study: 'Study'):
-    "Raise one error that tells of all failures, if there are any."
+def sum_up(study: 'Study', again: str = 'The same command tries them again.'):
+    "Raise one error that tells of all failures, if there are any, and what tries them `again`."
     failed = failures(study)
     if len(failed):
         behind = sum(not is_finished(study, n) for n in study.nodes) - len(failed)
         lines = [f'  {r.task}, seed {r.seed}: {r.plan}\n    {r.reason}\n    {r.file}' for r in failed.itertuples()]
-        raise UserError('a study without failures', f'{len(failed)} of {len(study.nodes)} failed, {behind} more build on them:\n'
-                        + '\n'.join(lines) + '\n', 'Everything else is finished and kept. The same command tries them again.')
+        raise Failed('a study without failures', f'{len(failed)} of {len(study.nodes)} failed, {behind} more build on them:\n'
+                        + '\n'.join(lines) + '\n', f'Everything else is finished and kept. {again}')
 
 # %% ../nbs/13_sweeps.ipynb #description
 def every_stage(study: 'Study') -> Plan:
@@ -640,11 +641,11 @@ def run_study(
 
 # %% ../nbs/13_sweeps.ipynb #study-methods-2
 def join_study(study: 'Study', tell=lambda node: None):
-    "Work on a study as one of many workers, from any machine that shares the lab's folder, until nothing is left."
+    "Work on a study as one of many workers, from any machine that shares the lab's folder, until nothing is left; what has failed is left alone."
     same_study(study, recorded(study.folder))
     record(study)
     work(study, stop_on_signal(), tell)
-    sum_up(study)
+    sum_up(study, f'A worker leaves what has failed alone; this tries it again: lp-nb sweep --lab {shlex.quote(str(study.folder))} --study {study.key}')
 
 # %% ../nbs/13_sweeps.ipynb #study-labs
 def labs_of(folder, cohorts: dict, encoder: EncoderConfig, options: dict) -> dict:

@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .cohort import Cohort
-from .core import Progress, UserError, new_folder, read_json, rng, write_json
+from .core import Failed, Progress, UserError, new_folder, read_json, rng, write_json
 from .encoders import (EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
 from .processes import add_up, cut, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
@@ -760,7 +760,7 @@ def finite(trainer: Trainer) -> str:
     "The last loss for the eye; raises where it is not a number."
     loss = trainer.losses[-1]
     if not torch.isfinite(loss).all():
-        raise UserError(f'a finite loss in {trainer.stage.name}', f'{loss.tolist()} at step {trainer.at.step}',
+        raise Failed(f'a finite loss in {trainer.stage.name}', f'{loss.tolist()} at step {trainer.at.step}',
                         'Lower lr, raise warmup, or lower clip in the plan.')
     return f'loss {float(loss[0]):.3f}'
 
