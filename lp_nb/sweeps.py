@@ -13,6 +13,7 @@ __all__ = ['ARMS', 'MORE_ARMS', 'ALL_ARMS', 'GIVE_UP', 'LEFT', 'Search', 'Job', 
 import ctypes
 import dataclasses
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -204,6 +205,41 @@ def trial_file(study: 'Study', node: Node) -> Path:
     "Where a finished trial is noted."
     return study.folder / 'trials' / f'{node.key}.json'
 
+# %% ../nbs/13_sweeps.ipynb #storage
+def driven(url: str) -> str:
+    "The address of a database, with the driver of the extra `postgres` where one of PostgreSQL names none."
+    return re.sub('^postgres(ql)?://', 'postgresql+psycopg://', url)
+
+
+def refusal(url: str, e: Exception) -> UserError:
+    "What to say of a database that cannot be opened; never its password."
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if isinstance(e, ImportError):
+        return UserError('a driver for the database of the trials', f'none for {url.split(":")[0]}',
+                         "For PostgreSQL: pip install 'lp_nb[postgres]', or '.[postgres]' in a checkout.")
+    if isinstance(e, ArgumentError):
+        return UserError('the address of a database, such as postgresql://USER@HOST/NAME', 'one that nothing here can read', 'Correct --storage or LPNB_STORAGE.')
+    at = make_url(url)
+    said = (str(getattr(e, 'orig', e)).strip().splitlines() or [type(e).__name__])[0]
+    said = said.replace(str(at.password), '***') if at.password else said
+    return UserError(f'a database that can be opened and written, {at.render_as_string(hide_password=True)}', said, 'Correct --storage or LPNB_STORAGE, or ask whoever keeps it.')
+
+# %% ../nbs/13_sweeps.ipynb #storage-open
+def open_storage(study: 'Study'):
+    "Open the database of a study's trials, if it has one, and make its tables; raises one clear error."
+    from optuna.storages import RDBStorage
+
+    url = driven(study.search.storage or '')
+    if not url:
+        return
+    try:
+        with held([lock_file(study.folder, 'storage')]):  # two that make its tables at once would meet
+            RDBStorage(url).engine.dispose()
+    except Exception as e:
+        raise refusal(url, e) from None  # its text may hold the address
+
 # %% ../nbs/13_sweeps.ipynb #optuna-study
 def optuna_study(study: 'Study', node: Node):
     "The Optuna study of a trial, opened or begun."
@@ -215,7 +251,7 @@ def optuna_study(study: 'Study', node: Node):
     folder, search = study.folder / 'trials', study.search
     folder.mkdir(exist_ok=True)
     journal = folder / 'journal.log'
-    storage = search.storage or JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(lock_file(study.folder, 'journal'))))
+    storage = driven(search.storage or '') or JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(lock_file(study.folder, 'journal'))))
     sampler = optuna.samplers.TPESampler(seed=int(rng(search.seed, node.key).integers(2**31)),
                                          n_startup_trials=max(2, min(10, search.runs // 3)))
     return optuna.create_study(storage=storage, sampler=sampler, study_name=node.name, direction='maximize', load_if_exists=True)
@@ -592,6 +628,8 @@ def open_study(
         raise UserError(f'one of the studies of {folder} ({", ".join(found) or "none yet"})', said, 'Name one with --study, or start one: --cohort FOLDER.')
     said, options = found[key]['description'], {k: found[key]['description'][k] for k in ('probe_stays', 'points')}
     storage = os.environ.get('LPNB_STORAGE') or None if said['search']['storage'] else None
+    if said['search']['storage'] and not storage:
+        raise UserError('the address of the database of the trials, which a lab never holds', 'none', 'Give it: --storage URL, or LPNB_STORAGE.')
     cohorts = {task: Cohort.load(moved[task]) if task in (moved or {}) else cohort_at(folder, key, task, found[key]) for task in said['cohorts']}
     study = Study(folder, cohorts, said['arms'], Search(**said['search'] | dict(storage=storage)), said['seeds'],
                   EncoderConfig(**said['encoder']), save_every=found[key]['save_every'], **options)
@@ -623,6 +661,7 @@ def run_study(
     pause: float = 30.0,  # seconds to wait when the disk is full, three times
 ) -> 'Study':
     "Compute what is missing of a study; what failed before is tried again."
+    open_storage(study)
     record(study)
     for node in study.nodes:
         failure_file(study, node).unlink(missing_ok=True)
@@ -643,6 +682,7 @@ def run_study(
 def join_study(study: 'Study', tell=lambda node: None):
     "Work on a study as one of many workers, from any machine that shares the lab's folder, until nothing is left; what has failed is left alone."
     same_study(study, recorded(study.folder))
+    open_storage(study)
     record(study)
     work(study, stop_on_signal(), tell)
     sum_up(study, f'A worker leaves what has failed alone; this tries it again: lp-nb sweep --lab {shlex.quote(str(study.folder))} --study {study.key}')
