@@ -30,7 +30,7 @@ from . import __version__
 from .comparison import seed_difference
 
 # %% ../nbs/15b_bench.ipynb #imports-2
-from .core import Progress, UserError, asset, outlined, place, read_json, rng
+from .core import Failed, Progress, UserError, asset, outlined, place, read_json, rng
 from .evaluation import auroc, macro
 from .geometry import deviation_below, unit
 from .lab import Lab, Run, is_done, lab_addresses, stage_cost, stage_kind, towers_at, unit_of
@@ -273,7 +273,7 @@ def in_processes(bench: Bench, work, jobs: list, workers: int):
             for f in as_completed(futures):
                 yield futures[f], f.result()
         except BrokenProcessPool as error:
-            raise UserError('workers that run to their end', 'one that was killed, perhaps for want of memory',
+            raise Failed('workers that run to their end', 'one that was killed, perhaps for want of memory',
                             'Run the same command again, with fewer --workers if memory is short: what was finished is kept.') from error
         finally:
             pool.shutdown(cancel_futures=True)

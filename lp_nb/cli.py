@@ -23,7 +23,8 @@ from typing import Annotated, Optional
 import typer
 
 from . import __version__
-from .core import DiskFull, UserError, end_as_interrupt, filter_installed, git, install_filter, new_folder, one_of, read_json, reason_of, sole_writer, visible, write_json
+from .core import (Failed, UserError, end_as_interrupt, filter_installed, git, install_filter, new_folder, one_of, read_json, reason_of, sole_writer,
+                        visible, write_json)
 
 # %% ../nbs/18_cli.ipynb #app
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich',
@@ -92,7 +93,7 @@ INTERRUPTED = 'interrupted. What was finished is kept; run the same command agai
 def told(e: BaseException) -> tuple[str, int]:
     "What to say of an exception, and the exit status."
     if isinstance(e, UserError):
-        return str(e), 1 if isinstance(e, DiskFull) else 2
+        return str(e), 1 if isinstance(e, Failed) else 2
     if isinstance(e, (NotADirectoryError, FileExistsError)):
         return f'Expected a folder, got the file {e.filename}. Give another name.', 2
     if isinstance(e, OSError) and e.filename:

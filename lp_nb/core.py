@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', 'TRIAL', 'TABLES', 'visible', 'as_tex',
-           'as_markdown_text', 'UserError', 'require', 'meant', 'one_of', 'DiskFull', 'disk_watched', 'canonical',
-           'fingerprint', 'file_fingerprint', 'steady_fingerprint', 'fingerprint_at', 'rng', 'place', 'fsync_tree',
-           'hidden_name', 'discard', 'closed_mode', 'close_to_others', 'private_folder', 'new_folder',
+           'as_markdown_text', 'UserError', 'require', 'meant', 'one_of', 'Failed', 'DiskFull', 'disk_watched',
+           'canonical', 'fingerprint', 'file_fingerprint', 'steady_fingerprint', 'fingerprint_at', 'rng', 'place',
+           'fsync_tree', 'hidden_name', 'discard', 'closed_mode', 'close_to_others', 'private_folder', 'new_folder',
            'clear_leftovers', 'alone', 'sole_writer', 'new_file', 'interrupted', 'end_as_interrupt', 'asked_to_end',
            'write_json', 'read_json', 'same_format', 'file_state', 'check_files', 'Progress', 'no_progress', 'track',
            'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of',
@@ -105,7 +105,11 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of the user's share of
 FULL = r'os error (28|122)\b|No space left on device|quota exceeded|requested and \d+ written|transport error'  # as Rust, C, numpy and parquet say it
 
 
-class DiskFull(UserError):
+class Failed(UserError):
+    "Work that was begun and failed, with nothing wrong in what was asked for: a command ends with status 1."
+
+
+class DiskFull(Failed):
     "There is no room left on the disk, that of one of these places; what was finished is kept."
 
     def __init__(self, *places):

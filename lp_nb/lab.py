@@ -34,7 +34,7 @@ from . import __version__
 from .cohort import Cohort, check_cohort
 
 # %% ../nbs/11a_lab.ipynb #imports-2-b
-from .core import (UserError, asked_to_end, check_files, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file,
+from .core import (Failed, UserError, asked_to_end, check_files, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, new_file,
                         new_folder, outlined, place, private_folder, read_json, require, rng, same_format, write_json)
 from .encoders import SMALL, EncoderConfig, Towers, build_towers, chosen_precision, document_tokens, model_weights, natural_precision, save_report
 from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
@@ -327,7 +327,7 @@ def begin(lab: 'Lab', unit: Unit, give_up: int | None):
     if failed:
         last = holder.read_text()
         holder.unlink()
-        raise UserError('a stage that its process survives', f'{deaths} processes killed at step {step} of {unit.plans[-1]}, the last one {last}',
+        raise Failed('a stage that its process survives', f'{deaths} processes killed at step {step} of {unit.plans[-1]}, the last one {last}',
                         'Look for what killed them (memory?), then run the same command again.')
     with new_file(holder) as tmp:
         tmp.write_text(f'{socket.gethostname()}:{os.getpid()}')

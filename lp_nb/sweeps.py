@@ -13,6 +13,8 @@ __all__ = ['ARMS', 'MORE_ARMS', 'ALL_ARMS', 'GIVE_UP', 'LEFT', 'Search', 'Job', 
 import ctypes
 import dataclasses
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,8 +30,8 @@ import pandas as pd
 
 # %% ../nbs/13_sweeps.ipynb #imports-kit
 from .cohort import Cohort
-from .core import (ENDS, DiskFull, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, outlined, place, read_json,
-                        reason_of, rng, set_threads, trace_of, write_json)
+from .core import (ENDS, DiskFull, Failed, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, outlined, place,
+                        read_json, reason_of, rng, set_threads, trace_of, write_json)
 from .encoders import EncoderConfig
 from .lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, heeding, held, is_copied, is_done, lab_addresses, lock_file, own_said, stage_cost,
                        stage_kind, towers_at, unfinished, unit_of, work_of)
@@ -202,6 +204,41 @@ def trial_file(study: 'Study', node: Node) -> Path:
     "Where a finished trial is noted."
     return study.folder / 'trials' / f'{node.key}.json'
 
+# %% ../nbs/13_sweeps.ipynb #storage
+def driven(url: str) -> str:
+    "The address of a database, with the driver of the extra `postgres` where one of PostgreSQL names none."
+    return re.sub('^postgres(ql)?://', 'postgresql+psycopg://', url)
+
+
+def refusal(url: str, e: Exception) -> UserError:
+    "What to say of a database that cannot be opened; never its password."
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if isinstance(e, ImportError):
+        return UserError('a driver for the database of the trials', f'none for {url.split(":")[0]}',
+                         "For PostgreSQL: pip install 'lp_nb[postgres]', or '.[postgres]' in a checkout.")
+    if isinstance(e, ArgumentError):
+        return UserError('the address of a database, such as postgresql://USER@HOST/NAME', 'one that nothing here can read', 'Correct --storage or LPNB_STORAGE.')
+    at = make_url(url)
+    said = (str(getattr(e, 'orig', e)).strip().splitlines() or [type(e).__name__])[0]
+    said = said.replace(str(at.password), '***') if at.password else said
+    return UserError(f'a database that can be opened and written, {at.render_as_string(hide_password=True)}', said, 'Correct --storage or LPNB_STORAGE, or ask whoever keeps it.')
+
+# %% ../nbs/13_sweeps.ipynb #storage-open
+def open_storage(study: 'Study'):
+    "Open the database of a study's trials, if it has one, and make its tables; raises one clear error."
+    from optuna.storages import RDBStorage
+
+    url = driven(study.search.storage or '')
+    if not url:
+        return
+    try:
+        with held([lock_file(study.folder, 'storage')]):  # two that make its tables at once would meet
+            RDBStorage(url).engine.dispose()
+    except Exception as e:
+        raise refusal(url, e) from None  # its text may hold the address
+
 # %% ../nbs/13_sweeps.ipynb #optuna-study
 def optuna_study(study: 'Study', node: Node):
     "The Optuna study of a trial, opened or begun."
@@ -213,7 +250,7 @@ def optuna_study(study: 'Study', node: Node):
     folder, search = study.folder / 'trials', study.search
     folder.mkdir(exist_ok=True)
     journal = folder / 'journal.log'
-    storage = search.storage or JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(lock_file(study.folder, 'journal'))))
+    storage = driven(search.storage or '') or JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(lock_file(study.folder, 'journal'))))
     sampler = optuna.samplers.TPESampler(seed=int(rng(search.seed, node.key).integers(2**31)),
                                          n_startup_trials=max(2, min(10, search.runs // 3)))
     return optuna.create_study(storage=storage, sampler=sampler, study_name=node.name, direction='maximize', load_if_exists=True)
@@ -323,7 +360,7 @@ def start_worker():
 
 
 def stop_on_signal() -> Control:
-    "A control that SIGTERM (a cluster's warning, a dead driver) or SIGHUP sets: the stage in training saves its checkpoint and ends."
+    "A control that SIGTERM (a cluster's warning, a dead driver) or SIGHUP sets, once or more often: the stage in training saves its checkpoint and ends."
     control = Control()
     for one in ENDS:
         signal.signal(one, lambda *_: control.stop.set())
@@ -444,7 +481,7 @@ class Patience:
         "A worker died: raise when it could not even start, or when ten died and nothing was finished."
         self.dead += 1
         if status > 0 and READY not in said or self.dead > 10:
-            raise UserError('workers that run', f'one that ended with status {status}:\n{said[-2000:]}\n', 'Mend that and try again.')
+            raise Failed('workers that run', f'one that ended with status {status}:\n{said[-2000:]}\n', 'Mend that and try again.')
 
 # %% ../nbs/13_sweeps.ipynb #look-after
 def look_after(crew: Crew, patience: Patience):
@@ -522,14 +559,14 @@ def failures(study: 'Study') -> pd.DataFrame:
     return pd.DataFrame(rows, columns=['task', 'plan', 'seed', 'reason', 'file'])
 
 
-def sum_up(study: 'Study'):
-    "Raise one error that tells of all failures, if there are any."
+def sum_up(study: 'Study', again: str = 'The same command tries them again.'):
+    "Raise one error that tells of all failures, if there are any, and what tries them `again`."
     failed = failures(study)
     if len(failed):
         behind = sum(not is_finished(study, n) for n in study.nodes) - len(failed)
         lines = [f'  {r.task}, seed {r.seed}: {r.plan}\n    {r.reason}\n    {r.file}' for r in failed.itertuples()]
-        raise UserError('a study without failures', f'{len(failed)} of {len(study.nodes)} failed, {behind} more build on them:\n'
-                        + '\n'.join(lines) + '\n', 'Everything else is finished and kept. The same command tries them again.')
+        raise Failed('a study without failures', f'{len(failed)} of {len(study.nodes)} failed, {behind} more build on them:\n'
+                        + '\n'.join(lines) + '\n', f'Everything else is finished and kept. {again}')
 
 # %% ../nbs/13_sweeps.ipynb #description
 def every_stage(study: 'Study') -> Plan:
@@ -603,6 +640,8 @@ def open_study(
         raise UserError(f'one of the studies of {folder} ({", ".join(found) or "none yet"})', said, 'Name one with --study, or start one: --cohort FOLDER.')
     said, options = found[key]['description'], {k: found[key]['description'][k] for k in ('probe_stays', 'points')}
     storage = os.environ.get('LPNB_STORAGE') or None if said['search']['storage'] else None
+    if said['search']['storage'] and not storage:
+        raise UserError('the address of the database of the trials, which a lab never holds', 'none', 'Give it: --storage URL, or LPNB_STORAGE.')
     cohorts = {task: Cohort.load(moved[task]) if task in (moved or {}) else cohort_at(folder, key, task, found[key]) for task in said['cohorts']}
     study = Study(folder, cohorts, said['arms'], Search(**said['search'] | dict(storage=storage)), said['seeds'],
                   EncoderConfig(**said['encoder']), save_every=found[key]['save_every'], **options)
@@ -634,6 +673,7 @@ def run_study(
     pause: float = 30.0,  # seconds to wait when the disk is full, three times
 ) -> 'Study':
     "Compute what is missing of a study; what failed before is tried again."
+    open_storage(study)
     record(study)
     for node in study.nodes:
         failure_file(study, node).unlink(missing_ok=True)
@@ -652,12 +692,13 @@ def run_study(
 
 # %% ../nbs/13_sweeps.ipynb #study-methods-2
 def join_study(study: 'Study', tell=lambda node: None):
-    "Work on a study as one of many workers, from any machine that shares the lab's folder, until nothing is left."
+    "Work on a study as one of many workers, from any machine that shares the lab's folder, until nothing is left; what has failed is left alone."
     same_study(study, recorded(study.folder))
+    open_storage(study)
     record(study)
     with heeding() as control:
         work(study, control, tell)
-    sum_up(study)
+    sum_up(study, f'A worker leaves what has failed alone; this tries it again: lp-nb sweep --lab {shlex.quote(str(study.folder))} --study {study.key}')
 
 # %% ../nbs/13_sweeps.ipynb #study-labs
 def labs_of(folder, cohorts: dict, encoder: EncoderConfig, options: dict) -> dict:

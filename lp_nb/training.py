@@ -8,7 +8,7 @@ __all__ = ['UNKNOWN', 'SOME', 'MOST', 'STRANGE', 'READS', 'TOUCH', 'SCHEDULES', 
            'embed_reports', 'embed_series', 'read', 'some_train', 'standardize', 'pooled', 'touches', 'touched_rate',
            'noted', 'check_least', 'check_choices', 'check_stage', 'Stage', 'undefined', 'Outputs', 'Members',
            'weights', 'Objective', 'summed', 'all_scored', 'epoch_batches', 'rate_at', 'probe_steps', 'step_seed',
-           'reseed', 'isolated_random', 'Control', 'Stopped', 'Position', 'Member', 'Trainer', 'embeddings',
+           'reseed', 'isolated_random', 'Flag', 'Control', 'Stopped', 'Position', 'Member', 'Trainer', 'embeddings',
            'gradient_of_batch', 'train_step', 'look', 'memory_gb', 'scores', 'finite', 'train', 'fit', 'history']
 
 # %% ../nbs/07_training.ipynb #imports
@@ -17,7 +17,6 @@ import random
 import re
 import resource
 import sys
-import threading
 import time
 import warnings
 from collections import Counter, namedtuple
@@ -34,7 +33,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .cohort import Cohort
-from .core import Progress, UserError, new_folder, outlined, read_json, rng, write_json
+from .core import Failed, Progress, UserError, new_folder, outlined, read_json, rng, write_json
 from .encoders import (EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
 from .processes import add_up, cut, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
@@ -477,12 +476,32 @@ def isolated_random():
     random.setstate(python_state)
 
 # %% ../nbs/07_training.ipynb #control
+class Flag:
+    "A yes or no that a signal handler may set: `threading.Event` holds a lock, for which a second signal within the first one's handler would wait for ever."
+
+    def __init__(self, up: bool = False):
+        self.up = up
+
+    def is_set(self) -> bool:
+        return self.up
+
+    def set(self):
+        self.up = True
+
+    def clear(self):
+        self.up = False
+
+    def wait(self):
+        "Return when it is set; looks every hundredth of a second."
+        while not self.up:
+            time.sleep(0.01)
+
+
 class Control:
-    "How another thread reaches a running loop: `stop.set()` ends it at the next step, `go.clear()` pauses it; `rate` and `end` change what it does."
+    "How another thread, or a signal, reaches a running loop: `stop.set()` ends it at the next step, `go.clear()` pauses it; `rate` and `end` change what it does."
 
     def __init__(self):
-        self.stop, self.go, self.asked = threading.Event(), threading.Event(), []
-        self.go.set()
+        self.stop, self.go, self.asked = Flag(), Flag(up=True), []
 
     def rate(self, times: float):
         "From the next step on the learning rate is so many times what the plan says, until the stage ends."
@@ -787,7 +806,7 @@ def finite(trainer: Trainer) -> str:
     "The last loss for the eye; raises where it is not a number."
     loss = trainer.losses[-1]
     if not torch.isfinite(loss).all():
-        raise UserError(f'a finite loss in {trainer.stage.name}', f'{loss.tolist()} at step {trainer.at.step}',
+        raise Failed(f'a finite loss in {trainer.stage.name}', f'{loss.tolist()} at step {trainer.at.step}',
                         'Lower lr, raise warmup, or lower clip in the plan.')
     return f'loss {float(loss[0]):.3f}'
 

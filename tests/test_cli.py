@@ -114,6 +114,20 @@ def test_run_prints_where_results_lie(cohort, tmp_path):
     assert 'test AUROC' in said
 
 
+def test_failed_work_is_told_from_a_wrong_command(cohort, tmp_path):
+    "Status 1 and what tries it again, from the driver and from a worker; what else there was is done."
+    plans, few = ('supervised(task=phenotyping)', 'supervised(reads=series, epochs=1)'), ('--runs', 1, '--low', 1e-3, '--high', 1e-3)
+    study = ('--cohort', cohort, '--lab', tmp_path / 'lab')
+    done = lp_nb('sweep', *plans, *study, *few, '--workers', 1)
+    assert done.returncode == 1 and '1 of 2 failed' in done.stderr and 'The same command tries them again.' in done.stderr, done.stderr
+    joined = lp_nb('sweep', *plans, *study, *few, '--worker')
+    assert joined.returncode == 1, joined.stderr
+    command = re.search(r'tries it again: lp-nb (.*)', joined.stderr)[1].split()
+    assert lp_nb(*command, '--dry-run', '--json').stdout.startswith('{"runs": 2, "results": 2, "finished": 1')
+    lost = lp_nb('run', 'supervised(reads=series, lr=1e30, clip=0, epochs=1)', *study)
+    assert lost.returncode == 1 and 'a finite loss' in lost.stderr and 'fault of the kit' not in lost.stderr, lost.stderr
+
+
 def test_a_run_is_saved_with_its_cards(cohort, tmp_path):
     plan, lab = 'supervised(reads=series, epochs=1)', tmp_path / 'lab'
     wrong(lp_nb('save', plan, tmp_path / 'model', '--cohort', cohort, '--lab', lab), 'finished')

@@ -3,6 +3,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from contextlib import suppress
@@ -64,8 +66,8 @@ def drive(said, error):
     return driver
 
 
-def ended(driver, error, seconds=120):
-    "Wait for a driver; its error, or an empty text."
+def ended(driver, error, seconds=900):
+    "Wait for a driver; its error, or an empty text. The limit is that of a machine with other things to do."
     driver.join(seconds)
     assert driver.exitcode is not None, 'a driver that does not end'
     return Path(error).read_text() if driver.exitcode else ''
@@ -90,7 +92,28 @@ def alive(pid):
         return False
 
 
-def kill_one(folder, driver, rest, kills, seconds=60):
+def seconds_used(pid):
+    "Processor time of a process; it only stands still where nothing is done."
+    try:
+        user, system = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[11:13]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
+
+
+def wait_for_end(pids, most=60, still=120):
+    "Wait until processes have ended; fails when one has used `most` seconds of processor time, or none in `still` seconds."
+    began, moved = {pid: seconds_used(pid) for pid in pids}, {}
+    while left := [pid for pid in pids if alive(pid)]:
+        for pid in left:
+            used, now = seconds_used(pid), time.monotonic()
+            moved[pid] = (used, now) if used > moved.get(pid, (-1, 0))[0] else moved[pid]
+            assert used - began[pid] < most, f'a worker went on without its driver for {most} s'
+            assert now - moved[pid][1] < still, f'a worker hangs: it has done nothing for {still} s'
+        time.sleep(0.05)
+
+
+def kill_one(folder, driver, rest, kills, seconds=900):
     "SIGKILL a worker after it has held a unit for `rest` seconds, no unit's more than twice; whether one was killed."
     limit = time.monotonic() + seconds
     while time.monotonic() < limit and driver.is_alive():
@@ -123,10 +146,7 @@ def test_kills_cost_nothing_but_time(cohort, tmp_path):
         left = holders(said['folder'])
         driver.kill()
         driver.join()
-        limit = time.monotonic() + 20
-        while any(map(alive, left.values())):  # they end at their next step
-            assert time.monotonic() < limit, 'workers outlive their driver'
-            time.sleep(0.05)
+        wait_for_end(left.values())  # at their next step
     assert workers == 8
     assert ended(drive(said, tmp_path / 'error'), tmp_path / 'error') == ''
     assert ended(quiet, tmp_path / 'quiet.error') == ''
@@ -211,3 +231,26 @@ def test_an_exception_of_a_library_is_told_by_type_and_place(cohort, tmp_path, m
     assert 'ValueError' in str(e.value) and 'broken.py' in str(e.value) and len(records) == 2 * (module == 'training')
     for text in (str(e.value), *records):
         assert ('ValueError' in text) and ('Quorvane' in text) == ('30000417' in text) == debug
+
+
+TWICE = """
+import os, signal, sys
+from lp_nb.sweeps import stop_on_signal
+control, left = stop_on_signal(), [signal.SIGTERM] * 20
+
+def again(frame, event, arg):  # at every line that runs while the flag is being set
+    if left and event == 'line' and frame.f_code.co_name == 'set':
+        os.kill(os.getpid(), left.pop())
+    return again
+
+sys.settrace(again)
+os.kill(os.getpid(), signal.SIGTERM)
+sys.settrace(None)
+print('stops' if control.stop.is_set() and len(left) < 20 else 'goes on')
+"""
+
+
+def test_a_second_signal_may_come_while_the_first_is_heard():
+    "SLURM, then whoever is impatient: a worker that hears SIGTERM again while it hears it is asked to stop, and does not wait for itself."
+    done = subprocess.run([sys.executable, '-c', TWICE], capture_output=True, text=True, timeout=900, check=False)
+    assert (done.stdout.strip(), done.returncode) == ('stops', 0), done.stderr[-2000:]
