@@ -14,7 +14,7 @@ demo: install
 
 test: install
 	$(BIN)/python tests/harness.py
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile tests
 	timeout 1500 $(BIN)/nbdev_test --n_workers 2 --do_print --timing
 
 reader: install
@@ -25,7 +25,7 @@ install: $(STAMP)
 
 $(STAMP): settings.ini setup.py constraints.txt
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'lp_nb needs Python 3.11 or newer: make PY=python3.11 $(MAKECMDGOALS)'; exit 2; }
-	@echo 'Setting up $(VENV): about 1.7 GB of packages, a few minutes, once.'
+	@echo 'Setting up $(VENV): about 1.7 GB of packages with the CPU build of torch, gigabytes more with the GPU build that the ordinary index gives on Linux (README: how to take the other). A few minutes, once.'
 	$(PY) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev]'
 	@touch $@

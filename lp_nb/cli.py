@@ -75,9 +75,17 @@ def say_chunked(lab):
         say(f'{chunked:,} of {documents:,} documents are longer than {lab.encoder.max_tokens:,} tokens and are read in chunks (--max-tokens).')
 
 # %% ../nbs/18_cli.ipynb #use-option
+def show_version(wanted: bool):
+    "Print the version and end."
+    if wanted:
+        typer.echo(f'lp-nb {__version__}')
+        raise typer.Exit
+
+
 @app.callback()
 def begin(
     use: Annotated[Optional[list[str]], typer.Option(help='A .py file or module that adds stages, encoders or measures; also LPNB_USE.')] = None,
+    version: Annotated[bool, typer.Option('--version', callback=show_version, is_eager=True, help='Print the version and end.')] = False,
 ):
     "Import what the user adds to the kit, before any command."
     if use or os.environ.get('LPNB_USE'):

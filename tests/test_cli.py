@@ -65,6 +65,17 @@ def test_help_is_quick_and_has_examples():
         assert 'Example: lp-nb' in lp_nb(command, '--help').stdout
 
 
+def test_the_version_by_either_name():
+    "`lp-nb --version`, and `python -m lp_nb` is the same command."
+    from lp_nb import __version__
+
+    env = dict(os.environ, OMP_NUM_THREADS='1')
+    for words in ((Path(sys.executable).parent / 'lp-nb',), (sys.executable, '-m', 'lp_nb')):
+        done = subprocess.run([*words, '--version'], env=env, capture_output=True, text=True, check=False, timeout=300)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f'lp-nb {__version__}\n', '')
+    assert Path(sys.modules['lp_nb'].__file__).with_name('py.typed').is_file()
+
+
 def test_wrong_folder(tmp_path):
     wrong(lp_nb('cohort', '--mimic', tmp_path / 'nowhere', '--out', tmp_path / 'c'), 'nowhere')
 
