@@ -9,7 +9,7 @@ __all__ = ['NO_ROOM', 'FULL', 'QUOTED', 'KERNELSPEC', 'TRIAL', 'TABLES', 'UserEr
            'sole_writer', 'new_file', 'write_json', 'read_json', 'same_format', 'file_state', 'check_files', 'Progress',
            'no_progress', 'track', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed',
            'reason_of', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'install_filter', 'beside_the_filter',
-           'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic', 'is_synthetic', 'is_named',
+           'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic', 'may_read', 'is_synthetic', 'is_named',
            'patients_in', 'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads',
            'asset']
 
@@ -564,6 +564,16 @@ def mark_synthetic(root, **facts):
     write_json(Path(root) / 'hospital.json', dict(facts, synthetic=True, files=files))
 
 
+@contextmanager
+def may_read():
+    "Name the file that may not be read."
+    try:
+        yield
+    except PermissionError as e:
+        raise UserError(f'a file that may be read, {e.filename}', 'permission denied', 'Change its permissions.') from e
+
+
+@may_read()
 def is_synthetic(root) -> bool:
     "Whether the tables below `root` are those that its marker names, none changed and none added."
     marker, found = Path(root) / 'hospital.json', tables_below(root)
@@ -588,6 +598,7 @@ def patients_in(path: Path) -> set:
         return set()
 
 
+@may_read()
 def is_demo(root) -> bool:
     "Whether the tables below `root` are about the patients of the open demo, a hundred at most: all that its list names, and nobody else."
     listed = Path(root) / 'demo_subject_id.csv'
