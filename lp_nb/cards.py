@@ -721,6 +721,7 @@ def save_run(
     if card.data.sharing_tier == 'credentialed only':
         refuse_tracked(folder)
     with sole_writer(folder), new_folder(folder, private=card.data.sharing_tier == 'credentialed only') as d:
+        refuse_taken(folder)  # making the card took a while
         run.save_encoder(d)  # first: it makes the folder anew
         save_file(other_weights(run), d / 'towers.safetensors')
         write_json(d / 'run.json', saved_facts(run, card.data.sharing_tier))

@@ -748,6 +748,8 @@ def table1(
     What the paper's would cost on another machine: lp-nb table1 --dry-run --device h200 --devices 8
     """
     search, arms, few = search_of(runs, low, high, sampler, storage), arms_named(preset, all_arms), curves_of(labels, draws, hospital > 0) if curves else None
+    if out:
+        only_tables(out)  # now, and again when it is written
     if device and counts_the_paper(lab, cohort, study, hospital, dry_run):
         return show_paper_costs(arms, search, seeds, few, device, devices, as_json)
     one_source(cohort, study, hospital, preset, all_arms, model, architecture, max_tokens)
@@ -813,6 +815,12 @@ def show_paper_costs(arms: dict, search, seeds: int, few: dict | None, device: s
         show_costs(parts_of(paper_study(folder, arms, search, range(seeds)), few), device, count, as_json)
 
 # %% ../nbs/18_cli.ipynb #show-judgement
+def only_tables(out: Path):
+    "Raise unless a folder is new, empty, or holds an earlier Table 1, which is replaced."
+    if out.exists() and (out.is_file() or any(out.iterdir()) and not (out / 'table1.csv').is_file()):
+        raise UserError('a new or empty folder, or one with an earlier Table 1', f'{out}, which holds something else', 'Choose another folder with --out.')
+
+
 def show_judgement(home: Path, study, few: dict | None, out: Path, oracle: bool, as_json: bool):
     "Table 1 in the terminal, all tables and the report in a folder."
     from lp_nb.demo import hospital_record, judged
@@ -823,6 +831,7 @@ def show_judgement(home: Path, study, few: dict | None, out: Path, oracle: bool,
 
     judgement = judged(home, study, few) if oracle else judge(study, curves=few)
     with sole_writer(out), new_folder(out) as d:
+        only_tables(out)
         judgement.save(d)
         study_report(d / 'report.html', study, judgement)
         if oracle:

@@ -906,9 +906,20 @@ def working(out: Path, work, private: bool):
         shutil.rmtree(shared)
 
 # %% ../nbs/05_cohort.ipynb #is-open
+def built_in(out: Path) -> str | None:
+    "The hash of the cohort in a folder, None where there is none."
+    return read_json(out / 'manifest.json').get('hash') if (out / 'manifest.json').exists() else None
+
+
 def is_built(out: Path, inputs: dict) -> bool:
     "Whether the folder holds the cohort of these inputs."
-    return (out / 'manifest.json').exists() and read_json(out / 'manifest.json').get('hash') == fingerprint(inputs)
+    return built_in(out) == fingerprint(inputs)
+
+
+def still_ours(out: Path, before: str | None):
+    "For whoever has waited for the folder: raise if somebody else has put something into it since it held the cohort `before`."
+    if built_in(check_out(out)) != before:
+        raise UserError('a folder that nobody else builds in', f'{out}, where a cohort of other rules was finished in the meantime', 'Give another folder, or run again to replace that cohort.')
 
 
 def is_open(tables: Tables) -> bool:
@@ -929,6 +940,7 @@ def build_cohort(
 ) -> 'Cohort':
     "Build the cohort, audit it and write it to `out`; if it is already there, open it; if a build was killed, go on."
     rules, out = make_rules(preset, task, **{**({'split': 'files'} if split_files else {}), **switches}), check_out(out)
+    before = built_in(out)
     tables = open_mimic(mimic, notes)
     texts = read_corpus(tables.root, corpus).only(rules.sections)
     inputs = inputs_of(tables, rules, split_files, texts)
@@ -937,6 +949,7 @@ def build_cohort(
         return Cohort.load(out)
     with disk_watched(places), sole_writer(out):
         if not is_built(out, inputs):  # nobody was faster
+            still_ours(out, before)
             with working(out, work, not is_open(tables)) as shared, new_folder(out, not is_open(tables)) as folder:
                 compute(tables, rules, split_files, texts, inputs, folder, shared)
     return Cohort.load(out)

@@ -12,8 +12,8 @@ __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', '
            'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of',
            'in_short', 'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'refuse_tracked',
            'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic',
-           'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered',
-           'device', 'offline', 'set_threads', 'asset']
+           'may_read', 'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded',
+           'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -760,6 +760,16 @@ def mark_synthetic(root, **facts):
     write_json(Path(root) / 'hospital.json', dict(facts, synthetic=True, files=files))
 
 
+@contextmanager
+def may_read():
+    "Name the file that may not be read."
+    try:
+        yield
+    except PermissionError as e:
+        raise UserError(f'a file that may be read, {e.filename}', 'permission denied', 'Change its permissions.') from e
+
+
+@may_read()
 def is_synthetic(root) -> bool:
     "Whether the tables below `root` are those that its marker names, none changed and none added."
     marker, found = Path(root) / 'hospital.json', tables_below(root)
@@ -784,6 +794,7 @@ def patients_in(path: Path) -> set:
         return set()
 
 
+@may_read()
 def is_demo(root) -> bool:
     "Whether the tables below `root` are about the patients of the open demo, a hundred at most: all that its list names, and nobody else."
     listed = Path(root) / 'demo_subject_id.csv'

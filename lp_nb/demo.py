@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['CLEAR', 'HOSPITALS', 'RULES', 'ENCODER', 'LAB', 'FEW', 'HEAD', 'MASKS', 'ALIGN', 'ARMS', 'ONE_RATE', 'PARTS',
-           'RECORDED', 'hospital_at', 'both_cohorts', 'hospital_named', 'hospital_study', 'of_hospital', 'ceiling',
-           'perfect_reader', 'ceilings', 'judged', 'geometry', 'part', 'hospital_record', 'recorded_frame', 'run_demo']
+           'RECORDED', 'is_there', 'hospital_at', 'both_cohorts', 'hospital_named', 'hospital_study', 'of_hospital',
+           'ceiling', 'perfect_reader', 'ceilings', 'judged', 'geometry', 'part', 'hospital_record', 'recorded_frame',
+           'run_demo']
 
 # %% ../nbs/16d_demo.ipynb #imports
 import dataclasses
@@ -53,18 +54,24 @@ ARMS = {
 }
 
 # %% ../nbs/16d_demo.ipynb #hospital
-def hospital_at(folder: Path, config: HospitalConfig, replace: bool = True) -> Path:
-    "The hospital of that configuration in `folder`, made if it is not there; another one there is replaced, or refused."
+def is_there(folder: Path, config: HospitalConfig, replace: bool) -> bool:
+    "Whether the hospital of that configuration lies in `folder`; raises where something lies that may not be replaced."
     made = is_synthetic(folder)
     if made and read_json(folder / 'hospital.json').get('config') == dataclasses.asdict(config):
-        return folder
+        return True
     if made and not replace:
         raise UserError('a new folder, or the same hospital', f'{folder} with another one', 'Give another folder, or say --replace.')
     if folder.is_file():
         raise UserError('a folder', f'the file {folder}', 'Give another name.')
     if folder.exists() and not made and any(folder.iterdir()):
         raise UserError('an empty folder, or one that holds a synthetic hospital as it was made', f'{folder} with other files', 'Give another folder.')
-    return make_hospital(folder, config)
+    return False
+
+
+def hospital_at(folder: Path, config: HospitalConfig, replace: bool = True) -> Path:
+    "The hospital of that configuration in `folder`, made if it is not there; another one there is replaced, or refused."
+    ask = lambda: is_there(folder, config, replace)
+    return folder if ask() else make_hospital(folder, config, unless=ask)
 
 
 def both_cohorts(home: Path, config: HospitalConfig) -> dict:
