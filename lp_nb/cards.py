@@ -445,6 +445,8 @@ hidden = encoder(**tokenizer('No acute process.', return_tensors='pt')).last_hid
 ```
 
 '''
+
+# %% ../nbs/13b_cards.ipynb #card-sentences
 SENTENCES = '''The vector of a document, as the run has it{unit}:
 
 ```python
@@ -810,7 +812,7 @@ def predict_saved(saved: SavedRun, cohort: Cohort, split: str) -> pd.DataFrame:
     logits = wide(head.to(device()).eval()(stay_vectors(towers, data, positions, stage), written)).cpu().numpy()
     return pd.DataFrame(1 / (1 + np.exp(-logits)), index=cohort.stays.index[positions], columns=saved.facts['labels'])
 
-
+# %% ../nbs/13b_cards.ipynb #load-run
 def load_run(
     folder,  # that `save_run` wrote
     precision: str | None = None,  # 'fp32' where digits matter, or 'bf16'; None: LPNB_PRECISION, else that of the run

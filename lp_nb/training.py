@@ -33,6 +33,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+# %% ../nbs/07_training.ipynb #imports-2
 from .cohort import Cohort
 from .core import Progress, UserError, new_folder, read_json, rng, write_json
 from .encoders import (EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
