@@ -10,7 +10,7 @@ __all__ = ['TIERS', 'NUMBER', 'WORDS', 'SOURCES', 'PAPER', 'CITED', 'SHOWN', 'ME
            'check_metrics', 'results_table', 'eval_results', 'last_stage', 'predicts', 'preset_of', 'changed_switches',
            'score_words', 'stage_rows', 'public_plan', 'stage_settings', 'report_words', 'encoder_words',
            'run_versions', 'look_aheads', 'sizes', 'data_section', 'model_card', 'data_card', 'save_run', 'SavedRun',
-           'predict_saved', 'load_run']
+           'load_run']
 
 # %% ../nbs/13b_cards.ipynb #imports
 import re
