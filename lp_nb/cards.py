@@ -10,7 +10,7 @@ __all__ = ['TIERS', 'NUMBER', 'WORDS', 'SOURCES', 'PAPER', 'CITED', 'SHOWN', 'ME
            'check_metrics', 'results_table', 'eval_results', 'last_stage', 'predicts', 'preset_of', 'changed_switches',
            'score_words', 'stage_rows', 'public_plan', 'stage_settings', 'report_words', 'encoder_words',
            'run_versions', 'look_aheads', 'sizes', 'data_section', 'model_card', 'data_card', 'save_run', 'SavedRun',
-           'predict_saved', 'load_run']
+           'load_run']
 
 # %% ../nbs/13b_cards.ipynb #imports
 import re
@@ -447,6 +447,8 @@ hidden = encoder(**tokenizer('No acute process.', return_tensors='pt')).last_hid
 ```
 
 '''
+
+# %% ../nbs/13b_cards.ipynb #card-sentences
 SENTENCES = '''The vector of a document, as the run has it{unit}:
 
 ```python
@@ -808,7 +810,7 @@ def predict_saved(saved: SavedRun, cohort: Cohort, split: str) -> pd.DataFrame:
     logits = wide(head.to(device()).eval()(stay_vectors(towers, data, positions, stage), written)).cpu().numpy()
     return pd.DataFrame(1 / (1 + np.exp(-logits)), index=cohort.stays.index[positions], columns=saved.facts['labels'])
 
-
+# %% ../nbs/13b_cards.ipynb #load-run
 def load_run(
     folder,  # that `save_run` wrote
     precision: str | None = None,  # 'fp32' where digits matter, or 'bf16'; None: LPNB_PRECISION, else that of the run

@@ -32,8 +32,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from .core import Failed, outlined
+
+# %% ../nbs/07_training.ipynb #imports-2
 from .cohort import Cohort
-from .core import Failed, Progress, UserError, new_folder, outlined, read_json, rng, write_json
+from .core import Progress, UserError, new_folder, read_json, rng, write_json
 from .encoders import (EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
 from .processes import add_up, cut, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
