@@ -748,8 +748,7 @@ def table1(
     What the paper's would cost on another machine: lp-nb table1 --dry-run --device h200 --devices 8
     """
     search, arms, few = search_of(runs, low, high, sampler, storage), arms_named(preset, all_arms), curves_of(labels, draws, hospital > 0) if curves else None
-    if out:
-        only_tables(out)  # now, and again when it is written
+    only_tables(out)  # now, and again when it is written
     if device and counts_the_paper(lab, cohort, study, hospital, dry_run):
         return show_paper_costs(arms, search, seeds, few, device, devices, as_json)
     one_source(cohort, study, hospital, preset, all_arms, model, architecture, max_tokens)
@@ -815,9 +814,9 @@ def show_paper_costs(arms: dict, search, seeds: int, few: dict | None, device: s
         show_costs(parts_of(paper_study(folder, arms, search, range(seeds)), few), device, count, as_json)
 
 # %% ../nbs/18_cli.ipynb #show-judgement
-def only_tables(out: Path):
+def only_tables(out: Path | None):
     "Raise unless a folder is new, empty, or holds an earlier Table 1, which is replaced."
-    if out.exists() and (out.is_file() or any(out.iterdir()) and not (out / 'table1.csv').is_file()):
+    if out and out.exists() and (out.is_file() or any(out.iterdir()) and not (out / 'table1.csv').is_file()):
         raise UserError('a new or empty folder, or one with an earlier Table 1', f'{out}, which holds something else', 'Choose another folder with --out.')
 
 

@@ -940,11 +940,9 @@ def build_cohort(
 ) -> 'Cohort':
     "Build the cohort, audit it and write it to `out`; if it is already there, open it; if a build was killed, go on."
     rules, out = make_rules(preset, task, **{**({'split': 'files'} if split_files else {}), **switches}), check_out(out)
-    before = built_in(out)
-    tables = open_mimic(mimic, notes)
+    before, tables = built_in(out), open_mimic(mimic, notes)
     texts = read_corpus(tables.root, corpus).only(rules.sections)
-    inputs = inputs_of(tables, rules, split_files, texts)
-    places = ', '.join(dict.fromkeys(map(str, (out.parent, work or out.parent))))
+    inputs, places = inputs_of(tables, rules, split_files, texts), ', '.join(dict.fromkeys(map(str, (out.parent, work or out.parent))))
     if is_built(out, inputs):  # also where nothing may be written
         return Cohort.load(out)
     with disk_watched(places), sole_writer(out):

@@ -39,6 +39,13 @@ def difference(label, metric, a, b, draws, level) -> dict:
     return dict(label=label, metric=metric, a=a, b=b, difference=a - b, low=low, high=high, p=np.nan if why else tail_p(draws, a - b), lost=lost,
                 reason=why)
 
+# %% ../nbs/12b_comparison.ipynb #same-arms
+def same_arms(y, pa, pb, patients):
+    "Raise unless labels, both arms and the patients are of the same stays."
+    arms = {'labels': y, 'first probabilities': pa, 'second probabilities': pb}
+    same_stays(arms, 'columns')
+    same_stays(arms | {'patient ids': patients})
+
 # %% ../nbs/12b_comparison.ipynb #paired
 def paired_difference(
     y,  # labels 0/1, (n,) or (n, L)
@@ -52,9 +59,7 @@ def paired_difference(
     level: float = 0.95,  # coverage
 ) -> pd.DataFrame:
     "First minus second arm per label and macro: difference, interval, bootstrap p, and DeLong p for AUROC."
-    arms = {'labels': y, 'first probabilities': pa, 'second probabilities': pb}
-    same_stays(arms, 'columns')
-    same_stays(arms | {'patient ids': patients})
+    same_arms(y, pa, pb, patients)
     labels, a, b = label_names(y, labels), *(bootstrap(y, p, patients, metrics, n, seed) for p in (pa, pb))
     y, pa, codes = checked(y, pa, patients)
     pb, rows = checked(y, np.reshape(pb, y.shape))[1], []

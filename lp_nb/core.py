@@ -409,7 +409,7 @@ def file_state(path) -> list:
     s = os.stat(path)
     return [s.st_size, s.st_mtime_ns, s.st_ctime_ns]
 
-
+# %% ../nbs/00_core.ipynb #check-files
 def check_files(
     folder: Path,
     listing: str,  # the file that holds the list
@@ -768,7 +768,7 @@ def may_read():
     except PermissionError as e:
         raise UserError(f'a file that may be read, {e.filename}', 'permission denied', 'Change its permissions.') from e
 
-
+# %% ../nbs/00_core.ipynb #is-synthetic
 @may_read()
 def is_synthetic(root) -> bool:
     "Whether the tables below `root` are those that its marker names, none changed and none added."
@@ -787,7 +787,7 @@ def patients_in(path: Path) -> set:
     "subject_id of all rows of a table, as text; of one that cannot be read none: whoever reads it will say why."
     import polars as pl
 
-    table = pl.scan_parquet(path) if path.suffix == '.parquet' else pl.scan_csv(path, infer_schema=False)
+    table = pl.scan_parquet(path, glob=False) if path.suffix == '.parquet' else pl.scan_csv(path, infer_schema=False, glob=False)
     try:
         return set(table.select(pl.col('subject_id').cast(pl.String)).collect()['subject_id'])
     except (pl.exceptions.PolarsError, OSError):

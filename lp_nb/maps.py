@@ -381,6 +381,12 @@ def drawn(aligned: np.ndarray, parents, method: str, seed: int, k: int, label) -
     xy = coordinates(aligned, method, seed, k, label)
     return (xy if method == 'lda' else steady(xy, parents)).astype(np.float32)
 
+# %% ../nbs/14c_maps.ipynb #check-stages
+def check_stages(stages, method: str, label):
+    "Raise unless a map can be drawn by this method of these stages of the same stays."
+    check_method(method, label)
+    same_stays({f'stage {k}': h for k, h in enumerate(stages)} | dict(label=label))
+
 # %% ../nbs/14c_maps.ipynb #joint-layout
 def joint_layout(
     stages,  # list of (n, d_k) arrays, or of DataFrames indexed by stay id
@@ -392,8 +398,7 @@ def joint_layout(
     label=None,  # for 'lda': 0/1 of each stay
 ) -> Layout:
     "One map of the same stays at every node; see `honesty` for what it is worth."
-    check_method(method, label)
-    same_stays({f'stage {k}': h for k, h in enumerate(stages)} | dict(label=label))
+    check_stages(stages, method, label)
     nodes = tuple(nodes) if isinstance(nodes[0], Node) else line_of(nodes)
     ids, parents = np.asarray(getattr(stages[0], 'index', np.arange(len(stages[0])))), [n.parent for n in nodes]
     k, routes = min(k, len(ids) - 1), routes or {nodes[-1].plan: tuple(range(len(nodes)))}

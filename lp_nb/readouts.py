@@ -151,7 +151,7 @@ def label_curve(
     "Probe AUROC by number of labelled stays."
     return {int(m): probe_auroc(train, test, m, draws, seed) for m in at if m <= len(train[0])}
 
-
+# %% ../nbs/14a_readouts.ipynb #taught
 def taught(
     train: tuple,  # embeddings (n, d) and labels (n, L) of the training stays
     test: tuple,  # the same of the test stays
@@ -185,7 +185,7 @@ def hsic(k: np.ndarray, m: np.ndarray) -> float:
     mixed = k.sum() * m.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k.sum(0) @ m.sum(0))
     return float(((k * m).sum() + mixed) / (n * (n - 3)))
 
-
+# %% ../nbs/14a_readouts.ipynb #hsics
 def hsics(a, b) -> np.ndarray:
     "HSIC of a with b, of a with itself, of b with itself, for embeddings (n, d) and (n, e) of the same stays: (3,)."
     same_stays({'first embeddings': a, 'second embeddings': b})

@@ -87,7 +87,7 @@ def make_tokenizer(cohort: Cohort, config: EncoderConfig):
 # %% ../nbs/07_training.ipynb #known
 UNKNOWN = ('[UNK]', '<unk>')
 SOME, MOST = 1.75, 2.25  # pieces of a word from which on they are told, and refused by `load`
-STRANGE = 0.05  # share of tokens without an entry from which on it is told
+STRANGE = 0.1  # share of tokens without an entry from which on it is told
 
 
 def pieces_per_word(data: LearningData, least: int = 300) -> float:
