@@ -9,6 +9,7 @@ __all__ = ['FIELDS', 'tail_p', 'difference', 'paired_difference', 'delong_differ
 
 # %% ../nbs/12b_comparison.ipynb #imports
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,17 @@ def difference(label, metric, a, b, draws, level, few: str = '') -> dict:
     return dict(label=label, metric=metric, a=a, b=b, difference=a - b, low=low, high=high, p=np.nan if why else tail_p(draws, a - b), lost=lost,
                 reason=why)
 
+# %% ../nbs/12b_comparison.ipynb #same-arms
+def mean_of_used(draws: np.ndarray, used: np.ndarray) -> np.ndarray:
+    "The mean over the labels that are used, of each draw (R, L); nan where none is."
+    return draws[:, used].mean(1) if used.any() else np.full(len(draws), np.nan)
+
+
+def same_arms(tables: dict, patients):
+    "Raise unless the labels and probabilities of some arms, as far as they are named, are of the same stays and labels."
+    same_stays(tables, 'columns')
+    same_stays(tables | {'patient ids': patients})
+
 # %% ../nbs/12b_comparison.ipynb #paired
 def paired_difference(
     y,  # labels 0/1, (n,) or (n, L)
@@ -53,20 +65,17 @@ def paired_difference(
     level: float = 0.95,  # coverage
 ) -> pd.DataFrame:
     "First minus second arm per label and macro: difference, interval, bootstrap p, and DeLong p for AUROC."
-    arms = {'labels': y, 'first probabilities': pa, 'second probabilities': pb}
-    same_stays(arms, 'columns')
-    same_stays(arms | {'patient ids': patients})
+    same_arms({'labels': y, 'first probabilities': pa, 'second probabilities': pb}, patients)
     labels, a, b = label_names(y, labels), *(bootstrap(y, p, patients, metrics, n, seed) for p in (pa, pb))
     y, pa, codes = checked(y, pa, patients)
     pb, rows = checked(y, np.reshape(pb, y.shape))[1], []
     for m in known(metrics):
         va, vb, d = score(y, pa, m), score(y, pb, m), a[m] - b[m]
-        used, needs = np.isfinite(va), m in OF_EVENTS
+        used, few = np.isfinite(va), partial(lacking, codes=codes, estimate='p') if m in OF_EVENTS else lambda y: ''
         for j, label in enumerate(labels):
             cross = dict(delong_p=delong_difference(y[:, j], pa[:, j], pb[:, j], codes)['p']) if m == 'AUROC' else {}
-            rows.append(difference(label, m, va[j], vb[j], d[:, j], level, needs and lacking(y[:, j], codes, 'p') or '') | cross)
-        together = d[:, used].mean(1) if used.any() else np.full(n, np.nan)
-        rows.append(difference('macro', m, macro(va)[0], macro(vb)[0], together, level, needs and lacking(y, codes, 'p') or ''))
+            rows.append(difference(label, m, va[j], vb[j], d[:, j], level, few(y[:, j])) | cross)
+        rows.append(difference('macro', m, macro(va)[0], macro(vb)[0], mean_of_used(d, used), level, few(y)))
     return pd.DataFrame(rows)
 
 # %% ../nbs/12b_comparison.ipynb #delong
@@ -168,9 +177,7 @@ def arm_draws(
     seed: int = 0,
 ) -> dict[str, ArmDraws]:
     "Metric -> `ArmDraws` of an arm."
-    tables = {'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}
-    same_stays(tables, 'columns')
-    same_stays(tables | {'patient ids': patients})
+    same_arms({'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}, patients)
     out, stays = {m: ([], []) for m in known(metrics)}, fingerprint([np.asarray(y).tolist(), np.asarray(patients).astype(str).tolist(), n, seed])
     for p in predictions:
         drawn = bootstrap(y, p, patients, metrics, n, seed)
@@ -178,7 +185,7 @@ def arm_draws(
             whole = score(y, p, m)
             used = np.isfinite(whole)
             values.append(macro(whole)[0])
-            draws.append(drawn[m][:, used].mean(1) if used.any() else np.full(n, np.nan))
+            draws.append(mean_of_used(drawn[m], used))
     few = lacking(*(checked(y, predictions[0], patients)[k] for k in (0, 2)), 'p')
     return {m: ArmDraws(np.array(values), np.array(draws), m, stays, few if m in OF_EVENTS else '') for m, (values, draws) in out.items()}
 

@@ -873,7 +873,7 @@ def as_words(values: pd.Series) -> pd.Series:
         values = values.astype(object).map(lambda v: 'yes' if v else 'no', na_action='ignore')
     return values.astype(object).where(values.notna(), 'missing').astype(str)
 
-
+# %% ../nbs/16_figures.ipynb #point-colors-b
 def point_colors(
     values: pd.Series,  # one value per stay
     theme: Theme = LIGHT,

@@ -169,7 +169,7 @@ def lacking(
     some = [sum(len(np.unique(codes[column == event])) for column in y.T) for event in (1, 0)]
     return '' if min(some) >= least else f'fewer than {least} patients with the event, or without it'
 
-
+# %% ../nbs/12a_intervals.ipynb #reasons
 def reasons(y: np.ndarray, metric: str, value: np.ndarray, averages: tuple) -> list[str]:
     "Why each label or average of a metric lacks a value, or what it averages."
     labels = y.shape[1]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Node', 'SLOW', 'METHODS', 'LEAST_STAYS', 'SPLITS', 'FORMAT', 'planted_stages', 'planted_probes', 'planted_run',
            'stage_parents', 'align_stages', 'neighbours', 'turnover', 'rank_among', 'exchange', 'line_of', 'Reading',
-           'Framed', 'Layout', 'movement', 'noise_floor', 'honesty', 'coordinates', 'steady', 'trust_of', 'check_stays',
+           'Framed', 'Layout', 'movement', 'noise_floor', 'honesty', 'coordinates', 'steady', 'trust_of', 'check_asked',
            'drawn', 'joint_layout', 'neighbour_vote', 'Clearest', 'votable', 'clearest', 'run_nodes', 'node_frame',
            'check_runs', 'run_layout', 'cached_layout']
 
@@ -378,10 +378,12 @@ def check_method(method: str, label):
 LEAST_STAYS = 10  # on a map: with fewer, neighbours say nothing
 
 
-def check_stays(n: int):
-    "Raise unless there are stays enough for a map."
-    if n < LEAST_STAYS:
-        raise UserError(f'at least {LEAST_STAYS} stays for a map', f'{n}', "Choose a larger split, or split='all'.")
+def check_asked(stages, method: str, label):
+    "Raise unless a map can be drawn by the method, of stages and label of the same stays, and of enough of them."
+    check_method(method, label)
+    same_stays({f'stage {k}': h for k, h in enumerate(stages)} | dict(label=label))
+    if len(stages[0]) < LEAST_STAYS:
+        raise UserError(f'at least {LEAST_STAYS} stays for a map', f'{len(stages[0])}', "Choose a larger split, or split='all'.")
 
 
 def drawn(aligned: np.ndarray, parents, method: str, seed: int, k: int, label) -> np.ndarray:
@@ -400,9 +402,7 @@ def joint_layout(
     label=None,  # for 'lda': 0/1 of each stay
 ) -> Layout:
     "One map of the same stays at every node; see `honesty` for what it is worth."
-    check_method(method, label)
-    check_stays(len(stages[0]))
-    same_stays({f'stage {k}': h for k, h in enumerate(stages)} | dict(label=label))
+    check_asked(stages, method, label)
     nodes = tuple(nodes) if isinstance(nodes[0], Node) else line_of(nodes)
     ids, parents = np.asarray(getattr(stages[0], 'index', np.arange(len(stages[0])))), [n.parent for n in nodes]
     k, routes = min(k, len(ids) - 1), routes or {nodes[-1].plan: tuple(range(len(nodes)))}

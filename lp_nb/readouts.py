@@ -151,7 +151,7 @@ def label_curve(
     "Probe AUROC by number of labelled stays."
     return {int(m): probe_auroc(train, test, m, draws, seed) for m in at if m <= len(train[0])}
 
-
+# %% ../nbs/14a_readouts.ipynb #taught
 def taught(
     train: tuple,  # embeddings (n, d) and labels (n, L) of the training stays
     test: tuple,  # the same of the test stays
@@ -195,7 +195,7 @@ def hsics(a, b) -> np.ndarray:
     k, m = ((x - x.mean(0)) @ (x - x.mean(0)).T for x in (a, b))
     return np.array([hsic(k, m), hsic(k, k), hsic(m, m)])
 
-
+# %% ../nbs/14a_readouts.ipynb #cka-of
 def cka_of(three: np.ndarray) -> float:
     "CKA from the three HSICs."
     return quotient(three[0], np.sqrt(max(three[1] * three[2], 0)))

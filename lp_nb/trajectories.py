@@ -341,7 +341,7 @@ def modalities(
              for name, f in of.items()]
     return tuple(pd.DataFrame(x, index=index) for x in found)
 
-
+# %% ../nbs/14b_trajectories.ipynb #plane-point
 def plane_point(
     reports,  # embeddings of the reports, shape (n, d)
     series,  # embeddings of the series of the same stays, shape (n, d)
