@@ -9,6 +9,7 @@ __all__ = ['FIELDS', 'tail_p', 'difference', 'paired_difference', 'delong_differ
 
 # %% ../nbs/12b_comparison.ipynb #imports
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from scipy.optimize import brentq
 
 from .core import UserError, fingerprint, outlined, rng
 from .evaluation import HIGHER, LOWER, auroc, checked, known, label_names, macro, one_label, same_stays, score, why_undefined
-from .intervals import bootstrap, degrees, interval, nested, over_seeds, placements
+from .intervals import OF_EVENTS, bootstrap, degrees, interval, lacking, nested, over_seeds, placements
 
 # %% ../nbs/12b_comparison.ipynb #difference
 def tail_p(
@@ -33,18 +34,23 @@ def tail_p(
     return float(np.clip(2 * stats.norm.sf(abs(z)), 2 / (len(ok) + 1), 1))
 
 
-def difference(label, metric, a, b, draws, level) -> dict:
-    "One row of `paired_difference`."
+def difference(label, metric, a, b, draws, level, few: str = '') -> dict:
+    "One row of `paired_difference`; neither interval nor p where the events are `few`."
     low, high, lost, why = interval(draws, level, value=a - b)
+    low, high, why = (np.nan, np.nan, few) if few else (low, high, why)
     return dict(label=label, metric=metric, a=a, b=b, difference=a - b, low=low, high=high, p=np.nan if why else tail_p(draws, a - b), lost=lost,
                 reason=why)
 
 # %% ../nbs/12b_comparison.ipynb #same-arms
-def same_arms(y, pa, pb, patients):
-    "Raise unless labels, both arms and the patients are of the same stays."
-    arms = {'labels': y, 'first probabilities': pa, 'second probabilities': pb}
-    same_stays(arms, 'columns')
-    same_stays(arms | {'patient ids': patients})
+def mean_of_used(draws: np.ndarray, used: np.ndarray) -> np.ndarray:
+    "The mean over the labels that are used, of each draw (R, L); nan where none is."
+    return draws[:, used].mean(1) if used.any() else np.full(len(draws), np.nan)
+
+
+def same_arms(tables: dict, patients):
+    "Raise unless the labels and probabilities of some arms, as far as they are named, are of the same stays and labels."
+    same_stays(tables, 'columns')
+    same_stays(tables | {'patient ids': patients})
 
 # %% ../nbs/12b_comparison.ipynb #paired
 def paired_difference(
@@ -59,32 +65,31 @@ def paired_difference(
     level: float = 0.95,  # coverage
 ) -> pd.DataFrame:
     "First minus second arm per label and macro: difference, interval, bootstrap p, and DeLong p for AUROC."
-    same_arms(y, pa, pb, patients)
+    same_arms({'labels': y, 'first probabilities': pa, 'second probabilities': pb}, patients)
     labels, a, b = label_names(y, labels), *(bootstrap(y, p, patients, metrics, n, seed) for p in (pa, pb))
     y, pa, codes = checked(y, pa, patients)
     pb, rows = checked(y, np.reshape(pb, y.shape))[1], []
     for m in known(metrics):
         va, vb, d = score(y, pa, m), score(y, pb, m), a[m] - b[m]
-        used = np.isfinite(va)
+        used, few = np.isfinite(va), partial(lacking, codes=codes, estimate='p') if m in OF_EVENTS else lambda y: ''
         for j, label in enumerate(labels):
             cross = dict(delong_p=delong_difference(y[:, j], pa[:, j], pb[:, j], codes)['p']) if m == 'AUROC' else {}
-            rows.append(difference(label, m, va[j], vb[j], d[:, j], level) | cross)
-        together = d[:, used].mean(1) if used.any() else np.full(n, np.nan)
-        rows.append(difference('macro', m, macro(va)[0], macro(vb)[0], together, level))
+            rows.append(difference(label, m, va[j], vb[j], d[:, j], level, few(y[:, j])) | cross)
+        rows.append(difference('macro', m, macro(va)[0], macro(vb)[0], mean_of_used(d, used), level, few(y)))
     return pd.DataFrame(rows)
 
 # %% ../nbs/12b_comparison.ipynb #delong
 def delong_difference(y, pa, pb, patients=None) -> dict:
-    "Difference of two AUROCs on the same stays, its standard error (summed within patients) and two-sided p."
+    "Difference of two AUROCs on the same stays, its standard error (summed within patients) and two-sided p; nan, with the reason, for few events or others."
     same_stays({'labels': y, 'first probabilities': pa, 'second probabilities': pb, 'patient ids': patients})
     pb = one_label(y, pb)[1]
     y, pa, codes = one_label(y, pa, patients)
-    if why_undefined(y)[0]:
-        return dict(difference=np.nan, se=np.nan, p=np.nan)
+    d, why = float(auroc(y, pa)[0] - auroc(y, pb)[0]), why_undefined(y)[0] or lacking(y, codes, 'p')
+    if why:
+        return dict(difference=d, se=np.nan, p=np.nan, reason=why)
     se = float(np.sqrt((np.bincount(codes, placements(y, pa) - placements(y, pb)) ** 2).sum()))
-    d = float(auroc(y, pa)[0] - auroc(y, pb)[0])
     p = 1.0 if d == 0 else float(2 * stats.norm.sf(abs(d) / se)) if se > 0 else np.nan
-    return dict(difference=d, se=se, p=p)
+    return dict(difference=d, se=se, p=p, reason='')
 
 # %% ../nbs/12b_comparison.ipynb #sign-flip
 def sign_flip(
@@ -161,6 +166,7 @@ class ArmDraws:
     draws: np.ndarray
     metric: str = 'AUROC'
     stays: str = ''  # fingerprint of labels, patients and resamples: what is compared must share it
+    few: str = ''  # why no p is given, where the events or the others are too few
 
 # %% ../nbs/12b_comparison.ipynb #arm-draws
 def arm_draws(
@@ -172,9 +178,7 @@ def arm_draws(
     seed: int = 0,
 ) -> dict[str, ArmDraws]:
     "Metric -> `ArmDraws` of an arm."
-    tables = {'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}
-    same_stays(tables, 'columns')
-    same_stays(tables | {'patient ids': patients})
+    same_arms({'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}, patients)
     out, stays = {m: ([], []) for m in known(metrics)}, fingerprint([np.asarray(y).tolist(), np.asarray(patients).astype(str).tolist(), n, seed])
     for p in predictions:
         drawn = bootstrap(y, p, patients, metrics, n, seed)
@@ -182,8 +186,9 @@ def arm_draws(
             whole = score(y, p, m)
             used = np.isfinite(whole)
             values.append(macro(whole)[0])
-            draws.append(drawn[m][:, used].mean(1) if used.any() else np.full(n, np.nan))
-    return {m: ArmDraws(np.array(values), np.array(draws), m, stays) for m, (values, draws) in out.items()}
+            draws.append(mean_of_used(drawn[m], used))
+    few = lacking(*(checked(y, predictions[0], patients)[k] for k in (0, 2)), 'p')
+    return {m: ArmDraws(np.array(values), np.array(draws), m, stays, few if m in OF_EVENTS else '') for m, (values, draws) in out.items()}
 
 # %% ../nbs/12b_comparison.ipynb #paired-seeds
 def paired(first: ArmDraws, second: ArmDraws) -> ArmDraws:
@@ -196,7 +201,7 @@ def paired(first: ArmDraws, second: ArmDraws) -> ArmDraws:
                         'Make both with `arm_draws` from the same labels, patients, n and seed.')
     if first.metric not in HIGHER + LOWER:
         raise UserError('a metric of which more, or less, is better: ' + ', '.join(HIGHER + LOWER), first.metric, 'Calibration is looked at, not ranked.')
-    return ArmDraws(first.values - second.values, first.draws - second.draws, first.metric, first.stays)
+    return ArmDraws(first.values - second.values, first.draws - second.draws, first.metric, first.stays, first.few)
 
 
 def tested(gap: ArmDraws, margin: float) -> dict:
@@ -205,10 +210,11 @@ def tested(gap: ArmDraws, margin: float) -> dict:
     patient, seed = np.nanvar(gap.draws.mean(0)), gap.values.var(ddof=1) / s if s > 1 else 0.0
     se, freedom = np.sqrt(patient + seed) if not found['reason'] else np.nan, degrees(patient, seed, s) if s > 1 else np.inf
     several = float(2 * stats.t.sf(abs(found['value']) / se, freedom)) if se > 0 else float(found['value'] == 0)
-    p = np.nan if found['reason'] else tail_p(gap.draws[0], found['value']) if s == 1 else several
+    why = found['reason'] or gap.few
+    p = np.nan if why else tail_p(gap.draws[0], found['value']) if s == 1 else several
     bounds = {k: found[k] for k in ('low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high')}
     return dict(metric=gap.metric, difference=found['value'], **bounds, p=p, seed_p=sign_flip(gap.values) if s > 1 else np.nan, seeds=s, se=se, freedom=freedom,
-                margin=margin, p_margin=equivalence_p(found['value'], se, margin, freedom), reason=found['reason'])
+                margin=margin, p_margin=np.nan if why else equivalence_p(found['value'], se, margin, freedom), reason=why)
 
 # %% ../nbs/12b_comparison.ipynb #compare
 FIELDS = ('comparison', 'first', 'second', 'metric', 'difference', 'low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high', 'p', 'seed_p', 'seeds',

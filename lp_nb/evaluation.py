@@ -76,6 +76,8 @@ def checked(
     if y.shape != p.shape:
         raise UserError('labels and probabilities of one shape', f'{y.shape} and {p.shape}',
                         'Align both on the same stays; reshape (n,) to (n, 1) or the other way.')
+    if not len(y):
+        raise UserError('at least one stay', 'none', 'Choose a split that holds stays.')
     y, p = (a.reshape(len(a), -1) for a in (y, p))
     refuse_cell('label 0 or 1', y, np.isin(y, (0, 1)), 'Drop the stays without a label first.')
     refuse_cell('probability in [0, 1]', p, (p >= 0) & (p <= 1), 'Apply the sigmoid to logits; mend what gives nan.')
@@ -142,7 +144,7 @@ def walk(order, event, last, w, out):
                         steps += (events - events_before) * (events / (events + others))
                     events_before, others_before = events, others
             out[0, r, j] = pairs / (2.0 * events * others) if events * others > 0 else np.nan
-            out[1, r, j] = steps / events if events > 0 else np.nan
+            out[1, r, j] = steps / events if events * others > 0 else np.nan  # among events alone it is 1 for any risks
 
 # %% ../nbs/12_evaluation.ipynb #ranked-areas
 @cache

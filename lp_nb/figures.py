@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'PHRASES', 'TAILS', 'MEASURES', 'NO_ESTIMATE',
-           'UNDEFINED', 'COUNTS', 'SECRET', 'REPORT_CSS', 'Theme', 'font', 'style', 'canvas', 'keep', 'check_columns',
-           'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join', 'as_printed', 'guarded', 'written',
-           'split_table', 'beside', 'split_text', 'text_width', 'wrapped', 'Box', 'flow_boxes', 'cohort_flow',
-           'most_hours', 'shared_quantiles', 'share_text', 'in_bounds', 'range_panel', 'plain', 'range_numbers',
-           'quality_figure', 'month_figure', 'segments', 'curve_axis', 'short_plans', 'gap', 'gaps', 'seeds_said',
-           'write_below', 'deviation_curves', 'label_heatmap', 'loss_panel', 'score_panel', 'training_curves',
-           'arrows_to', 'fading_arrow', 'draw_ways', 'stage_maps', 'Section', 'table_html', 'figure_svg',
-           'refuse_identifiers', 'write_report']
+           'UNDEFINED', 'MISSING', 'COUNTS', 'SECRET', 'REPORT_CSS', 'Theme', 'font', 'style', 'canvas', 'keep',
+           'check_columns', 'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join', 'as_printed',
+           'guarded', 'written', 'split_table', 'beside', 'split_text', 'text_width', 'wrapped', 'Box', 'flow_boxes',
+           'cohort_flow', 'most_hours', 'shared_quantiles', 'share_text', 'in_bounds', 'range_panel', 'plain',
+           'range_numbers', 'quality_figure', 'month_figure', 'segments', 'curve_axis', 'short_plans', 'gap', 'gaps',
+           'seeds_said', 'write_below', 'deviation_curves', 'label_heatmap', 'loss_panel', 'score_panel',
+           'training_curves', 'as_words', 'point_colors', 'arrows_to', 'fading_arrow', 'draw_ways', 'stage_maps',
+           'Section', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -864,24 +864,37 @@ def training_curves(
         return keep(fig)
 
 # %% ../nbs/16_figures.ipynb #point-colors
+MISSING = '#d0d0d0'  # of what is missing: on no scale and in no palette
+
+
+def as_words(values: pd.Series) -> pd.Series:
+    "Few values as text: 0 and 1, or false and true, as no and yes; what is missing as 'missing'."
+    if set(values.dropna().unique()) <= {0, 1}:
+        values = values.astype(object).map(lambda v: 'yes' if v else 'no', na_action='ignore')
+    return values.astype(object).where(values.notna(), 'missing').astype(str)
+
+# %% ../nbs/16_figures.ipynb #point-colors-b
 def point_colors(
     values: pd.Series,  # one value per stay
     theme: Theme = LIGHT,
     most: int = 7,  # categories with a colour of their own
 ) -> tuple[np.ndarray, list[tuple[str, str]], tuple | None]:
-    "RGBA colours (n, 4); (category, colour) pairs for a legend; (low, high) of a continuous scale, or None."
+    "RGBA colours (n, 4); (category, colour) pairs for a legend, what is missing last; (low, high) of a continuous scale, or None."
+    gap, rgba = values.isna().to_numpy(), plt.matplotlib.colors.to_rgba_array
+    own = [('missing', MISSING)] * bool(gap.any())
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:
-        low, high = values.quantile([0.01, 0.99])
-        scaled = ((values - low) / max(high - low, 1e-12)).clip(0, 1)
-        return plt.get_cmap('viridis')(scaled.fillna(0)), [], (low, high)
-    text = values.astype(str).where(values.notna(), 'missing')
-    common = list(text.value_counts().index)
+        x = values.to_numpy(float, na_value=np.nan)
+        low, high = np.nanquantile(x, [0.01, 0.99])
+        scaled = np.clip((x - low) / max(high - low, 1e-12), 0, 1)
+        return np.where(gap[:, None], rgba(MISSING), plt.get_cmap('viridis')(np.where(gap, 0, scaled))), own, (low, high)
+    text = as_words(values)
+    common = list(text[~gap].value_counts().index)
     if len(common) > most:
-        text = text.where(text.isin(common[:most - 1]), 'other')
+        text = text.where(text.isin(common[:most - 1]) | gap, 'other')
         common = [*common[:most - 1], 'other']
     common = sorted(common) if len(common) <= 3 else common
-    table = {c: '#999999' if c == 'other' else OKABE_ITO[i] for i, c in enumerate(common)}
-    return plt.matplotlib.colors.to_rgba_array(text.map(table).tolist()), list(table.items()), None
+    table = {c: '#999999' if c == 'other' else OKABE_ITO[i] for i, c in enumerate(common)} | dict(own)
+    return rgba(text.map(table).tolist()), list(table.items()), None
 
 # %% ../nbs/16_figures.ipynb #moved-arrows
 def arrows_to(
@@ -956,13 +969,13 @@ def map_frame(ax, layout: Layout, theme: Theme):
 
 
 def color_key(fig, axes, values: pd.Series, names, scale):
-    "A bar for numbers, dots for categories."
+    "A bar for numbers, dots for categories and for what is missing."
     if scale:
         bar = plt.cm.ScalarMappable(plt.Normalize(*scale), 'viridis')
         fig.colorbar(bar, ax=axes, label=values.name or '', shrink=0.7).outline.set_visible(False)
-    else:
+    if names:
         dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name) for name, c in names]
-        fig.legend(handles=dots, loc='outside lower left', ncols=len(dots), title=values.name, alignment='left', fontsize=9)
+        fig.legend(handles=dots, loc='outside lower left', ncols=len(dots), title=None if scale else values.name, alignment='left', fontsize=9)
 
 # %% ../nbs/16_figures.ipynb #map-places
 def by_stay(layout: Layout, values: pd.Series) -> pd.Series:
@@ -993,8 +1006,8 @@ def stage_maps(
 ):
     "The same stays after every stage as small multiples of one joint map, a row for each plan."
     values = pd.Series('stay', layout.ids) if color is None else by_stay(layout, color)
-    common = values.map(values.value_counts()).fillna(0).to_numpy()
-    order = np.argsort(-common, kind='stable')  # rare categories on top
+    common = values.map(values.value_counts()).fillna(len(values) + 1).to_numpy()
+    order = np.argsort(-common, kind='stable')  # rare categories on top, what is missing at the bottom
     ring = np.flatnonzero(np.isin(layout.ids, list(highlight)))
     rows, n = len(layout.routes), max(map(len, layout.routes.values()))
     with style(dark) as theme:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OWN_MEASURES', 'add_measure', 'TAKEN', 'ENDS', 'rank_auroc', 'direction', 'discriminate', 'gaussian_auroc', 'halves',
            'averaged', 'readout', 'knn_auroc', 'probe_fit', 'probe_auroc', 'label_curve', 'taught', 'alignment', 'hsic',
-           'hsics', 'cka_of', 'cka', 'BatchedCKA', 'number_of', 'own_measure', 'check_measure', 'asked', 'measure']
+           'cka_of', 'cka', 'hsics', 'BatchedCKA', 'number_of', 'own_measure', 'check_measure', 'asked', 'measure']
 
 # %% ../nbs/14a_readouts.ipynb #imports
 from numbers import Real
@@ -184,6 +184,16 @@ def hsic(k: np.ndarray, m: np.ndarray) -> float:
     k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
     mixed = k.sum() * m.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k.sum(0) @ m.sum(0))
     return float(((k * m).sum() + mixed) / (n * (n - 3)))
+
+# %% ../nbs/14a_readouts.ipynb #cka-of
+def cka_of(three: np.ndarray) -> float:
+    "CKA from the three HSICs."
+    return quotient(three[0], np.sqrt(max(three[1] * three[2], 0)))
+
+
+def cka(a, b) -> float:
+    "Linear CKA of two embeddings of the same stays, unbiased, unit 1: 1 if equal up to rotation and scale, about 0 if unrelated."
+    return cka_of(hsics(a, b))
 
 # %% ../nbs/14a_readouts.ipynb #hsics
 def hsics(a, b) -> np.ndarray:

@@ -52,8 +52,9 @@ function render({ model, el }) {
     const context = canvas.getContext('2d'), side = canvas.width, dot = Math.max(1.4, Math.min(6, 150 / Math.sqrt(n))) * scale
     context.clearRect(0, 0, side, side)
     const column = model.get('color'), keys = model.get('columns')[column]?.legend || [['stay', '#0072B2', n]]
-    keys.forEach(([, color], code) => {
-      context.fillStyle = resolved(root, color)
+    const under = keys.map((_, code) => code).sort((a, b) => (keys[b][0] === 'missing') - (keys[a][0] === 'missing')) // what is missing lies under the others
+    under.forEach(code => {
+      context.fillStyle = resolved(root, keys[code][1])
       context.globalAlpha = only !== null && only !== code ? 0.08 : 0.8
       for (let i = 0; i < n; i++) {
         if (codes[column] && codes[column][i] !== code) continue
