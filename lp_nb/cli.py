@@ -734,8 +734,6 @@ def table1(
     What the paper's would cost on another machine: lp-nb table1 --dry-run --device h200 --devices 8
     """
     search, arms, few = search_of(runs, low, high, sampler, storage), arms_named(preset, all_arms), curves_of(labels, draws, hospital > 0) if curves else None
-    if out:
-        only_tables(out)  # now, and again when it is written
     if device and counts_the_paper(lab, cohort, study, hospital, dry_run):
         return show_paper_costs(arms, search, seeds, few, device, devices, as_json)
     one_source(cohort, study, hospital, preset, all_arms, model, architecture, max_tokens)

@@ -881,10 +881,13 @@ def is_built(out: Path, inputs: dict) -> bool:
     return built_in(out) == fingerprint(inputs)
 
 
-def still_ours(out: Path, before: str | None):
-    "For whoever has waited for the folder: raise if somebody else has put something into it since it held the cohort `before`."
+def to_build(out: Path, before: str | None, inputs: dict) -> bool:
+    "For whoever has waited for the folder: whether nobody was faster; raises if something else was put into it since it held the cohort `before`."
+    if is_built(out, inputs):
+        return False
     if built_in(check_out(out)) != before:
         raise UserError('a folder that nobody else builds in', f'{out}, where a cohort of other rules was finished in the meantime', 'Give another folder, or run again to replace that cohort.')
+    return True
 
 
 def is_open(tables: Tables) -> bool:
@@ -905,16 +908,14 @@ def build_cohort(
 ) -> 'Cohort':
     "Build the cohort, audit it and write it to `out`; if it is already there, open it; if a build was killed, go on."
     rules, out = make_rules(preset, task, **{**({'split': 'files'} if split_files else {}), **switches}), check_out(out)
-    before = built_in(out)
-    tables = open_mimic(mimic, notes)
+    before, tables = built_in(out), open_mimic(mimic, notes)
     texts = read_corpus(tables.root, corpus).only(rules.sections)
     inputs = inputs_of(tables, rules, split_files, texts)
     places = ', '.join(dict.fromkeys(map(str, (out.parent, work or out.parent, tempfile.gettempdir()))))
     if is_built(out, inputs):  # also where nothing may be written
         return Cohort.load(out)
     with disk_watched(places), sole_writer(out):
-        if not is_built(out, inputs):  # nobody was faster
-            still_ours(out, before)
+        if to_build(out, before, inputs):
             with working(out, work, not is_open(tables)) as shared, new_folder(out, not is_open(tables)) as folder:
                 compute(tables, rules, split_files, texts, inputs, folder, shared)
     return Cohort.load(out)

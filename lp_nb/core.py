@@ -315,7 +315,7 @@ def file_state(path) -> list:
     s = os.stat(path)
     return [s.st_size, s.st_mtime_ns, s.st_ctime_ns]
 
-
+# %% ../nbs/00_core.ipynb #listed-check
 def check_files(
     folder: Path,
     listing: str,  # the file that holds the list
@@ -563,7 +563,7 @@ def mark_synthetic(root, **facts):
     files = {name: dict(bytes=p.stat().st_size, sha256=file_fingerprint(p)) for name, p in tables_below(root).items()}
     write_json(Path(root) / 'hospital.json', dict(facts, synthetic=True, files=files))
 
-
+# %% ../nbs/00_core.ipynb #marker-synthetic
 @contextmanager
 def may_read():
     "Name the file that may not be read."

@@ -472,7 +472,7 @@ def kept_array(path: Path) -> np.ndarray | None:
         raise UserError(f'the vectors that were written to {path}', 'others', 'Delete the file; they are computed again.')
     return array if said else None
 
-
+# %% ../nbs/11a_lab.ipynb #kept-or-made
 def kept(path: Path, make) -> np.ndarray:
     "The array in the safetensors file `path`, made and written first if it is not there; others who want it wait. In a lab that may only be read it is not written."
     if (array := kept_array(path)) is not None:  # also where nothing may be written
