@@ -6,7 +6,7 @@
 __all__ = ['NO_ROOM', 'FULL', 'QUOTED', 'KERNELSPEC', 'TRIAL', 'TABLES', 'UserError', 'require', 'meant', 'one_of', 'DiskFull',
            'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'steady_fingerprint', 'fingerprint_at',
            'rng', 'fsync_tree', 'hidden_name', 'discard', 'private_folder', 'new_folder', 'clear_leftovers', 'alone',
-           'sole_writer', 'new_file', 'write_json', 'read_json', 'same_format', 'file_state', 'check_files', 'Progress',
+           'sole_writer', 'new_file', 'write_json', 'read_json', 'same_format', 'check_files', 'Progress',
            'no_progress', 'track', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed',
            'reason_of', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'install_filter', 'beside_the_filter',
            'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic', 'may_read', 'is_synthetic', 'is_named',
