@@ -916,10 +916,13 @@ def is_built(out: Path, inputs: dict) -> bool:
     return built_in(out) == fingerprint(inputs)
 
 
-def still_ours(out: Path, before: str | None):
-    "For whoever has waited for the folder: raise if somebody else has put something into it since it held the cohort `before`."
+def to_build(out: Path, before: str | None, inputs: dict) -> bool:
+    "For whoever has waited for the folder: whether nobody was faster; raises if something else was put into it since it held the cohort `before`."
+    if is_built(out, inputs):
+        return False
     if built_in(check_out(out)) != before:
         raise UserError('a folder that nobody else builds in', f'{out}, where a cohort of other rules was finished in the meantime', 'Give another folder, or run again to replace that cohort.')
+    return True
 
 
 def is_open(tables: Tables) -> bool:
@@ -946,8 +949,7 @@ def build_cohort(
     if is_built(out, inputs):  # also where nothing may be written
         return Cohort.load(out)
     with disk_watched(places), sole_writer(out):
-        if not is_built(out, inputs):  # nobody was faster
-            still_ours(out, before)
+        if to_build(out, before, inputs):
             with working(out, work, not is_open(tables)) as shared, new_folder(out, not is_open(tables)) as folder:
                 compute(tables, rules, split_files, texts, inputs, folder, shared)
     return Cohort.load(out)

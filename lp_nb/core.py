@@ -8,12 +8,12 @@ __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', '
            'canonical', 'fingerprint', 'file_fingerprint', 'steady_fingerprint', 'fingerprint_at', 'rng', 'place',
            'fsync_tree', 'hidden_name', 'discard', 'closed_mode', 'close_to_others', 'private_folder', 'new_folder',
            'clear_leftovers', 'alone', 'sole_writer', 'new_file', 'interrupted', 'end_as_interrupt', 'asked_to_end',
-           'write_json', 'read_json', 'same_format', 'file_state', 'check_files', 'Progress', 'no_progress', 'track',
-           'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of',
-           'in_short', 'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'refuse_tracked',
-           'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic',
-           'may_read', 'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded',
-           'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
+           'write_json', 'read_json', 'same_format', 'check_files', 'Progress', 'no_progress', 'track', 'mask_count',
+           'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of', 'in_short',
+           'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'refuse_tracked', 'install_filter',
+           'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic', 'may_read',
+           'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered',
+           'device', 'offline', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -409,6 +409,29 @@ def file_state(path) -> list:
     s = os.stat(path)
     return [s.st_size, s.st_mtime_ns, s.st_ctime_ns]
 
+# %% ../nbs/00_core.ipynb #listed-check
+def check_files(
+    folder: Path,
+    listing: str,  # the file that holds the list
+    said,  # the list: name -> SHA-256
+    todo: str,  # what to do if something does not hold
+    names=(),  # the files to look at; none: all, and no other may be there but hidden ones
+    seen: dict | None = None,  # name -> `file_state` at an earlier look
+) -> dict:
+    "name -> `file_state` of the files; raises `UserError` unless they are there, are listed, and are what the list says."
+    if not isinstance(said, dict) or not said:
+        raise UserError(f'a list of files in {folder / listing}', 'none', todo)
+    there = {p.relative_to(folder).as_posix(): p for p in folder.rglob('*') if p.is_file()}
+    shown = {name for name in there if not any(part.startswith('.') for part in name.split('/'))} - {listing}
+    states = {}
+    for name in sorted(set(names) or shown | set(said)):
+        if name not in there or name not in said:
+            raise UserError(f'the files that {folder / listing} lists', f'{name}, {"not in the list" if name in there else "missing"}', todo)
+        states[name] = file_state(there[name])
+        if states[name] != (seen or {}).get(name) and (found := steady_fingerprint(there[name])) != said[name]:
+            raise UserError(f'{there[name]} with SHA-256 {str(said[name])[:16]}', found[:16], todo)
+    return states
+
 # %% ../nbs/00_core.ipynb #check-files
 def check_files(
     folder: Path,
@@ -759,7 +782,7 @@ def mark_synthetic(root, **facts):
     files = {name: dict(bytes=p.stat().st_size, sha256=file_fingerprint(p)) for name, p in tables_below(root).items()}
     write_json(Path(root) / 'hospital.json', dict(facts, synthetic=True, files=files))
 
-
+# %% ../nbs/00_core.ipynb #marker-synthetic
 @contextmanager
 def may_read():
     "Name the file that may not be read."
@@ -767,6 +790,20 @@ def may_read():
         yield
     except PermissionError as e:
         raise UserError(f'a file that may be read, {e.filename}', 'permission denied', 'Change its permissions.') from e
+
+
+@may_read()
+def is_synthetic(root) -> bool:
+    "Whether the tables below `root` are those that its marker names, none changed and none added."
+    marker, found = Path(root) / 'hospital.json', tables_below(root)
+    said = read_json(marker) if marker.is_file() else None
+    files = said.get('files') if isinstance(said, dict) else None
+    return isinstance(files, dict) and bool(found) and all(is_named(files.get(name), path) for name, path in found.items())
+
+
+def is_named(said, path: Path) -> bool:
+    "Whether a marker speaks of this file as it is now."
+    return isinstance(said, dict) and said.get('bytes') == path.stat().st_size and said.get('sha256') == steady_fingerprint(path)
 
 # %% ../nbs/00_core.ipynb #is-synthetic
 @may_read()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from lp_nb.cards import (NUMBER, calibration_points, data_card, eval_results, load_run, model_card, phrases_of, refuse_patients, results_table,
                          run_metrics, run_tier, save_run, sharing_tier)
-from lp_nb.cohort import Cohort, build_cohort, example_cohort
+from lp_nb.cohort import Cohort, build_cohort, example_cohort, sealed
 from lp_nb.core import UserError, write_json
 from lp_nb.encoders import EncoderConfig
 from lp_nb.lab import Lab
@@ -48,7 +48,7 @@ def real(tmp_path):
     "The example cohort as if it came from a release."
     shutil.copytree(example_cohort('mortality').dir, tmp_path / 'cohort')
     path = tmp_path / 'cohort' / 'manifest.json'
-    write_json(path, json.loads(path.read_text()) | dict(release='v3.1'))
+    write_json(path, sealed(json.loads(path.read_text()) | dict(release='v3.1')))
     return Cohort.load(tmp_path / 'cohort')
 
 
