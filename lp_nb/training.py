@@ -87,7 +87,7 @@ def make_tokenizer(cohort: Cohort, config: EncoderConfig):
 # %% ../nbs/07_training.ipynb #known
 UNKNOWN = ('[UNK]', '<unk>')
 SOME, MOST = 1.75, 2.25  # pieces of a word from which on they are told, and refused by `load`
-STRANGE = 0.1  # share of tokens without an entry from which on it is told
+STRANGE = 0.2  # share of tokens without an entry from which on it is told; dates and blanks are some anywhere
 
 
 def pieces_per_word(data: LearningData, least: int = 300) -> float:
@@ -118,11 +118,11 @@ def tell_foreign(data: LearningData, model: str):
         share = unknown_share(store, index, data.tokenizer)
         if share > STRANGE:
             warnings.warn(f'{whose} has no entry for {share:.0%} of the tokens of the {what}: all of these are read as one and the same. '
-                          'Take a model that has read such text, or a vocabulary that is learned from it.', stacklevel=4)
+                          'Take a model that has read such text, or a vocabulary that is learned from it.', stacklevel=3)
     pieces = pieces_per_word(data) if model and data.cohort.has_reports else 0
     if pieces > SOME:
         warnings.warn(f'{whose} cuts a word of the training reports into {pieces:.1f} pieces on average: '
-                      'BioBERT, Bio_ClinicalBERT and their kind have read more.', stacklevel=4)
+                      'BioBERT, Bio_ClinicalBERT and their kind have read more.', stacklevel=3)
 
 # %% ../nbs/07_training.ipynb #learning-data-b
 def learning_data(
