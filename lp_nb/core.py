@@ -6,14 +6,14 @@
 __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', 'TRIAL', 'TABLES', 'visible', 'as_tex',
            'as_markdown_text', 'UserError', 'require', 'meant', 'one_of', 'Failed', 'DiskFull', 'disk_watched',
            'canonical', 'fingerprint', 'file_fingerprint', 'steady_fingerprint', 'fingerprint_at', 'rng', 'place',
-           'fsync_tree', 'hidden_name', 'discard', 'closed_mode', 'close_to_others', 'private_folder', 'new_folder',
-           'clear_leftovers', 'alone', 'sole_writer', 'new_file', 'interrupted', 'end_as_interrupt', 'asked_to_end',
-           'write_json', 'read_json', 'same_format', 'check_files', 'Progress', 'no_progress', 'track', 'mask_count',
-           'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of', 'in_short',
-           'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin', 'git', 'refuse_tracked', 'install_filter',
-           'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic', 'may_read',
-           'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered',
-           'device', 'offline', 'set_threads', 'asset']
+           'git', 'refuse_tracked', 'fsync_tree', 'hidden_name', 'discard', 'closed_mode', 'close_to_others',
+           'private_folder', 'new_folder', 'clear_leftovers', 'alone', 'sole_writer', 'new_file', 'interrupted',
+           'end_as_interrupt', 'asked_to_end', 'write_json', 'read_json', 'same_format', 'check_files', 'Progress',
+           'no_progress', 'track', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed',
+           'reason_of', 'trace_of', 'in_short', 'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin',
+           'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic',
+           'may_read', 'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded',
+           'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -192,6 +192,72 @@ def rng(
 def place(path) -> Path:
     "A path as a user gives it: a leading `~` is the home folder."
     return Path(path).expanduser()
+
+# %% ../nbs/00_core.ipynb #filter
+def git(
+    repo,  # a folder
+    *args,
+    check: bool = True,  # raise if git fails
+    text: str | None = None,  # for its standard input
+    ambient: bool = False,  # let GIT_DIR and its like point to another repository than that of the folder
+) -> str:
+    "What `git -C repo args...` prints."
+    env = {k: v for k, v in os.environ.items() if ambient or not re.match('GIT_(DIR|WORK_TREE|INDEX|OBJECT|COMMON|CEIL|CONFIG_[CKVP]|ATTR)', k)}
+    try:
+        done = subprocess.run(['git', '-C', str(repo), *args], capture_output=True, text=True, check=False, input=text, env=env)
+    except FileNotFoundError:
+        done = subprocess.CompletedProcess(args, 127, '', 'git is not installed')
+    if check and done.returncode:
+        raise UserError(f'`git {" ".join(args)}` to work in {repo}', done.stderr.strip() or f'status {done.returncode}',
+                        'Check that the folder is a git checkout.')
+    return done.stdout.strip()
+
+# %% ../nbs/00_core.ipynb #tracked
+PROBES = ('x', 'x.csv', 'x.html', 'x.json', 'x.npy', 'x.parquet', 'x.safetensors', 'x/x.csv')  # names of every kind that is written
+HIDDEN = re.compile(r'\.(?P<name>.+)\.(new|old|gone)-[0-9a-f]{12}')
+
+
+def lines_and_names(place: Path, folder: bool, beside: bool) -> dict:
+    "Lines of a .gitignore (`place` is seen from its folder) -> names that git must pass over then."
+    end, inside = '/' * folder, lambda path: [str(path / name) for name in PROBES] if folder else [str(path)]
+    quoted = lambda text: re.sub(r'([\\*?\[\]!# ])', r'\\\1', text)
+    above = ''.join(f'/{quoted(part)}' for part in place.parts[:-1])
+    if not place.name:  # the checkout itself
+        return {'/*': inside(place)}
+    hidden = [place.with_name(name) for name in (f'.{place.name}.new-0', f'.{place.name}.work', f'..{place.name}.new-0.new-0')]
+    return {f'{above}/{quoted(place.name)}{end}': inside(place)} | {
+        f'{above}/.*{quoted(place.name)}.*{end}': [name for path in hidden for name in inside(path)] for _ in range(beside)}
+
+
+def lines_missing(top: Path, place: Path, folder: bool, beside: bool, ambient: bool) -> list[str]:
+    "The lines that git wants before it passes over a place in the work tree `top`."
+    wanted = lines_and_names(place.relative_to(top), folder, beside)
+    names = [name for of in wanted.values() for name in of]
+    passed = git(top, 'check-ignore', '-z', '--no-index', '--stdin', check=False, text='\0'.join(names) + '\0', ambient=ambient).split('\0')
+    return [line for line, of in wanted.items() if not set(of) <= set(passed)]
+
+# %% ../nbs/00_core.ipynb #tracked-2
+def refuse_tracked(
+    path,  # where patients are about to be written
+    folder: bool = True,  # or a file
+    beside: bool = True,  # whether it is written beside its place first, as `new_folder` and `new_file` do
+):
+    "Raise where git would take up what is written to a place; says which lines a .gitignore lacks."
+    spot = place(path).resolve()
+    while found := HIDDEN.fullmatch(spot.name):
+        spot = spot.with_name(found['name'])
+    here = next(p for p in (spot, *spot.parents) if p.is_dir())
+    what = lambda got, todo: UserError('a place for patients that is outside any git checkout, or that git ignores', f'{spot}, {got}', todo)
+    for ambient in (False, True) if 'GIT_DIR' in os.environ else (False,):
+        top = git(Path.cwd() if ambient else here, 'rev-parse', '--show-toplevel', check=False, ambient=ambient)
+        if not top and not ambient and any((p / '.git').exists() for p in (here, *here.parents)):
+            raise what('where git cannot say whether it ignores it', 'Mend the checkout, or choose a place outside.')
+        if not top or not spot.is_relative_to(Path(top).resolve()):
+            continue
+        if missing := lines_missing(Path(top).resolve(), spot, folder, beside, ambient):
+            raise what('which `git add -A` would take up', f'Add to {Path(top) / ".gitignore"}: {" and ".join(missing)}   Or choose a place outside.')
+        if git(top, 'ls-files', '-z', '--', str(spot), check=False, ambient=ambient):
+            raise what('of which git holds files already', f'Choose another place, or take it out of git: git rm -r --cached {shlex.quote(str(spot))}')
 
 # %% ../nbs/00_core.ipynb #new-folder
 def fsync_tree(path: Path):
@@ -659,72 +725,6 @@ def filter_stdin():
     "The clean filter: a notebook on standard input, the stripped one on standard output; anything else is an error."
     text = sys.stdin.buffer.read().decode('utf-8')
     sys.stdout.buffer.write(notebook_text(strip_notebook(json.loads(text))).encode('utf-8'))
-
-# %% ../nbs/00_core.ipynb #filter
-def git(
-    repo,  # a folder
-    *args,
-    check: bool = True,  # raise if git fails
-    text: str | None = None,  # for its standard input
-    ambient: bool = False,  # let GIT_DIR and its like point to another repository than that of the folder
-) -> str:
-    "What `git -C repo args...` prints."
-    env = {k: v for k, v in os.environ.items() if ambient or not re.match('GIT_(DIR|WORK_TREE|INDEX|OBJECT|COMMON|CEIL|CONFIG_[CKVP]|ATTR)', k)}
-    try:
-        done = subprocess.run(['git', '-C', str(repo), *args], capture_output=True, text=True, check=False, input=text, env=env)
-    except FileNotFoundError:
-        done = subprocess.CompletedProcess(args, 127, '', 'git is not installed')
-    if check and done.returncode:
-        raise UserError(f'`git {" ".join(args)}` to work in {repo}', done.stderr.strip() or f'status {done.returncode}',
-                        'Check that the folder is a git checkout.')
-    return done.stdout.strip()
-
-# %% ../nbs/00_core.ipynb #tracked
-PROBES = ('x', 'x.csv', 'x.html', 'x.json', 'x.npy', 'x.parquet', 'x.safetensors', 'x/x.csv')  # names of every kind that is written
-HIDDEN = re.compile(r'\.(?P<name>.+)\.(new|old|gone)-[0-9a-f]{12}')
-
-
-def lines_and_names(place: Path, folder: bool, beside: bool) -> dict:
-    "Lines of a .gitignore (`place` is seen from its folder) -> names that git must pass over then."
-    end, inside = '/' * folder, lambda path: [str(path / name) for name in PROBES] if folder else [str(path)]
-    quoted = lambda text: re.sub(r'([\\*?\[\]!# ])', r'\\\1', text)
-    above = ''.join(f'/{quoted(part)}' for part in place.parts[:-1])
-    if not place.name:  # the checkout itself
-        return {'/*': inside(place)}
-    hidden = [place.with_name(name) for name in (f'.{place.name}.new-0', f'.{place.name}.work', f'..{place.name}.new-0.new-0')]
-    return {f'{above}/{quoted(place.name)}{end}': inside(place)} | {
-        f'{above}/.*{quoted(place.name)}.*{end}': [name for path in hidden for name in inside(path)] for _ in range(beside)}
-
-
-def lines_missing(top: Path, place: Path, folder: bool, beside: bool, ambient: bool) -> list[str]:
-    "The lines that git wants before it passes over a place in the work tree `top`."
-    wanted = lines_and_names(place.relative_to(top), folder, beside)
-    names = [name for of in wanted.values() for name in of]
-    passed = git(top, 'check-ignore', '-z', '--no-index', '--stdin', check=False, text='\0'.join(names) + '\0', ambient=ambient).split('\0')
-    return [line for line, of in wanted.items() if not set(of) <= set(passed)]
-
-# %% ../nbs/00_core.ipynb #tracked-2
-def refuse_tracked(
-    path,  # where patients are about to be written
-    folder: bool = True,  # or a file
-    beside: bool = True,  # whether it is written beside its place first, as `new_folder` and `new_file` do
-):
-    "Raise where git would take up what is written to a place; says which lines a .gitignore lacks."
-    place = Path(path).expanduser().resolve()
-    while found := HIDDEN.fullmatch(place.name):
-        place = place.with_name(found['name'])
-    here = next(p for p in (place, *place.parents) if p.is_dir())
-    what = lambda got, todo: UserError('a place for patients that is outside any git checkout, or that git ignores', f'{place}, {got}', todo)
-    for ambient in (False, True) if 'GIT_DIR' in os.environ else (False,):
-        top = git(Path.cwd() if ambient else here, 'rev-parse', '--show-toplevel', check=False, ambient=ambient)
-        if not top and not ambient and any((p / '.git').exists() for p in (here, *here.parents)):
-            raise what('where git cannot say whether it ignores it', 'Mend the checkout, or choose a place outside.')
-        if not top or not place.is_relative_to(Path(top).resolve()):
-            continue
-        if missing := lines_missing(Path(top).resolve(), place, folder, beside, ambient):
-            raise what('which `git add -A` would take up', f'Add to {Path(top) / ".gitignore"}: {" and ".join(missing)}   Or choose a place outside.')
-        if git(top, 'ls-files', '-z', '--', str(place), check=False, ambient=ambient):
-            raise what('of which git holds files already', f'Choose another place, or take it out of git: git rm -r --cached {shlex.quote(str(place))}')
 
 # %% ../nbs/00_core.ipynb #install-filter
 def install_filter(repo):
