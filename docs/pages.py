@@ -9,7 +9,6 @@ A notebook runs again when its cells, a module that it uses, or the versions in 
 import argparse
 import ast
 import hashlib
-import json
 import os
 import re
 import shutil

@@ -14,7 +14,6 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import traitlets as T

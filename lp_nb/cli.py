@@ -14,7 +14,6 @@ __all__ = ['app', 'Replace', 'Folder', 'AsJson', 'Seed', 'LabFolder', 'Model', '
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path

@@ -21,9 +21,9 @@ from matplotlib.patches import Circle
 
 from .core import UserError, one_of, require
 from .figures import OKABE_ITO, canvas, keep, style
-from .lab import Run, bytes_said, checked, finished_nodes, is_done, lab_addresses, measured_rates, stage_folder, stage_kind, unfinished_nodes
+from .lab import Run, bytes_said, checked, finished_nodes, lab_addresses, measured_rates, stage_kind, unfinished_nodes
 from .live import Live, hand_back, stage_seconds
-from .plans import PRESETS, STAGES, WORDS, Plan, field_types, is_default, plan, restated, setting, stage_text
+from .plans import PRESETS, STAGES, Plan, field_types, is_default, plan, restated, setting
 from .plugins import source_of
 from .training import Stage
 from .views import View, script, sheet

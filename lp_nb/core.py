@@ -29,7 +29,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
 from contextlib import contextmanager
@@ -498,29 +497,6 @@ def check_files(
             raise UserError(f'{there[name]} with SHA-256 {str(said[name])[:16]}', found[:16], todo)
     return states
 
-# %% ../nbs/00_core.ipynb #check-files
-def check_files(
-    folder: Path,
-    listing: str,  # the file that holds the list
-    said,  # the list: name -> SHA-256
-    todo: str,  # what to do if something does not hold
-    names=(),  # the files to look at; none: all, and no other may be there but hidden ones
-    seen: dict | None = None,  # name -> `file_state` at an earlier look
-) -> dict:
-    "name -> `file_state` of the files; raises `UserError` unless they are there, are listed, and are what the list says."
-    if not isinstance(said, dict) or not said:
-        raise UserError(f'a list of files in {folder / listing}', 'none', todo)
-    there = {p.relative_to(folder).as_posix(): p for p in folder.rglob('*') if p.is_file()}
-    shown = {name for name in there if not any(part.startswith('.') for part in name.split('/'))} - {listing}
-    states = {}
-    for name in sorted(set(names) or shown | set(said)):
-        if name not in there or name not in said:
-            raise UserError(f'the files that {folder / listing} lists', f'{name}, {"not in the list" if name in there else "missing"}', todo)
-        states[name] = file_state(there[name])
-        if states[name] != (seen or {}).get(name) and (found := steady_fingerprint(there[name])) != said[name]:
-            raise UserError(f'{there[name]} with SHA-256 {str(said[name])[:16]}', found[:16], todo)
-    return states
-
 # %% ../nbs/00_core.ipynb #progress
 class Progress:
     "A progress bar with time left; use as a context manager and call `step`."
@@ -792,20 +768,6 @@ def may_read():
         raise UserError(f'a file that may be read, {e.filename}', 'permission denied', 'Change its permissions.') from e
 
 
-@may_read()
-def is_synthetic(root) -> bool:
-    "Whether the tables below `root` are those that its marker names, none changed and none added."
-    marker, found = Path(root) / 'hospital.json', tables_below(root)
-    said = read_json(marker) if marker.is_file() else None
-    files = said.get('files') if isinstance(said, dict) else None
-    return isinstance(files, dict) and bool(found) and all(is_named(files.get(name), path) for name, path in found.items())
-
-
-def is_named(said, path: Path) -> bool:
-    "Whether a marker speaks of this file as it is now."
-    return isinstance(said, dict) and said.get('bytes') == path.stat().st_size and said.get('sha256') == steady_fingerprint(path)
-
-# %% ../nbs/00_core.ipynb #is-synthetic
 @may_read()
 def is_synthetic(root) -> bool:
     "Whether the tables below `root` are those that its marker names, none changed and none added."

@@ -17,7 +17,6 @@ import re
 import threading
 import time
 from collections import namedtuple
-from dataclasses import dataclass
 
 import ipywidgets as W
 import numpy as np
@@ -29,7 +28,7 @@ from .core import UserError, mask_count, meant, one_of, rng
 from .curves import DeviationCurves
 from .evaluation import same_stays
 from .figures import MISSING, OKABE_ITO, arrows_to, as_words, fading_arrow, short_plans, stage_maps
-from .maps import METHODS, Layout, check_runs, clearest, honesty, movement, noise_floor, run_layout
+from .maps import METHODS, Layout, check_runs, clearest, honesty, movement, run_layout
 from .views import View, script, sheet, write_page
 
 # %% ../nbs/17c_explorer.ipynb #risks

@@ -964,7 +964,7 @@ def add_flaws(r, rows: pl.DataFrame) -> pl.DataFrame:
     "Second readings within the hour, absurd numbers, repeated rows; `flaw` says what was done to a row."
     n = len(rows)
     words = rows['value'] != rows['valuenum']
-    strange = pl.Series((r.random(n) < .0008)) & ~words
+    strange = pl.Series(r.random(n) < .0008) & ~words
     number = pl.Series(np.array(ABSURD)[r.integers(0, 5, n)])
     rows = rows.with_columns(minute=pl.Series(np.where(r.random(n) < .7, 0, r.integers(0, 30, n))), delay=r.integers(0, 2400, n),
                              value=pl.when(strange).then(number).otherwise('value'),

@@ -507,22 +507,6 @@ def kept(path: Path, make) -> np.ndarray:
                 save_file(dict(array=torch.from_numpy(array)), tmp, metadata=dict(made=fingerprint(array)))
     return array
 
-# %% ../nbs/11a_lab.ipynb #kept-frozen
-def kept(path: Path, make) -> np.ndarray:
-    "The array in the safetensors file `path`, made and written first if it is not there; others who want it wait. In a lab that may only be read it is not written."
-    if (array := kept_array(path)) is not None:  # also where nothing may be written
-        return array
-    if not may_write(path.parent):
-        return make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix('.lock')):
-        clear_leftovers(path)
-        if (array := kept_array(path)) is None:
-            array = np.ascontiguousarray(make())
-            with new_file(path) as tmp:
-                save_file(dict(array=torch.from_numpy(array)), tmp, metadata=dict(made=fingerprint(array)))
-    return array
-
 # %% ../nbs/11a_lab.ipynb #embeddings
 def run_embeddings(lab: 'Lab', plan: Plan, seed: int, split: str, stage: int) -> pd.DataFrame:
     "Embeddings of a split after one stage of a plan: (stays, dim), index stay_id."

@@ -70,7 +70,6 @@ def joined(corpus: Corpus, seed: int) -> Corpus:
     "The texts in their order as documents of one to four, each with the hour of a stay before it, and the codes of all."
     draw = rng(seed, 'documents')
     sizes = draw.choice(SIZES, len(corpus.texts), p=SHARES)
-    first = np.cumsum(sizes) - sizes
     document = np.repeat(np.arange(len(sizes)), sizes)[:len(corpus.texts)]  # of each text
     hour = draw.integers(0, 48, len(document))
     frame = pl.DataFrame(dict(stay_id=document, hour=hour, text=corpus.texts)).sort('stay_id', 'hour', maintain_order=True)

@@ -205,16 +205,6 @@ def hsics(a, b) -> np.ndarray:
     k, m = ((x - x.mean(0)) @ (x - x.mean(0)).T for x in (a, b))
     return np.array([hsic(k, m), hsic(k, k), hsic(m, m)])
 
-
-def cka_of(three: np.ndarray) -> float:
-    "CKA from the three HSICs."
-    return quotient(three[0], np.sqrt(max(three[1] * three[2], 0)))
-
-
-def cka(a, b) -> float:
-    "Linear CKA of two embeddings of the same stays, unbiased, unit 1: 1 if equal up to rotation and scale, about 0 if unrelated."
-    return cka_of(hsics(a, b))
-
 # %% ../nbs/14a_readouts.ipynb #cka-batches
 class BatchedCKA:
     "CKA of two embeddings that arrive in batches of the same stays; batches count by their pairs of stays."

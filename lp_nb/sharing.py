@@ -11,7 +11,7 @@ __all__ = ['NUMBERS', 'GROUPS', 'UNKNOWN', 'FORMATS', 'verify', 'meanings', 'swi
 import inspect
 import re
 from dataclasses import asdict, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -439,7 +439,7 @@ def write_meds_metadata(cohort: Cohort, stays: pl.DataFrame, codes: list, out: P
     write_arrow(known.with_columns(parent_codes=pl.lit(None, pl.List(pl.String))), out / 'codes.parquet')
     write_json(out / 'dataset.json', dict(
         dataset_name=f'lp_nb {cohort.task}', dataset_version=cohort.hash, etl_name='lp_nb', etl_version=__version__, meds_version='0.4.1',
-        created_at=datetime.now(timezone.utc).isoformat()))
+        created_at=datetime.now(UTC).isoformat()))
 
 
 def write_arrow(frame: pl.DataFrame, path: Path, **types):

@@ -10,7 +10,6 @@ __all__ = ['MEDFUSE', 'PAPER', 'PRESETS', 'CHOICES', 'NEEDED', 'LONGEST', 'Rules
 # %% ../nbs/04a_stays.ipynb #imports
 import hashlib
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import polars as pl

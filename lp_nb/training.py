@@ -37,9 +37,9 @@ from .core import Failed, outlined
 # %% ../nbs/07_training.ipynb #imports-2
 from .cohort import Cohort
 from .core import Progress, UserError, new_folder, read_json, rng, write_json
-from .encoders import (EncoderConfig, Towers, build_towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
+from .encoders import (EncoderConfig, Towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
-from .processes import add_up, cut, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
+from .processes import add_up, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
 from .reports import TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer, without_hours
 
 # %% ../nbs/07_training.ipynb #learning-data
@@ -226,7 +226,7 @@ def noted(said: str | None, step: int, rate: float | None) -> str | None:
     before = next((r for at, r in reversed(marks.items()) if at < step), 1.0)
     if rate != before:
         marks[step] = rate
-    return '; '.join('end at step %d' % at if r is None else f'rate {r:g} at step {at}' for at, r in sorted(marks.items())) or None
+    return '; '.join(f'end at step {at:d}' if r is None else f'rate {r:g} at step {at}' for at, r in sorted(marks.items())) or None
 
 # %% ../nbs/07_training.ipynb #stage
 SCHEDULES = ('constant', 'linear', 'cosine', 'plateau')

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import anywidget
 import jinja2
-import traitlets as T
 from markupsafe import Markup
 
 from .core import UserError, asset, new_file, place

@@ -176,9 +176,9 @@ def sources(tmp_path_factory):
         out = io.StringIO()
         csv.writer(out, lineterminator='\n').writerows([head, *rows])
         data = out.getvalue().encode()
-        for folder, suffix, data in ((plain, '.csv', data), (packed, '.csv.gz', gzip.compress(data, 1))):
+        for folder, suffix, written in ((plain, '.csv', data), (packed, '.csv.gz', gzip.compress(data, 1))):
             (folder / home).mkdir(parents=True, exist_ok=True)
-            (folder / home / f'{name}{suffix}').write_bytes(data)
+            (folder / home / f'{name}{suffix}').write_bytes(written)
     for folder in (plain, packed):
         mark_synthetic(folder)
     old = build_cohort(packed, split_seed=9, out=plain.parent / 'old').dir
@@ -609,7 +609,6 @@ def test_row_of_another_shape(name, change, said, trial):
     head, *rows = trial.rows(name)
     middle = len(rows) // 2
     trial.write_rows(name, [head, *(change(r) if i == middle else r for i, r in enumerate(rows))])
-    lines = trial.text(name).split('\n')
     expected = said.format(more=len(head) + 1, less=len(head) - 1, cells=len(head))
     trial.refused(str(trial.path(name)), expected, **NEEDS.get(name, {}))
 

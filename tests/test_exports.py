@@ -195,8 +195,8 @@ def test_benchmark_folders_are_read_by_their_own_readers(preset, task, tmp_path)
     stays, name = cohort.stays, dict(mortality='in-hospital-mortality', phenotyping='phenotyping')[task]
     labels = {f'{r.subject_id}_episode{r.episode}_timeseries.csv': (i, stays.loc[i, cohort.labels].tolist()) for i, r in stays.iterrows()}
     channel = dict(zip(benchmark_names()[59:], range(17)))
-    for format, read in (('mimic3-benchmarks', read_benchmark), ('medfuse', read_medfuse)):
-        found = read(export(cohort, format, tmp_path / format), name)
+    for layout, read in (('mimic3-benchmarks', read_benchmark), ('medfuse', read_medfuse)):
+        found = read(export(cohort, layout, tmp_path / layout), name)
         assert {path.name: y for path, (_, y) in found.items()} == {file: y for file, (_, y) in labels.items()}
         for path, (length, _) in found.items():
             stay = labels[path.name][0]

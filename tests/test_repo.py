@@ -133,6 +133,12 @@ def test_no_path_is_a_pattern():
         assert text.count('.expanduser(') == (f.stem == 'core'), f'{f.name}: use place'
 
 
+def test_no_faults_that_a_linter_knows():
+    "`ruff check` under the rules of this project."
+    done = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--no-cache', '--output-format', 'concise', ROOT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_readme_is_the_index_page():
     "README.md is what nbs/index.ipynb renders to."
     done = subprocess.run([sys.executable, ROOT / 'tests' / 'readme.py'], capture_output=True, text=True, check=False)
