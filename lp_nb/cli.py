@@ -731,8 +731,7 @@ def curves_of(amounts: list[float] | None, draws: int, hospital: bool) -> dict:
 # %% ../nbs/18_cli.ipynb #table1-command
 @app.command()
 def table1(
-    cohort: Cohorts = None, lab: LabFolder = Path('runs/lab'),
-    runs: Runs = 10, low: Low = 1e-5, high: High = 1e-3, seeds: Seeds = 1,
+    cohort: Cohorts = None, lab: LabFolder = Path('runs/lab'), runs: Runs = 10, low: Low = 1e-5, high: High = 1e-3, seeds: Seeds = 1,
     preset: Preset = None, all_arms: AllArms = False, curves: Curves = True, labels: Amounts = None, draws: Draws = 3,
     sampler: Sampler = 'random', storage: Storage = None, workers: Workers = None, worker: Joins = False,
     study: Named = None, model: Model = 'small', max_tokens: MaxTokens = 512, architecture: Shape = '', hospital: Hospital = 0,

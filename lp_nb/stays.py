@@ -229,7 +229,7 @@ def phenotype_codes(codes: str = 'complete') -> pl.DataFrame:
     return table.select('label_index', *(c for c in ('icd_code', 'icd_version') if c in table.columns)).unique()
 
 # %% ../nbs/04a_stays.ipynb #codes
-STRANGE = 0.05  # largest share of diagnosis rows whose code nobody knows
+STRANGE, FEW = 0.05, 10  # largest share of diagnosis rows whose code nobody knows, and what is only told
 FORMS = {9: r'^(\d{3,5}|V\d{2,4}|E\d{3,4})$', 10: r'^[A-Z]\d[0-9A-Z]{1,5}$'}  # without the dot
 
 
@@ -266,7 +266,7 @@ def check_codes(tables: Tables, rows: pl.DataFrame) -> dict:
     if lost := without_zeros(rows):
         raise UserError(f'ICD codes with their leading zeros in {path}', f'none, and {lost:,} rows whose code is one with a zero before it',
                         'A spreadsheet took the zeros away; take the table as it was released.')
-    if unknown > STRANGE * len(rows):
+    if unknown > max(FEW, STRANGE * len(rows)):
         book = tables.path('d_icd_diagnoses').name if tables.has('d_icd_diagnoses') else 'the ICD'
         raise UserError(f'ICD codes in column icd_code of {path}', f'{unknown / len(rows):.0%} of {len(rows):,} rows with codes that {book} does not have',
                         'Look whether a number has replaced the text (389.0), or another book lies beside the table.')

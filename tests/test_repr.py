@@ -69,7 +69,7 @@ def test_what_a_run_hands_back_prints_no_stay(tmp_path):
     tiny = EncoderConfig(width=16, layers=1, heads=2, vocab_size=300, dim=16, series_hidden=16)
     run = Lab(tmp_path / 'lab', cohort, tiny, probe_stays=16, points=1).run('supervised(reads=series, epochs=1)')
     run.lab.data, run.lab.probe
-    known, todo, seen = {str(i) for i in cohort.stays.index} | {str(i) for i in cohort.stays['subject_id']}, [run, run.stages, run_layout(run, method='pca')], []
+    known, todo, seen = {str(i) for i in cohort.stays.index} | {str(i) for i in cohort.stays['subject_id']}, [run, run.stages, run_layout(run, method='pca', split='all')], []
     while todo:
         one = todo.pop()
         inside = one if isinstance(one, (list, tuple)) else one.values() if isinstance(one, dict) else vars(one).values() if hasattr(one, '__dict__') else ()
