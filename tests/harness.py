@@ -167,9 +167,9 @@ class Notebook:
     def __init__(self, lab: JupyterLab, page, path: str):
         self.lab, self.page, self.path = lab, page, path
         page.goto(f'{lab.url}/lab/tree/{path}?token={lab.token}&reset', wait_until='commit')
-        page.wait_for_selector('.jp-Notebook .jp-CodeCell', timeout=60_000)
+        page.wait_for_selector('.jp-Notebook .jp-CodeCell', timeout=180_000)
         self.kernel = wait_for(self.find_kernel, 'the kernel')
-        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=180_000)
         self.client = None
 
     def find_kernel(self) -> str | None:
