@@ -82,6 +82,7 @@ def refuse(path: Path, rows: bytes, shape: bytes, feeds: bool, line: int):
     for before, row in rows_apart(rows, feeds):
         if said := fault(row, shape, feeds):
             raise UserError(f'{shape.count(b",") + 1} cells in every row of {path}, as its header has', f'{said} in line {line + before:,}', ADVICE)
+    raise UserError(f'rows of the shape of the header in {path}', f'others from line {line:,} on', ADVICE)  # never passed over
 
 # %% ../nbs/01b_lines.ipynb #open
 BLOCK, LONGEST = 8 << 20, 64 << 20  # bytes
