@@ -13,7 +13,7 @@ __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', '
            'reason_of', 'trace_of', 'in_short', 'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin',
            'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic',
            'may_read', 'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded',
-           'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
+           'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset', 'compiled']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -32,7 +32,7 @@ import sys
 import threading
 import traceback
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -869,3 +869,14 @@ def asset(name: str) -> Path:
     if not path.exists():
         raise UserError(f'the file {name} beside the package', f'no {path}', 'Install lp_nb again.')
     return path
+
+# %% ../nbs/00_core.ipynb #compiled
+@cache
+def compiled(loop):
+    "A loop over arrays as machine code; other threads go on while it runs."
+    from numba import njit
+
+    try:
+        return njit(loop, nogil=True, cache=True)
+    except RuntimeError:  # there is no place where it could be kept
+        return njit(loop, nogil=True)

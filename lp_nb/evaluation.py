@@ -4,20 +4,19 @@
 
 # %% auto #0
 __all__ = ['RANKED', 'LOWER', 'HIGHER', 'METRICS', 'Example', 'example_arms', 'same_stays', 'refuse_cell', 'checked',
-           'patient_codes', 'one_label', 'Ranking', 'ranking', 'compiled', 'ranked_areas', 'passed', 'sensitivity_at',
-           'squared', 'surprise', 'equal_mass', 'mean_of', 'net_benefit_at', 'newton', 'logit', 'calibration_level',
+           'patient_codes', 'one_label', 'Ranking', 'ranking', 'ranked_areas', 'passed', 'sensitivity_at', 'squared',
+           'surprise', 'equal_mass', 'mean_of', 'net_benefit_at', 'newton', 'logit', 'calibration_level',
            'calibration_slope', 'calibration_line', 'ranked', 'label_names', 'known', 'score', 'auroc', 'auprc',
            'why_undefined', 'macro', 'weighted', 'micro']
 
 # %% ../nbs/12_evaluation.ipynb #imports
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .core import UserError, outlined, rng
+from .core import UserError, compiled, outlined, rng
 
 # %% ../nbs/12_evaluation.ipynb #cast-make
 @outlined
@@ -147,14 +146,6 @@ def walk(order, event, last, w, out):
             out[1, r, j] = steps / events if events * others > 0 else np.nan  # among events alone it is 1 for any risks
 
 # %% ../nbs/12_evaluation.ipynb #ranked-areas
-@cache
-def compiled(loop):
-    "A loop over arrays as machine code."
-    from numba import njit
-
-    return njit(loop)
-
-
 def ranked_areas(
     ranks: Ranking,
     w: np.ndarray,  # weights of whole numbers, shape (n, R)

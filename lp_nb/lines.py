@@ -14,38 +14,81 @@ from pathlib import Path
 import numpy as np
 from isal import igzip_threaded
 
-from .core import UserError
+from .core import UserError, compiled
 
 # %% ../nbs/01b_lines.ipynb #marks
-OTHERS = bytes(set(range(256)) - set(b',\n"\0'))
-QUOTED = {False: re.compile(rb'"[^"\n\0]*"'), True: re.compile(rb'"[^"\0]*"')}  # by: may a cell hold line feeds?
+COMMA, FEED, QUOTE, NUL = b',\n"\0'
+EDGE = np.isin(np.arange(256), list(b',\n\r"'))  # what may stand beside a quote
+LAST = 999_999  # larger numbers, and what is none, are not told apart
+DIGIT = np.where(np.isin(np.arange(256), list(b'0123456789')), np.arange(256) - ord('0'), LAST)
 
+# %% ../nbs/01b_lines.ipynb #walk
+def walk_rows(data: np.ndarray, cells: int, feeds: bool, column: int, begins: np.ndarray, numbers: np.ndarray) -> int:
+    "How many rows of so many cells these bytes are, -1 if any has another shape; fills in where each begins, and the number in its `column`."
+    rows = cell = start = 0
+    inside = False
+    for i in range(len(data)):
+        byte = data[i]
+        if byte > COMMA:  # a letter or a digit, as nearly all are
+            continue
+        if byte == NUL or byte == FEED and inside and not feeds:
+            return -1
+        if byte == QUOTE:
+            if not EDGE[data[i - 1]] and not EDGE[data[(i + 1) % len(data)]]:  # before the first byte: the last
+                return -1
+            inside = not inside
+        elif (byte == COMMA or byte == FEED) and not inside:
+            for k in range(start, i if cell == column else start):
+                numbers[rows] = min(10 * numbers[rows] + DIGIT[data[k]], LAST)
+            cell, start = cell + 1, i + 1
+            if (byte == FEED) != (cell == cells):
+                return -1
+            if byte == FEED:
+                rows, cell = rows + 1, 0
+                begins[rows] = start
+    return rows if begins[rows] == len(data) else -1
 
-def marks_of(rows: bytes, feeds: bool = False) -> bytes:
-    "What shapes the rows: commas and line feeds outside quotes, and what has no place there (a NUL, a quote without its fellow)."
-    marks = rows.translate(None, OTHERS)
-    return QUOTED[feeds].sub(b'', marks) if b'"' in marks else marks
-
-# %% ../nbs/01b_lines.ipynb #quotes
-EDGE = np.isin(np.arange(256), list(b',\n\r"'))
-
-
-def quotes_at_edges(rows: bytes) -> bool:
-    "Whether every quote has the edge of a cell, or another quote, on one of its sides; the rows end in a line feed."
-    data = np.frombuffer(rows, np.uint8)
-    at = np.flatnonzero(data == ord('"'))
-    return bool((EDGE[data[at - 1]] | EDGE[data[at + 1]]).all())  # at 0, [-1] is the last line feed
+# %% ../nbs/01b_lines.ipynb #pick-rows
+def is_text(rows: bytes) -> bool:
+    "Whether the bytes are UTF-8."
+    try:
+        return rows.isascii() or bool(rows.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def rows_in(
-    rows: bytes,  # whole rows
-    row: bytes,  # the marks of one row
+    rows: bytes,  # whole rows, the last with its line feed
+    cells: int,  # in a row
     feeds: bool = False,  # may a quoted cell hold line feeds?
-) -> int | None:
-    "How many rows these are; None if any of them has another shape."
-    marks = marks_of(rows, feeds)
-    n = len(marks) // len(row)
-    return n if marks == row * n and (b'"' not in rows or quotes_at_edges(rows)) else None
+    column: int = -1,  # whose number is read
+) -> tuple[np.ndarray, np.ndarray] | None:
+    "Where each row begins and the last ends (rows + 1,), and the number in each (rows,); None if any row has another shape or is no text."
+    begins, numbers = np.zeros((2, len(rows) // cells + 2), np.int64)
+    n = compiled(walk_rows)(np.frombuffer(rows, np.uint8), cells, feeds, column, begins, numbers)
+    return (begins[:n + 1], numbers[:n]) if n >= 0 and is_text(rows) else None
+
+# %% ../nbs/01b_lines.ipynb #copy-rows
+def copy_rows(data: np.ndarray, begins: np.ndarray, keep: np.ndarray, out: np.ndarray) -> int:
+    "Copy the rows that are flagged in `keep` to the front of `out`; how many bytes they have."
+    size = 0
+    for row in range(len(keep)):
+        if keep[row]:
+            for i in range(begins[row], begins[row + 1]):
+                out[size] = data[i]
+                size += 1
+    return size
+
+
+def rows_at(rows: bytes, begins: np.ndarray, keep: np.ndarray) -> bytes:
+    "The rows that are flagged in `keep`."
+    out = np.empty(len(rows), np.uint8)
+    return out[:compiled(copy_rows)(np.frombuffer(rows, np.uint8), begins, keep, out)].tobytes()
+
+# %% ../nbs/01b_lines.ipynb #count-cells
+def count_cells(row: bytes) -> int:
+    "Cells of one row in which every quote has its fellow."
+    return len(re.sub(rb'"[^"]*"', b'', row).split(b','))
 
 # %% ../nbs/01b_lines.ipynb #rows-apart
 def rows_apart(rows: bytes, feeds: bool):
@@ -59,33 +102,35 @@ def rows_apart(rows: bytes, feeds: bool):
     if held:
         yield before, held
 
-
-def fault(row: bytes, shape: bytes, feeds: bool) -> str:
+# %% ../nbs/01b_lines.ipynb #fault
+def fault(row: bytes, cells: int, feeds: bool) -> str:
     "What is wrong with a row, or an empty text."
-    if rows_in(row, shape, feeds) == 1:
+    if (found := rows_in(row, cells, feeds)) and len(found[1]) == 1:
         return ''
     if b'\0' in row:
         return 'a NUL'
+    if not is_text(row):
+        return 'bytes that are not UTF-8'
     if row.count(b'"') % 2:
         return 'a quote that does not end' if feeds else 'a quote that does not end on its line'
-    if not quotes_at_edges(row):
+    if any(row[i - 1:i] not in b',\n\r"' and row[i + 1:i + 2] not in b',\n\r"' for i in range(len(row)) if row[i] == QUOTE):
         return 'a quote within a cell'
-    return f'{marks_of(row, feeds).count(b",") + 1} of {shape.count(b",") + 1} cells'
+    return f'{count_cells(row)} of {cells} cells'
 
 # %% ../nbs/01b_lines.ipynb #refuse
 ADVICE = ('Compare the file with SHA256SUMS.txt and download it again. If it was written by a spreadsheet or a script: '
           'a cell with a comma, a quote or a line feed in it needs quotes around it.')
 
 
-def refuse(path: Path, rows: bytes, shape: bytes, feeds: bool, line: int):
+def refuse(path: Path, rows: bytes, cells: int, feeds: bool, line: int):
     "Raise what is wrong with the first row that has another shape; `line` is the number of the first line of `rows`."
     for before, row in rows_apart(rows, feeds):
-        if said := fault(row, shape, feeds):
-            raise UserError(f'{shape.count(b",") + 1} cells in every row of {path}, as its header has', f'{said} in line {line + before:,}', ADVICE)
+        if said := fault(row, cells, feeds):
+            raise UserError(f'{cells} cells in every row of {path}, as its header has', f'{said} in line {line + before:,}', ADVICE)
     raise UserError(f'rows of the shape of the header in {path}', f'others from line {line:,} on', ADVICE)  # never passed over
 
 # %% ../nbs/01b_lines.ipynb #open
-BLOCK, LONGEST = 8 << 20, 64 << 20  # bytes
+BLOCK, LONGEST = 2 << 20, 64 << 20  # bytes
 
 
 @contextmanager
@@ -102,36 +147,56 @@ def opened(path: Path):
         raise UserError(f'a complete, readable table in {path}', str(e), 'Compare its checksum with SHA256SUMS.txt and download it again.') from None
 
 # %% ../nbs/01b_lines.ipynb #next-block
-def next_block(f, path: Path, feeds: bool) -> bytes:
-    "Some megabytes of whole rows; empty at the end of the file."
-    block = f.read(BLOCK) + f.readline(LONGEST)
-    inside = feeds and block.count(b'"') % 2
-    while inside and len(block) < LONGEST and (line := f.readline(LONGEST)):
-        block += line
-        inside = (inside + line.count(b'"')) % 2
-    if len(block) >= LONGEST:
-        raise UserError(f'rows that end in {path}', f'one that goes on for more than {LONGEST >> 21} MB', ADVICE)
-    return block
+def last_end(block: bytes, feeds: bool) -> int:
+    "Where the last row of a block begins and all before it are whole."
+    stop = len(block)
+    while stop and block[stop - 1] in b'\r\n':  # blank lines belong to the row before them
+        stop -= 1
+    end = block.rfind(b'\n', 0, stop) + 1
+    inside = feeds and block.count(b'"', 0, end) % 2
+    while inside and end:
+        before = block.rfind(b'\n', 0, end - 1) + 1
+        inside ^= block.count(b'"', before, end) % 2
+        end = before
+    return end
+
+# %% ../nbs/01b_lines.ipynb #whole-rows
+def whole_rows(f, path: Path, feeds: bool, size: int):
+    "The bytes of an open file in blocks of whole rows, about `size` bytes each; blank lines at its end are nobody's."
+    rest = b''
+    while piece := f.read(size):
+        block = rest + piece
+        end = last_end(block, feeds)
+        if len(block) - end > LONGEST:
+            raise UserError(f'rows that end in {path}', f'one that goes on for more than {LONGEST >> 20} MB', ADVICE)
+        rest = block[end:]
+        if end:
+            yield block[:end]
+    if rest := rest.rstrip(b'\r\n'):
+        yield rest + b'\n'
 
 # %% ../nbs/01b_lines.ipynb #row-blocks
 def row_blocks(
     path: Path,  # csv or csv.gz file
     feeds: bool = False,  # may a quoted cell hold line feeds?
+    done: int = 0,  # rows to leave out
+    only: tuple | None = None,  # (place of a column, numbers): rows without one of them are left out; what is no number is given
+    size: int = BLOCK,  # bytes of a block, about
 ):
-    "Yield (whole rows as bytes, how many) below the header, in order; raises on the first row that has another shape than the header."
+    "Yield (rows as bytes, how many, how many were read for them) below the header, in order; raises on the first row that has another shape than the header."
+    column, flags = (only[0], np.isin(np.arange(LAST + 1), [*only[1], LAST])) if only else (-1, np.ones(1, bool))
     with opened(path) as f:
-        shape, line = marks_of(f.readline(LONGEST).rstrip(b'\r\n') + b'\n'), 2
-        rows = next_block(f, path, feeds)
-        while rows:
-            after = next_block(f, path, feeds)
-            if not after:  # the last line may lack its line feed, or blank ones follow
-                rows = rows.rstrip(b'\r\n') + b'\n' * bool(rows.strip(b'\r\n'))
-            if (n := rows_in(rows, shape, feeds)) is None:
-                refuse(path, rows, shape, feeds, line)
-            if n:
-                yield rows, n
-            line += rows.count(b'\n') if feeds else n
-            rows = after
+        cells, line = count_cells(f.readline(LONGEST)), 2
+        for rows in whole_rows(f, path, feeds, size):
+            if (found := rows_in(rows, cells, feeds, column)) is None:
+                refuse(path, rows, cells, feeds, line)
+            begins, numbers = found
+            line += rows.count(b'\n') if feeds else len(numbers)
+            keep = flags[numbers]
+            keep[:done] = False
+            read, done = max(0, len(numbers) - done), max(0, done - len(numbers))
+            if read:
+                yield rows if keep.all() else rows_at(rows, begins, keep), np.count_nonzero(keep), read
 
 # %% ../nbs/01b_lines.ipynb #count
 def count_lines(path: Path, feeds: bool = False) -> int:
@@ -143,4 +208,4 @@ def count_lines(path: Path, feeds: bool = False) -> int:
 @lru_cache(maxsize=256)
 def counted(path: Path, feeds: bool, size: int, changed: int) -> int:
     "`count_lines` for one state of a file."
-    return sum(n for _, n in row_blocks(path, feeds))
+    return sum(read for *_, read in row_blocks(path, feeds))

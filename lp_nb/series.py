@@ -158,7 +158,7 @@ def pick_events(
     def pick(batch: pl.DataFrame):
         time = [as_kind(c, 'time', batch.schema.get(c)) for c in ('charttime', 'storetime')]
         known = batch.filter(pl.col('itemid').is_in(ids))
-        mine = known.join(patients, on='subject_id', maintain_order='left').with_columns(*time)
+        mine = known.join(patients, on='subject_id', how='left', maintain_order='left').filter(pl.col('block').is_not_null()).with_columns(*time)
         bare = (pl.col('valuenum').is_null() & pl.col('itemid').is_in(list(SCORES))).any()
         x = number() if mine.select(bare).item() else pl.col('valuenum')
         mine = mine.with_columns(x.alias('x'), masked, *(pl.lit(None, pl.Int64).alias(c) for c in kept if c not in mine.columns))
@@ -183,7 +183,9 @@ def extract_events(tables: Tables, patients: pl.DataFrame, words: bool, folder) 
     columns = ('subject_id', 'hadm_id', 'stay_id', 'charttime', 'itemid', 'value', 'valuenum')
     more = dict(chartevents=(), labevents=('storetime',))
     known = {name: tuple(c for c in columns if name != 'labevents' or c != 'stay_id') + more[name] for name in EVENT_TABLES}
-    return {name: extract(tables, name, pick_events(name, patients, words), folder / name, known[name]) for name in EVENT_TABLES}
+    wanted = dict(items().group_by('table').agg('itemid').iter_rows())
+    return {name: extract(tables, name, pick_events(name, patients, words), folder / name, known[name], items=None if words else wanted[name])
+            for name in EVENT_TABLES}
 
 # %% ../nbs/03_series.ipynb #block-events
 def block_events(parts: dict, number: int, rules: SeriesRules) -> pl.DataFrame:
@@ -294,7 +296,7 @@ def place(
     inside = near.filter(in_window(rules) & of_this_stay() | before)
     found = np.zeros(len(events), bool)
     found[inside['event'].to_numpy()] = True
-    lost = near.filter(pl.Series(~found[near['event'].to_numpy()]) & (pl.col('nth') == 0))
+    lost = near.select('time', 'first', 'hadm_id', 'stay_id', 'nth').filter(pl.Series(~found[near['event'].to_numpy()]) & (pl.col('nth') == 0))
     count_lost(len(events), lost, stays, ledger)
     ledger.step('placed in stays', 'values', len(inside), len(inside))
     return inside.with_columns(hour_of(rules)).select(*events.columns, 'stay', 'hour')

@@ -13,6 +13,7 @@ __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'NA
 import hashlib
 import re
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -23,7 +24,7 @@ import polars as pl
 
 from .core import (Progress, UserError, clear_leftovers, file_fingerprint, form, is_demo, is_synthetic, mask_counts, new_file, open_data, outlined,
                         place, read_json, refuse_unfiltered, safe, scrubbed, unseen, write_json)
-from .lines import count_lines, row_blocks
+from .lines import BLOCK, count_lines, row_blocks
 
 # %% ../nbs/02_tables.ipynb #schema
 SCHEMA = dict(
@@ -539,17 +540,37 @@ def parsed(rows: bytes, names: list, kinds: dict) -> pl.DataFrame:
     schema = {c: pl.String for c in names} | {c: t for c, t in direct(kinds).items() if c in names}
     return shaped(pl.read_csv(rows, has_header=False, schema=schema, columns=wanted).lazy(), kinds).collect()
 
+
+def empty(path: Path, kinds: dict) -> pl.DataFrame:
+    "A frame without rows, with the columns that `kinds` has of a table."
+    return pl.DataFrame(schema=shaped(scan_text(path, kinds), kinds).collect_schema())
+
 # %% ../nbs/02_tables.ipynb #batches
-def frames_of(path: Path, kinds: dict, done: int):
-    "The rows of a csv table after the first `done`, a frame for each block."
+BYTES = 8 << 20  # of rows that are parsed at once: less, and the parser's start costs more than its work
+
+
+def gathered(blocks, rows: int):
+    "Blocks of `row_blocks` joined until they hold 8 MB, or stand for `rows` rows of the table."
+    held, n, read = [], 0, 0
+    for block, kept, behind in blocks:
+        held.append(block)
+        n, read = n + kept, read + behind
+        if read >= rows or sum(map(len, held)) >= BYTES:
+            yield b''.join(held), n, read
+            held, n, read = [], 0, 0
+    if read:
+        yield b''.join(held), n, read
+
+# %% ../nbs/02_tables.ipynb #frames
+def frames_of(path: Path, kinds: dict, done: int, rows: int, items: list | None):
+    "(Frame, rows of the table it stands for) for about `rows` rows of a csv table at a time, after the first `done`; of `items` only, if given."
     names = list(header(path))
-    for rows, n in row_blocks(path, feeds(path)):
-        if done < n:
-            frame = parsed(rows, names, kinds)
-            if len(frame) != n:
-                raise UserError(f'{n:,} rows in a block of {path}', f'{len(frame):,} from the parser', 'Report this file to the authors of the kit.')
-            yield frame[done:]
-        done = max(0, done - n)
+    only = (names.index('itemid'), items) if items else None
+    for text, n, read in gathered(row_blocks(path, feeds(path), done, only, min(BLOCK, 64 * rows)), rows):
+        frame = parsed(text, names, kinds) if n else empty(path, kinds)
+        if len(frame) != n:
+            raise UserError(f'{n:,} rows in a block of {path}', f'{len(frame):,} from the parser', 'Report this file to the authors of the kit.')
+        yield frame, read
 
 # %% ../nbs/02_tables.ipynb #ahead
 def ahead(items):
@@ -562,13 +583,14 @@ def ahead(items):
             yield item
 
 
-def batches(path: Path, kinds: dict, done: int, rows: int):
-    "The rows of a table after the first `done`, in frames of at most `rows`."
+def batches(path: Path, kinds: dict, done: int, rows: int, items: list | None):
+    "The rows of a table after the first `done`, about `rows` at a time: (frame, rows it stands for); of `items` only, if given."
     if path.suffix == '.parquet':
-        yield from shaped(scan_text(path), kinds).slice(done).collect_batches(maintain_order=True, chunk_size=rows)
-        return
-    for frame in ahead(frames_of(path, kinds, done)):
-        yield from frame.iter_slices(rows)
+        wanted = pl.col('itemid').is_in(items) if items else True
+        for frame in shaped(scan_text(path), kinds).slice(done).collect_batches(maintain_order=True, chunk_size=rows):
+            yield frame.filter(wanted), len(frame)
+    else:
+        yield from ahead(frames_of(path, kinds, done, rows, items))
 
 # %% ../nbs/02_tables.ipynb #parts
 PART = 1_000_000  # rows of the table behind one part
@@ -625,6 +647,7 @@ def extract(
     folder: Path,  # where the parts go
     columns: tuple = (),  # the columns read; none: all of the schema
     rows: int = PART,  # rows of the table behind a part
+    items: list | None = None,  # itemids that are picked from; all others are left out as 'another item'
 ) -> Parts:
     "Stream a table once into `folder`, or go on where a killed pass stopped."
     tables.opened.add(name)
@@ -634,33 +657,34 @@ def extract(
     parts.folder.mkdir(parents=True, exist_ok=True)
     kinds, done = {c: SCHEMA[name][c] for c in columns or SCHEMA[name]}, parts.counts()['rows']
     with Progress(f'reading {name}', max(guess_rows(path), done), start=done) as bar:
-        number = write_parts(parts, path, kinds, pick, rows, bar)
+        number = write_parts(parts, picks(path, kinds, pick, done, rows, items), path, kinds, bar)
     if number == 0:
-        write_part(parts.folder, 0, pick(pl.DataFrame(schema=shaped(scan_text(path, kinds), kinds).collect_schema()))[0], 0, {})
+        write_part(parts.folder, 0, pick(empty(path, kinds))[0], 0, {})
     write_json(parts.folder / 'whole.json', dict(done=True))
     return Parts(parts.folder)
 
-# %% ../nbs/02_tables.ipynb #write-parts
-def picks(path: Path, kinds: dict, pick, done: int, rows: int):
+# %% ../nbs/02_tables.ipynb #picks
+def picks(path: Path, kinds: dict, pick, done: int, rows: int, items: list | None):
     "For every `rows` rows of the table after the first `done`, or somewhat more: what was picked of them, how many they are, reason -> rows left out."
-    held, n, dropped = [], 0, {}
-    for batch in batches(path, kinds, done, rows):
+    held, n, dropped = [], 0, Counter()
+    for batch, read in batches(path, kinds, done, rows, items):
         found, lost = pick(batch)
         held.append(found)
-        n += len(batch)
-        dropped = {reason: dropped.get(reason, 0) + lost[reason] for reason in lost}
+        n += read
+        dropped.update(lost)
+        dropped.update({'another item': read - len(batch)} if items else {})
         if n >= rows:
-            yield pl.concat(held), n, dropped
-            held, n, dropped = [], 0, {}
+            yield pl.concat(held), n, dict(dropped)
+            held, n, dropped = [], 0, Counter()
     if n:
-        yield pl.concat(held), n, dropped
+        yield pl.concat(held), n, dict(dropped)
 
-
-def write_parts(parts: Parts, path: Path, kinds: dict, pick, rows: int, bar) -> int:
+# %% ../nbs/02_tables.ipynb #write-parts
+def write_parts(parts: Parts, picks, path: Path, kinds: dict, bar) -> int:
     "Write every part that no earlier pass wrote; the number of parts. What is wrong with the file is explained."
-    number, done = len(parts.sidecars), parts.counts()['rows']
+    number = len(parts.sidecars)
     try:
-        for picked, n, dropped in picks(path, kinds, pick, done, rows):
+        for picked, n, dropped in picks:
             write_part(parts.folder, number, picked, n, dropped)
             number += 1
             bar.step(n)
