@@ -559,21 +559,23 @@ def track(iterable, what: str, total: int | None = None):
 def mask_count(
     n: int,  # a count of patients, stays, events ...
     least: int = 10,  # smallest count that is shown
+    patients: int | None = None,  # whose they are, where somebody may stand behind several
 ) -> str:
-    "`n` for print, small counts hidden: `0`, `<10`, `1,234`."
-    return f'<{least}' if 0 < n < least else f'{n:,}'
+    "`n` for print, small counts hidden: `0`, `<10`, `1,234`; `hidden` for many of few patients."
+    few = n >= least and patients is not None and patients < least
+    return 'hidden' if few else f'<{least}' if 0 < n < least else f'{n:,}'
 
 # %% ../nbs/00_core.ipynb #masks
 def safe(
     hidden: list[int],  # counts that are not shown; a reader knows their sum, and which of them are under `least`
     least: int = 10,
 ) -> bool:
-    "Whether no small count among the hidden ones follows from their sum."
+    "Whether no small count among the hidden ones follows from their sum, nor any that is hidden alone."
     small = [n for n in hidden if n < least]
     spare = sum(hidden) - len(small) - least * (len(hidden) - len(small))  # above the least that they can be
     room = (least - 1) * len(small) - sum(small)  # below the most that the small ones can be
     alone = len(small) == len(hidden)
-    return not small or spare > 0 and (not alone or room > 0 and sum(small) >= least)
+    return not hidden or len(hidden) > 1 and spare > 0 and (not alone or room > 0 and sum(small) >= least)
 
 
 def unseen(counts: dict, text: dict) -> list[int]:
@@ -587,11 +589,9 @@ def mask_counts(
     patients: dict | None = None,  # name -> whose they are, where somebody may stand behind several
 ) -> dict:
     "The counts as text, those of few patients hidden, and as many others as it takes that the sum gives no small one away."
-    few = {k for k, n in counts.items() if n >= least and patients is not None and patients[k] < least}
-    text = {k: 'hidden' if k in few else mask_count(n, least) for k, n in counts.items()}
-    for _, k in sorted((n, k) for k, n in counts.items() if n >= least and k not in few):
-        hidden = unseen(counts, text)
-        if not safe(hidden, least) or few and len(hidden) == 1:
+    text = {k: mask_count(n, least, (patients or {}).get(k)) for k, n in counts.items()}
+    for _, k in sorted((n, k) for k, n in counts.items() if n >= least and text[k] != 'hidden'):
+        if not safe(unseen(counts, text), least):
             text[k] = 'hidden'
     return text
 

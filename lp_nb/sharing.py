@@ -246,7 +246,7 @@ def characteristics(
     "Patient characteristics by group, with small cells hidden: it may be shared."
     stays = cohort.stays.assign(race_group=race_group(cohort.stays['race']))
     parts = groups_of(stays, by)
-    rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}), None),
+    rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}, patients={k: p['subject_id'].nunique() for k, p in parts.items()}), None),
             ('patients', '', mask_counts({k: p['subject_id'].nunique() for k, p in parts.items()}), None)]
     for name, column in NUMBERS.items():
         rows.append((name, 'median [quartiles]', {k: quartiles(p[column], p['subject_id']) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
