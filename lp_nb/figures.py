@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'PHRASES', 'TAILS', 'MEASURES', 'NO_ESTIMATE',
-           'UNDEFINED', 'MISSING', 'COUNTS', 'SECRET', 'REPORT_CSS', 'Theme', 'font', 'style', 'canvas', 'keep',
-           'check_columns', 'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join', 'as_printed',
+           'UNDEFINED', 'MISSING', 'COUNTS', 'SECRET', 'REPORT_CSS', 'Theme', 'font', 'style', 'canvas', 'in_legend',
+           'keep', 'check_columns', 'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join', 'as_printed',
            'guarded', 'written', 'split_table', 'split_patients', 'beside', 'split_text', 'text_width', 'wrapped',
            'Box', 'flow_boxes', 'cohort_flow', 'most_hours', 'shared_quantiles', 'share_text', 'in_bounds',
            'range_panel', 'plain', 'range_numbers', 'quality_figure', 'month_figure', 'segments', 'curve_axis',
@@ -74,7 +74,8 @@ def style(
           'axes.labelcolor': t.soft, 'text.color': t.ink, 'xtick.color': t.soft, 'ytick.color': t.soft,
           'axes.facecolor': t.paper, 'figure.facecolor': t.paper, 'savefig.facecolor': t.paper,
           'legend.frameon': False, 'lines.linewidth': 1.8, 'figure.dpi': 100, 'svg.fonttype': 'none',
-          'axes.prop_cycle': plt.cycler(color=OKABE_ITO), 'axes.formatter.useoffset': False}
+          'axes.prop_cycle': plt.cycler(color=OKABE_ITO), 'axes.formatter.useoffset': False,
+          'text.parse_math': False}  # names come from outside, and `$` in them is a dollar
     with plt.rc_context(rc):
         yield t
 
@@ -90,6 +91,11 @@ def canvas(
     fig, axes = plt.subplots(rows, cols, figsize=(width, height), layout='constrained', squeeze=False, **kw)
     plt.close(fig)
     return fig, axes
+
+
+def in_legend(name) -> str:
+    "A name as the label of a line or dot: one that begins with `_` would be left out of the legend."
+    return f' {name}' if str(name).startswith('_') else str(name)
 
 
 def keep(fig):
@@ -682,8 +688,8 @@ def curve_axis(
 # %% ../nbs/16_figures.ipynb #measure-names
 MEASURES = {
     's_paper': 'Intraclass deviation s(f)', 's_2019': 's of Arora et al. 2019', 's_unit': 's of unit vectors',
-    's_split_half': 's, split halves', 's_over_trace': 's / tr $\\Sigma$', 'ratio': 'tr $\\Sigma_W$ / tr $\\Sigma_B$',
-    'manova_r2': 'MANOVA $R^2$', 'cdnv': 'CDNV', 'nc1': 'NC1', 'anisotropy': 'Anisotropy (mean cosine)',
+    's_split_half': 's, split halves', 's_over_trace': 's / tr Σ', 'ratio': 'tr Σ within / tr Σ between',
+    'manova_r2': 'MANOVA R²', 'cdnv': 'CDNV', 'nc1': 'NC1', 'anisotropy': 'Anisotropy (mean cosine)',
     'alignment': 'Alignment', 'lda_auroc': 'Probe AUROC', 'uniformity': 'Uniformity', 'stable_rank': 'Stable rank', 'rankme': 'RankMe',
 }
 
@@ -1008,7 +1014,7 @@ def color_key(fig, axes, values: pd.Series, names, scale):
         bar = plt.cm.ScalarMappable(plt.Normalize(*scale), 'viridis')
         fig.colorbar(bar, ax=axes, label=values.name or '', shrink=0.7).outline.set_visible(False)
     if names:
-        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name) for name, c in names]
+        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=in_legend(name)) for name, c in names]
         fig.legend(handles=dots, loc='outside lower left', ncols=len(dots), title=None if scale else values.name, alignment='left', fontsize=9)
 
 # %% ../nbs/16_figures.ipynb #map-places
