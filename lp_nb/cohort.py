@@ -1008,5 +1008,5 @@ def example_cohort(
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f'{root}.lock'):
         if not is_synthetic(root / 'hospital'):
-            make_hospital(root / 'hospital', config)
+            make_hospital(root / 'hospital', config, replace=True)
         return build_cohort(root / 'hospital', task=task, out=root / task)

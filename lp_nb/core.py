@@ -7,13 +7,13 @@ __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', '
            'as_markdown_text', 'UserError', 'require', 'meant', 'one_of', 'Failed', 'DiskFull', 'disk_watched',
            'canonical', 'fingerprint', 'file_fingerprint', 'steady_fingerprint', 'fingerprint_at', 'rng', 'place',
            'git', 'refuse_tracked', 'fsync_tree', 'hidden_name', 'discard', 'closed_mode', 'close_to_others',
-           'private_folder', 'new_folder', 'clear_leftovers', 'alone', 'sole_writer', 'new_file', 'interrupted',
-           'end_as_interrupt', 'asked_to_end', 'write_json', 'read_json', 'same_format', 'check_files', 'Progress',
-           'no_progress', 'track', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed',
-           'reason_of', 'trace_of', 'in_short', 'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin',
-           'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic',
-           'may_read', 'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded',
-           'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
+           'private_folder', 'is_filled', 'same_folder', 'refuse_replacing', 'new_folder', 'clear_leftovers', 'alone',
+           'sole_writer', 'new_file', 'interrupted', 'end_as_interrupt', 'asked_to_end', 'write_json', 'read_json',
+           'same_format', 'check_files', 'Progress', 'no_progress', 'track', 'mask_count', 'safe', 'unseen',
+           'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of', 'in_short', 'outlined',
+           'strip_notebook', 'notebook_text', 'filter_stdin', 'install_filter', 'beside_the_filter', 'filter_fault',
+           'filter_installed', 'tables_below', 'mark_synthetic', 'may_read', 'is_synthetic', 'is_named', 'patients_in',
+           'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -323,11 +323,31 @@ def private_folder(path) -> Path:
     close_to_others(path)
     return path
 
+# %% ../nbs/00_core.ipynb #new-folder-asked
+def is_filled(path) -> bool:
+    "Whether something lies at a place that a folder written there would replace."
+    path = place(path)
+    return path.is_file() or path.is_dir() and any(path.iterdir())
+
+
+def same_folder(a: Path, b: Path) -> bool:
+    "Whether two folders hold the same files, byte for byte."
+    files = [{p.relative_to(folder): p for p in Path(folder).rglob('*') if not p.is_dir()} for folder in (a, b)]
+    return files[0].keys() == files[1].keys() and all(p.is_file() and file_fingerprint(p) == file_fingerprint(files[0][name]) for name, p in files[1].items())
+
+
+def refuse_replacing(path, new: Path | None = None, asked: bool = False):
+    "Raise if something lies where a folder is to be written, unless that was asked for, or it is the same as in the folder `new`."
+    if asked or not is_filled(path) or new and place(path).is_dir() and same_folder(new, place(path)):
+        return
+    raise UserError('a new or empty folder', f'{path}, which holds something else', 'Give another folder, or say replace=True.')
+
 # %% ../nbs/00_core.ipynb #new-folder-b
 @contextmanager
 def new_folder(
     path,  # where the finished folder will lie
     private: bool = False,  # it holds patients: ignored by git, and open at most to a group that was let into the folder it replaces
+    replace: bool = True,  # take the place of what is there; without, only of an empty folder or of one that holds the same
 ):
     "Yield an empty folder to fill; on success it becomes `path` in one rename, on error it vanishes and `path` is as before."
     path = place(path).absolute()
@@ -341,6 +361,7 @@ def new_folder(
             tmp.chmod(closed_mode(path) if private else path.stat().st_mode & 0o7777)
         try:
             yield tmp
+            refuse_replacing(path, tmp, replace)
             fsync_tree(tmp)
             replace_folder(tmp, path)
         except BaseException:

@@ -533,11 +533,11 @@ def run_history(run: 'Run') -> pd.DataFrame:
     return pd.concat([s.history.assign(stage=s.name) for s in run.stages[1:]], ignore_index=True)
 
 # %% ../nbs/11a_lab.ipynb #save-encoder
-def save_encoder(lab: 'Lab', plan: Plan, seed: int, folder: Path) -> Path:
+def save_encoder(lab: 'Lab', plan: Plan, seed: int, folder: Path, replace: bool = False) -> Path:
     "Write a plan's report encoder as a folder that `transformers`, `sentence-transformers` and other labs open."
     report, stage = towers_at(lab, lab_addresses(lab, plan, seed)[-1], seed).report, plan.stages[-1] if len(plan) else None
     report.pool = getattr(stage, 'pool', 'mean')
-    with new_folder(folder, private=not lab.cohort.is_open) as d:
+    with new_folder(folder, private=not lab.cohort.is_open, replace=replace) as d:
         save_report(report, lab.data.tokenizer, d, unit=getattr(stage, 'by_direction', False))
     return folder
 
@@ -567,9 +567,9 @@ class Run:
         "Probabilities by the last stage, 'val' or 'test': (stays, labels), index stay_id."
         return run_predictions(self.lab, self.plan, self.seed, split)
 
-    def save_encoder(self, folder) -> Path:
-        "The report encoder after the last stage as a model folder, to open with EncoderConfig(model=folder)."
-        return save_encoder(self.lab, self.plan, self.seed, place(folder))
+    def save_encoder(self, folder, replace: bool = False) -> Path:
+        "The report encoder after the last stage as a model folder, to open with EncoderConfig(model=folder); `replace` what else lies there."
+        return save_encoder(self.lab, self.plan, self.seed, place(folder), replace)
 
 # %% ../nbs/11a_lab.ipynb #size
 def stats(*paths) -> list[os.stat_result]:
