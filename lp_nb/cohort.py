@@ -7,12 +7,11 @@ __all__ = ['FORMAT', 'BLOCK', 'PATIENTS', 'ARRAYS', 'WORD', 'COPIES', 'CODES', '
            'Gathered', 'with_reports', 'gather_block', 'save_block', 'load_series', 'load_block', 'load_ledger',
            'gather', 'views', 'copy_events', 'copy_tables', 'write_tables', 'plant_reports', 'LeakError', 'compare',
            'draw_stays', 'canaries', 'oracles', 'no_codes', 'Corpus', 'read_corpus', 'CohortStays', 'CohortFates',
-           'CohortNames', 'CohortSeries', 'CohortReports', 'CohortCorpus', 'sealed', 'check_cohort', 'Cohort',
-           'build_cohort', 'example_folder', 'example_cohort']
+           'CohortNames', 'CohortSeries', 'CohortReports', 'CohortCorpus', 'check_cohort', 'Cohort', 'build_cohort',
+           'example_folder', 'example_cohort']
 
 # %% ../nbs/05_cohort.ipynb #imports
 import hashlib
-import json
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ import polars as pl
 
 from . import __version__
 from .core import (Progress, UserError, alone, asset, check_files, disk_watched, file_fingerprint, fingerprint, is_synthetic, mask_count, mask_counts,
-                        new_folder, outlined, place, private_folder, read_json, refuse_tracked, refuse_unfiltered, same_format, scrubbed, short_id,
+                        new_folder, outlined, place, private_folder, read_json, refuse_tracked, refuse_unfiltered, same_format, scrubbed, sealed, short_id,
                         sole_writer, write_json)
 from .features import feature_names, features, scale_of
 from .hospital import POLARITIES
@@ -722,12 +721,6 @@ def audit_split(cohort) -> dict:
     return {'no patient is in two splits': bool((split <= 1).all()), 'statistics are those of the training stays': close}
 
 # %% ../nbs/05_cohort.ipynb #sound
-def sealed(manifest: dict) -> dict:
-    "The manifest with a fingerprint of all that it says."
-    said = json.loads(json.dumps({k: v for k, v in manifest.items() if k != 'seal'}))  # as it will be read
-    return said | dict(seal=fingerprint(said))
-
-
 def check_cohort(
     cohort,
     seen: dict | None = None,  # what an earlier check gave back

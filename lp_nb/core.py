@@ -9,11 +9,12 @@ __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', '
            'git', 'refuse_tracked', 'fsync_tree', 'hidden_name', 'discard', 'closed_mode', 'close_to_others',
            'private_folder', 'is_filled', 'same_folder', 'refuse_replacing', 'new_folder', 'clear_leftovers', 'alone',
            'sole_writer', 'new_file', 'interrupted', 'end_as_interrupt', 'asked_to_end', 'write_json', 'read_json',
-           'same_format', 'check_files', 'Progress', 'no_progress', 'track', 'mask_count', 'safe', 'unseen',
-           'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of', 'in_short', 'outlined',
-           'strip_notebook', 'notebook_text', 'filter_stdin', 'install_filter', 'beside_the_filter', 'filter_fault',
-           'filter_installed', 'tables_below', 'mark_synthetic', 'may_read', 'is_synthetic', 'is_named', 'patients_in',
-           'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset']
+           'sealed', 'is_sealed', 'same_format', 'check_files', 'Progress', 'no_progress', 'track', 'mask_count',
+           'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of', 'in_short',
+           'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin', 'install_filter', 'beside_the_filter',
+           'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic', 'may_read', 'is_synthetic', 'is_named',
+           'patients_in', 'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads',
+           'asset']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -467,9 +468,20 @@ def read_json(path):
     "The JSON file at `path`; a broken file is named in the error."
     try:
         return json.loads(place(path).read_text(encoding='utf-8'))
-    except json.JSONDecodeError as e:
-        raise UserError(f'JSON in {path}', f'line {e.lineno}, column {e.colno}: {e.msg}',
+    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise UserError(f'JSON in {path}', 'bytes that are no text' if isinstance(e, UnicodeDecodeError) else f'line {e.lineno}, column {e.colno}: {e.msg}',
                         'Check the path. If the kit has written this file, it was damaged since: make what it belongs to again.') from e
+
+# %% ../nbs/00_core.ipynb #seal
+def sealed(said: dict) -> dict:
+    "What a file is to say, with a fingerprint of it all."
+    said = json.loads(json.dumps({k: v for k, v in said.items() if k != 'seal'}))  # as it will be read
+    return said | dict(seal=fingerprint(said))
+
+
+def is_sealed(said: dict) -> bool:
+    "Whether a file says what it said when it was sealed; also of one that was written before files had seals."
+    return not {'seal', 'sealed'} & said.keys() or said == sealed(said)
 
 # %% ../nbs/00_core.ipynb #same-format
 def same_format(
