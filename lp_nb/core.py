@@ -444,14 +444,14 @@ def end_as_interrupt():
 
 
 @contextmanager
-def asked_to_end(act):
-    "While in here the first of Ctrl-C, SIGTERM and SIGHUP calls `act()`; the next one ends as it would outside."
+def asked_to_end(act, often: bool = False):
+    "While in here the first of Ctrl-C, SIGTERM and SIGHUP calls `act()`; the next one ends as it would outside, or (`often`) calls it again."
     heard = {}
     if threading.current_thread() is threading.main_thread():
         heard = {one: was for one in (signal.SIGINT, *ENDS) if (was := signal.getsignal(one)) not in (signal.SIG_IGN, None)}
     put_back = lambda: [signal.signal(one, was) for one, was in heard.items()]
     for one in heard:
-        signal.signal(one, lambda number, frame: (put_back(), act()))
+        signal.signal(one, lambda number, frame: (often or put_back(), act()))
     try:
         yield
     finally:

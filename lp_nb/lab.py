@@ -38,7 +38,7 @@ from .core import (Failed, UserError, asked_to_end, check_files, clear_leftovers
                         new_file, new_folder, outlined, place, private_folder, read_json, require, rng, same_format, scrubbed, sealed, write_json)
 from .encoders import SMALL, EncoderConfig, Towers, build_towers, chosen_precision, document_tokens, model_weights, natural_precision, save_report
 from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
-from .processes import from_lead, rank, wait_for_all, world
+from .processes import anywhere, from_lead, rank, wait_for_all, world
 
 # %% ../nbs/11a_lab.ipynb #imports-4
 from .reports import model_folder
@@ -435,16 +435,17 @@ def train_unit(lab: 'Lab', unit: Unit, events=(), control: Control | None = None
 @contextmanager
 def heeding(control: Control | None = None):
     "Yield `control`, or one that a signal stops; `KeyboardInterrupt` when it has."
-    if control is not None or world() > 1:
+    if control is not None:
         yield control
         return
     own = Control()
     try:
-        with asked_to_end(own.stop.set):
+        with asked_to_end(own.stop.set, often=world() > 1):
             yield own
     except Stopped as e:
+        wait_for_all()  # the lead has tidied up
         raise KeyboardInterrupt(str(e)) from None
-    if own.stop.is_set():  # too late for a step to be stopped at
+    if anywhere(own.stop.is_set()):  # too late for a step to be stopped at
         raise KeyboardInterrupt('after the stage was finished')
 
 # %% ../nbs/11a_lab.ipynb #finish

@@ -39,7 +39,7 @@ from .cohort import Cohort
 from .core import Progress, UserError, check_files, file_fingerprint, is_sealed, new_folder, read_json, rng, sealed, write_json
 from .encoders import (EncoderConfig, Towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
-from .processes import add_up, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
+from .processes import add_up, anywhere, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
 from .reports import TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer, without_hours
 
 # %% ../nbs/07_training.ipynb #learning-data
@@ -813,10 +813,11 @@ def touch(trainer: Trainer, rate: float | None):
 
 
 def heed(trainer: Trainer) -> bool:
-    "Wait while paused, save and raise `Stopped` if asked to stop, take up what was changed by hand; whether the stage ends here."
+    "Wait while paused, save and raise `Stopped` if any process is asked to stop, take up what was changed by hand; whether the stage ends here."
     trainer.control.go.wait()
-    if trainer.control.stop.is_set():
+    if anywhere(trainer.control.stop.is_set()):
         save_checkpoint(trainer)
+        wait_for_all()  # whoever ends first may have the others killed
         raise Stopped(f'stopped at step {trainer.at.step}; run the same plan again to go on from there')
     while trainer.control.asked:
         touch(trainer, trainer.control.asked.pop(0))
