@@ -23,7 +23,7 @@ from .comparison import claim, compare, power_said
 from .core import UserError, mask_count, one_of, place, require
 from .curves import plain
 from .evaluation import same_stays
-from .figures import SPLITS, Box, ledger_steps, check_columns, cohort_flow, flow_boxes, guarded, split_table, split_text
+from .figures import SPLITS, Box, ledger_steps, check_columns, cohort_flow, flow_boxes, guarded, split_patients, split_table, split_text
 from .lines import count_lines
 from .results import (
     bounds_of, check_results, difference_forest, forest, groups_of, kinds_of, label_curves, reliability_curves, short, signed, split_published,
@@ -139,9 +139,9 @@ def flow_rows(steps: list, boxes: list, unit: str, look) -> list[dict]:
     return out
 
 # %% ../nbs/17f_boards.ipynb #flow-chart
-def flow_parts(table: dict, last, count: str, look) -> list[dict]:
+def flow_parts(table: dict, whose: dict, last, count: str, look) -> list[dict]:
     "The boxes of the splits."
-    text, out = split_text(table, last), []
+    text, out = split_text(table, last, whose=whose), []
     for i, (split, name) in enumerate(SPLITS.items()):
         box = Box(name, tuple((shown[split], what) for what, shown in text.items()))
         counts = [(shown[split], printed_share(shown[split], count if what == 'stays' else text['stays'][split]) if what != 'patients' else '', what)
@@ -163,7 +163,7 @@ def flow_chart(
     dropping = guarded(steps)
     last, boxes = (dropping or steps)[-1], flow_boxes(dropping, steps[0].rows_in, unit, True)
     count = boxes[-1][0].head.removesuffix(f' {unit}')
-    parts = [] if stays is None else flow_parts(split_table(stays, labels, last), last, count, look)
+    parts = [] if stays is None else flow_parts(split_table(stays, labels, last), split_patients(stays, labels), last, count, look)
     return dict(unit=unit, rows=flow_rows(dropping, boxes, unit, look), parts=parts)
 
 # %% ../nbs/17f_boards.ipynb #withheld

@@ -36,7 +36,7 @@ from .evaluation import macro, score
 # %% ../nbs/13b_cards.ipynb #imports-2
 from .features import features
 from .intervals import AVERAGES, evaluate
-from .lab import Run, checked, is_done
+from .lab import Run, checked, is_done, result_of
 from .mlm import Load
 from .plans import PRESETS, Plan, field_types, plan
 from .reports import load_tokenizer, model_folder, model_words, tokenize, without_hours
@@ -412,7 +412,7 @@ def encoder_words(run: Run) -> str:
 
 def run_versions(run: Run) -> dict:
     "Versions: of the training where the lab has them, of today for the rest."
-    facts = read_json(last_stage(run).dir / 'result.json')
+    facts = result_of(last_stage(run).dir)
     return dict(lp_nb=__version__, **facts['versions'], **{n: version(n) for n in ('transformers', 'tokenizers', 'safetensors')})
 
 # %% ../nbs/13b_cards.ipynb #card-use
@@ -503,7 +503,7 @@ def loading_section(run: Run) -> str:
 
 def training_section(run: Run) -> str:
     "Stages, settings, encoders, versions."
-    facts = read_json(last_stage(run).dir / 'result.json')
+    facts = result_of(last_stage(run).dir)
     parts = [encoder_words(run), as_markdown(stage_rows(run)), stage_settings(run),
              bullets({'seed': run.seed, 'trained on': facts['device'], 'versions': ', '.join(f'{k} {v}' for k, v in run_versions(run).items())})]
     return '\n\n'.join(parts)

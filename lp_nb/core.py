@@ -7,13 +7,14 @@ __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'ENDS', 'QUOTED', 'KERNELSPEC', '
            'as_markdown_text', 'UserError', 'require', 'meant', 'one_of', 'Failed', 'DiskFull', 'disk_watched',
            'canonical', 'fingerprint', 'file_fingerprint', 'steady_fingerprint', 'fingerprint_at', 'rng', 'place',
            'git', 'refuse_tracked', 'fsync_tree', 'hidden_name', 'discard', 'closed_mode', 'close_to_others',
-           'private_folder', 'new_folder', 'clear_leftovers', 'alone', 'sole_writer', 'new_file', 'interrupted',
-           'end_as_interrupt', 'asked_to_end', 'write_json', 'read_json', 'same_format', 'check_files', 'Progress',
-           'no_progress', 'track', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed',
-           'reason_of', 'trace_of', 'in_short', 'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin',
-           'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic',
-           'may_read', 'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded',
-           'refuse_unfiltered', 'device', 'offline', 'set_threads', 'asset', 'compiled']
+           'private_folder', 'is_filled', 'same_folder', 'refuse_replacing', 'new_folder', 'clear_leftovers', 'alone',
+           'sole_writer', 'new_file', 'interrupted', 'end_as_interrupt', 'asked_to_end', 'write_json', 'read_json',
+           'sealed', 'is_sealed', 'same_format', 'check_files', 'Progress', 'no_progress', 'track', 'mask_count',
+           'safe', 'unseen', 'mask_counts', 'form', 'short_id', 'scrubbed', 'reason_of', 'trace_of', 'in_short',
+           'outlined', 'strip_notebook', 'notebook_text', 'filter_stdin', 'install_filter', 'beside_the_filter',
+           'filter_fault', 'filter_installed', 'tables_below', 'mark_synthetic', 'may_read', 'is_synthetic', 'is_named',
+           'patients_in', 'is_demo', 'open_data', 'unguarded', 'refuse_unfiltered', 'device', 'offline', 'set_threads',
+           'asset', 'compiled']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -323,11 +324,31 @@ def private_folder(path) -> Path:
     close_to_others(path)
     return path
 
+# %% ../nbs/00_core.ipynb #new-folder-asked
+def is_filled(path) -> bool:
+    "Whether something lies at a place that a folder written there would replace."
+    path = place(path)
+    return path.is_file() or path.is_dir() and any(path.iterdir())
+
+
+def same_folder(a: Path, b: Path) -> bool:
+    "Whether two folders hold the same files, byte for byte."
+    files = [{p.relative_to(folder): p for p in Path(folder).rglob('*') if not p.is_dir()} for folder in (a, b)]
+    return files[0].keys() == files[1].keys() and all(p.is_file() and file_fingerprint(p) == file_fingerprint(files[0][name]) for name, p in files[1].items())
+
+
+def refuse_replacing(path, new: Path | None = None, asked: bool = False):
+    "Raise if something lies where a folder is to be written, unless that was asked for, or it is the same as in the folder `new`."
+    if asked or not is_filled(path) or new and place(path).is_dir() and same_folder(new, place(path)):
+        return
+    raise UserError('a new or empty folder', f'{path}, which holds something else', 'Give another folder, or say replace=True.')
+
 # %% ../nbs/00_core.ipynb #new-folder-b
 @contextmanager
 def new_folder(
     path,  # where the finished folder will lie
     private: bool = False,  # it holds patients: ignored by git, and open at most to a group that was let into the folder it replaces
+    replace: bool = True,  # take the place of what is there; without, only of an empty folder or of one that holds the same
 ):
     "Yield an empty folder to fill; on success it becomes `path` in one rename, on error it vanishes and `path` is as before."
     path = place(path).absolute()
@@ -341,6 +362,7 @@ def new_folder(
             tmp.chmod(closed_mode(path) if private else path.stat().st_mode & 0o7777)
         try:
             yield tmp
+            refuse_replacing(path, tmp, replace)
             fsync_tree(tmp)
             replace_folder(tmp, path)
         except BaseException:
@@ -422,14 +444,14 @@ def end_as_interrupt():
 
 
 @contextmanager
-def asked_to_end(act):
-    "While in here the first of Ctrl-C, SIGTERM and SIGHUP calls `act()`; the next one ends as it would outside."
+def asked_to_end(act, often: bool = False):
+    "While in here the first of Ctrl-C, SIGTERM and SIGHUP calls `act()`; the next one ends as it would outside, or (`often`) calls it again."
     heard = {}
     if threading.current_thread() is threading.main_thread():
         heard = {one: was for one in (signal.SIGINT, *ENDS) if (was := signal.getsignal(one)) not in (signal.SIG_IGN, None)}
     put_back = lambda: [signal.signal(one, was) for one, was in heard.items()]
     for one in heard:
-        signal.signal(one, lambda number, frame: (put_back(), act()))
+        signal.signal(one, lambda number, frame: (often or put_back(), act()))
     try:
         yield
     finally:
@@ -446,9 +468,20 @@ def read_json(path):
     "The JSON file at `path`; a broken file is named in the error."
     try:
         return json.loads(place(path).read_text(encoding='utf-8'))
-    except json.JSONDecodeError as e:
-        raise UserError(f'JSON in {path}', f'line {e.lineno}, column {e.colno}: {e.msg}',
+    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise UserError(f'JSON in {path}', 'bytes that are no text' if isinstance(e, UnicodeDecodeError) else f'line {e.lineno}, column {e.colno}: {e.msg}',
                         'Check the path. If the kit has written this file, it was damaged since: make what it belongs to again.') from e
+
+# %% ../nbs/00_core.ipynb #seal
+def sealed(said: dict) -> dict:
+    "What a file is to say, with a fingerprint of it all."
+    said = json.loads(json.dumps({k: v for k, v in said.items() if k != 'seal'}))  # as it will be read
+    return said | dict(seal=fingerprint(said))
+
+
+def is_sealed(said: dict) -> bool:
+    "Whether a file says what it said when it was sealed; also of one that was written before files had seals."
+    return not {'seal', 'sealed'} & said.keys() or said == sealed(said)
 
 # %% ../nbs/00_core.ipynb #same-format
 def same_format(
@@ -559,21 +592,23 @@ def track(iterable, what: str, total: int | None = None):
 def mask_count(
     n: int,  # a count of patients, stays, events ...
     least: int = 10,  # smallest count that is shown
+    patients: int | None = None,  # whose they are, where somebody may stand behind several
 ) -> str:
-    "`n` for print, small counts hidden: `0`, `<10`, `1,234`."
-    return f'<{least}' if 0 < n < least else f'{n:,}'
+    "`n` for print, small counts hidden: `0`, `<10`, `1,234`; `hidden` for many of few patients."
+    few = n >= least and patients is not None and patients < least
+    return 'hidden' if few else f'<{least}' if 0 < n < least else f'{n:,}'
 
 # %% ../nbs/00_core.ipynb #masks
 def safe(
     hidden: list[int],  # counts that are not shown; a reader knows their sum, and which of them are under `least`
     least: int = 10,
 ) -> bool:
-    "Whether no small count among the hidden ones follows from their sum."
+    "Whether no small count among the hidden ones follows from their sum, nor any that is hidden alone."
     small = [n for n in hidden if n < least]
     spare = sum(hidden) - len(small) - least * (len(hidden) - len(small))  # above the least that they can be
     room = (least - 1) * len(small) - sum(small)  # below the most that the small ones can be
     alone = len(small) == len(hidden)
-    return not small or spare > 0 and (not alone or room > 0 and sum(small) >= least)
+    return not hidden or len(hidden) > 1 and spare > 0 and (not alone or room > 0 and sum(small) >= least)
 
 
 def unseen(counts: dict, text: dict) -> list[int]:
@@ -587,11 +622,9 @@ def mask_counts(
     patients: dict | None = None,  # name -> whose they are, where somebody may stand behind several
 ) -> dict:
     "The counts as text, those of few patients hidden, and as many others as it takes that the sum gives no small one away."
-    few = {k for k, n in counts.items() if n >= least and patients is not None and patients[k] < least}
-    text = {k: 'hidden' if k in few else mask_count(n, least) for k, n in counts.items()}
-    for _, k in sorted((n, k) for k, n in counts.items() if n >= least and k not in few):
-        hidden = unseen(counts, text)
-        if not safe(hidden, least) or few and len(hidden) == 1:
+    text = {k: mask_count(n, least, (patients or {}).get(k)) for k, n in counts.items()}
+    for _, k in sorted((n, k) for k, n in counts.items() if n >= least and text[k] != 'hidden'):
+        if not safe(unseen(counts, text), least):
             text[k] = 'hidden'
     return text
 

@@ -71,7 +71,7 @@ def is_there(folder: Path, config: HospitalConfig, replace: bool) -> bool:
 def hospital_at(folder: Path, config: HospitalConfig, replace: bool = True) -> Path:
     "The hospital of that configuration in `folder`, made if it is not there; another one there is replaced, or refused."
     ask = lambda: is_there(folder, config, replace)
-    return folder if ask() else make_hospital(folder, config, unless=ask)
+    return folder if ask() else make_hospital(folder, config, unless=ask, replace=True)
 
 
 def both_cohorts(home: Path, config: HospitalConfig) -> dict:

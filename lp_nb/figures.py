@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'PHRASES', 'TAILS', 'MEASURES', 'NO_ESTIMATE',
-           'UNDEFINED', 'MISSING', 'COUNTS', 'SECRET', 'REPORT_CSS', 'Theme', 'font', 'style', 'canvas', 'keep',
-           'check_columns', 'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join', 'as_printed',
-           'guarded', 'written', 'split_table', 'beside', 'split_text', 'text_width', 'wrapped', 'Box', 'flow_boxes',
-           'cohort_flow', 'most_hours', 'shared_quantiles', 'share_text', 'in_bounds', 'range_panel', 'plain',
-           'range_numbers', 'quality_figure', 'month_figure', 'segments', 'curve_axis', 'short_plans', 'gap', 'gaps',
-           'seeds_said', 'write_below', 'deviation_curves', 'label_heatmap', 'loss_panel', 'score_panel',
-           'training_curves', 'as_words', 'point_colors', 'arrows_to', 'fading_arrow', 'draw_ways', 'stage_maps',
-           'Section', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
+           'UNDEFINED', 'MISSING', 'COUNTS', 'SECRET', 'REPORT_CSS', 'Theme', 'font', 'style', 'canvas', 'in_legend',
+           'keep', 'check_columns', 'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join', 'as_printed',
+           'guarded', 'written', 'split_table', 'split_patients', 'beside', 'split_text', 'text_width', 'wrapped',
+           'Box', 'flow_boxes', 'cohort_flow', 'most_hours', 'shared_quantiles', 'share_text', 'in_bounds',
+           'range_panel', 'plain', 'range_numbers', 'quality_figure', 'month_figure', 'segments', 'curve_axis',
+           'short_plans', 'gap', 'gaps', 'seeds_said', 'write_below', 'deviation_curves', 'label_heatmap', 'loss_panel',
+           'score_panel', 'training_curves', 'as_words', 'point_colors', 'arrows_to', 'fading_arrow', 'draw_ways',
+           'stage_maps', 'Section', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -36,7 +36,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from .core import UserError, mask_count, mask_counts, meant, one_of, place, safe, unseen
 from .maps import Layout, movement, noise_floor
 from .series import VARIABLES
-from .tables import shareable as shareable_steps
+from .tables import shareable as shareable_steps, whose_of
 
 # %% ../nbs/16_figures.ipynb #theme
 OKABE_ITO = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#999999', '#F0E442')
@@ -74,7 +74,8 @@ def style(
           'axes.labelcolor': t.soft, 'text.color': t.ink, 'xtick.color': t.soft, 'ytick.color': t.soft,
           'axes.facecolor': t.paper, 'figure.facecolor': t.paper, 'savefig.facecolor': t.paper,
           'legend.frameon': False, 'lines.linewidth': 1.8, 'figure.dpi': 100, 'svg.fonttype': 'none',
-          'axes.prop_cycle': plt.cycler(color=OKABE_ITO), 'axes.formatter.useoffset': False}
+          'axes.prop_cycle': plt.cycler(color=OKABE_ITO), 'axes.formatter.useoffset': False,
+          'text.parse_math': False}  # names come from outside, and `$` in them is a dollar
     with plt.rc_context(rc):
         yield t
 
@@ -90,6 +91,11 @@ def canvas(
     fig, axes = plt.subplots(rows, cols, figsize=(width, height), layout='constrained', squeeze=False, **kw)
     plt.close(fig)
     return fig, axes
+
+
+def in_legend(name) -> str:
+    "A name as the label of a line or dot: one that begins with `_` would be left out of the legend."
+    return f' {name}' if str(name).startswith('_') else str(name)
 
 
 def keep(fig):
@@ -116,6 +122,13 @@ class Step:
     kept: int
     dropped: tuple = ()  # of (reason, rows), only those with rows > 0
     shown: tuple = ()  # of the texts that are printed elsewhere for these rows, if any
+    whose: tuple = ()  # of the patients behind those rows; default: as many as rows
+    people: int | None = None  # patients behind the kept rows, where they were counted
+
+    @property
+    def patients(self) -> tuple:
+        "The patients behind the rows of each reason."
+        return self.whose or tuple(n for _, n in self.dropped)
 
 # %% ../nbs/16_figures.ipynb #chain
 def ledger_steps(
@@ -123,13 +136,14 @@ def ledger_steps(
     unit: str | None = None,  # default: the unit of the first step
 ) -> list[Step]:
     "The steps of one unit, in order, each checked to balance and to follow from the one before."
-    unit, steps = unit or ledger.unit.iloc[0], []
+    unit, steps, whose = unit or ledger.unit.iloc[0], [], whose_of(ledger)
     rows_of_unit = ledger[ledger.unit == unit]
     one_of(unit, list(ledger.unit.unique()), 'a unit of the ledger')
     for _, part in rows_of_unit.groupby((rows_of_unit.step != rows_of_unit.step.shift()).cumsum()):
         name, rows = part.step.iloc[0], part.set_index('reason').rows.astype(int)
         dropped = tuple((r, n) for r, n in rows.drop('kept').items() if n > 0)
-        step = Step(name, int(part.rows_in.iloc[0]), int(rows['kept']), dropped)
+        people = [whose.get((name, unit, r), n) for r, n in dropped]
+        step = Step(name, int(part.rows_in.iloc[0]), int(rows['kept']), dropped, (), tuple(people), whose.get((name, unit, 'kept')))
         before = steps[-1].kept if steps else step.rows_in
         if step.rows_in != step.kept + sum(n for _, n in dropped) or step.rows_in != before:
             raise UserError(f'a ledger of {unit} that adds up', f'step "{name}": {step}, after {before} kept',
@@ -154,9 +168,10 @@ def covered(
 def concealed(step: Step, least: int = 10) -> tuple[dict, dict, bool]:
     "Of a step: the counts that may have to be hidden, their texts, and whether no small one can be told from them."
     counts = {str(i): n for i, (_, n) in enumerate(step.dropped)}
-    shown = dict(zip(counts, step.shown)) or mask_counts(counts, least)
-    if 0 < step.kept < least:  # a large one is on the main line for all to see
-        counts, shown = counts | {'kept': step.kept}, shown | {'kept': mask_count(step.kept, least)}
+    shown = dict(zip(counts, step.shown)) or mask_counts(counts, least, dict(zip(counts, step.patients)))
+    kept = mask_count(step.kept, least, step.people)
+    if kept != f'{step.kept:,}':  # one of many patients is on the main line for all to see
+        counts, shown = counts | {'kept': step.kept}, shown | {'kept': kept}
     return counts, *covered(counts, least, shown)
 
 
@@ -167,17 +182,18 @@ def guessable(step: Step, least: int = 10) -> bool:
 
 def join(a: Step, b: Step) -> Step:
     "Two steps in a row as one."
-    return Step(f'{a.name}; {b.name}', a.rows_in, b.kept, a.dropped + b.dropped, a.shown + b.shown)
+    return Step(f'{a.name}; {b.name}', a.rows_in, b.kept, a.dropped + b.dropped, a.shown + b.shown, a.patients + b.patients, b.people)
 
 # %% ../nbs/16_figures.ipynb #guarded-join
 def as_printed(steps: list[Step], least: int = 10) -> list[Step]:
     "The steps that dropped rows, joined and with the texts that a manifest prints."
-    named, rows = [(s, [f'{reason}\0{i}' for reason, _ in s.dropped]) for i, s in enumerate(steps)], []
+    named, rows, whose = [(s, [f'{reason}\0{i}' for reason, _ in s.dropped]) for i, s in enumerate(steps)], [], {}
     for s, reasons in named:
         rows.append((s.name, '', s.rows_in, 'kept', s.kept))
         rows += [(s.name, '', s.rows_in, reason, n) for reason, (_, n) in zip(reasons, s.dropped)]
+        whose |= {(s.name, '', reason): n for reason, n in zip(reasons, s.patients)}
     out = []
-    for texts in (group['dropped'] for group in shareable_steps(rows, least) if group['dropped']):
+    for texts in (group['dropped'] for group in shareable_steps(rows, least, whose) if group['dropped']):
         out.append(reduce(join, [replace(s, shown=tuple(texts[r] for r in reasons)) for s, reasons in named
                                  if reasons and reasons[0] in texts]))
     return out
@@ -201,8 +217,8 @@ def written(
     "The kept count and (count, reason) of the exclusions of one step, as they may be printed."
     if not shareable:
         return f'{step.kept:,}', [(f'{n:,}', reason) for reason, n in step.dropped]
-    (counts, text, enough), kept = concealed(step, least), mask_count(step.kept, least)
-    if not enough and step.kept >= least:
+    (counts, text, enough), kept = concealed(step, least), mask_count(step.kept, least, step.people)
+    if not enough and kept == f'{step.kept:,}':
         hidden = unseen(counts, text)
         gone = sum(counts.values()) - sum(hidden) + sum(1 if n < least else least for n in hidden)
         most = step.rows_in - gone
@@ -233,29 +249,40 @@ def split_table(
     positive = {f'positive ({n})': {split: int(part[n].sum()) for split, part in parts.items()} for n in labels}
     return dict(stays=sizes, patients=patients, **positive)
 
+# %% ../nbs/16_figures.ipynb #split-patients
+def split_patients(stays: pd.DataFrame, labels) -> dict:
+    "What is counted in `split_table` -> split -> patients behind it; of a label also those behind the other stays (`not`)."
+    parts = {split: stays[stays['split'] == split] for split in SPLITS}
+    people = lambda keep: {split: part['subject_id'][keep(part)].nunique() for split, part in parts.items()}
+    out = dict(stays=people(lambda part: slice(None)))
+    for n in labels if len(labels) == 1 else []:
+        out |= {f'positive ({n})': people(lambda part: part[n] == 1), f'not positive ({n})': people(lambda part: part[n] != 1)}
+    return out
+
 # %% ../nbs/16_figures.ipynb #split-text
-def beside(counts: dict, sizes: dict, shown: dict, rest: bool, least: int = 10) -> dict:
-    "Counts within the splits as text: hidden where their `sizes` are, and (with `rest`) where few are left without."
-    own = mask_counts(counts, least)
+def beside(counts: dict, sizes: dict, shown: dict, rest: dict, whose: dict | None = None, least: int = 10) -> dict:
+    "Counts within the splits as text: hidden where their `sizes` are, and where few (`rest`: split -> how many) are left without."
+    own = mask_counts(counts, least, whose)
     for split, n in counts.items():
         if n and shown[split] != f'{sizes[split]:,}':
             own[split] = shown[split]
-        elif rest and n >= least and 0 < sizes[split] - n < least:
+        elif n >= least and 0 < rest.get(split, 0) < least:
             own[split] = 'hidden'
     return own
 
 
-def split_text(table: dict, last: Step, shareable: bool = True, least: int = 10) -> dict:
-    "The counts of `split_table` as they may be printed."
+def split_text(table: dict, last: Step, shareable: bool = True, least: int = 10, whose: dict | None = None) -> dict:
+    "The counts of `split_table` as they may be printed, `whose` being those of `split_patients`."
     if not shareable:
         return {what: {split: f'{n:,}' for split, n in counts.items()} for what, counts in table.items()}
-    sizes, (kept, lines) = table['stays'], written(last, True, least)
+    sizes, (kept, lines), whose = table['stays'], written(last, True, least), whose or {}
     more = {}
     if kept != f'{last.kept:,}':  # then parts and hidden reasons add up to what came in
         more = {f'reason {i}': n for i, ((_, n), (text, _)) in enumerate(zip(last.dropped, lines)) if text != f'{n:,}'}
-    text, enough = covered(sizes | more, least, mask_counts(sizes, least) | dict.fromkeys(more, 'hidden'))
+    text, enough = covered(sizes | more, least, mask_counts(sizes, least, whose.get('stays')) | dict.fromkeys(more, 'hidden'))
     shown = {split: text[split] if enough or not n else 'hidden' for split, n in sizes.items()}
-    return dict(stays=shown) | {what: beside(counts, sizes, shown, what != 'patients', least)
+    left = lambda what, counts: whose.get(f'not {what}', {s: sizes[s] - n for s, n in counts.items()}) if what != 'patients' else {}
+    return dict(stays=shown) | {what: beside(counts, sizes, shown, left(what, counts), whose.get(what), least)
                                 for what, counts in table.items() if what != 'stays'}
 
 # %% ../nbs/16_figures.ipynb #flow-measure
@@ -406,7 +433,7 @@ def cohort_flow(
     dropping = guarded(steps) if shareable else [s for s in steps if s.dropped]
     last, parts = (dropping or steps)[-1], []
     if stays is not None:
-        text = split_text(split_table(stays, labels, last), last, shareable)
+        text = split_text(split_table(stays, labels, last), last, shareable, whose=split_patients(stays, labels))
         parts = [Box(name, tuple((counts[split], what) for what, counts in text.items())) for split, name in SPLITS.items()]
     with style(dark) as theme:
         return keep(draw_flow(theme, flow_boxes(dropping, steps[0].rows_in, unit, shareable), parts))
@@ -427,10 +454,13 @@ def shared_quantiles(
     table: pd.DataFrame,  # with the columns of `TAILS`
     values: pd.Series,  # how many values each row has at most
     least: int = 10,  # 0: all are shown
+    patients: str = '',  # the column that says how many patients have values, where there is one
 ) -> pd.DataFrame:
-    "The table with quantiles missing where fewer than `least` values lie on one side; `absent` says why one is not there."
-    absent = np.where(values == 0, 'no values', np.where(table.p50.isna(), 'no quantiles: categories', 'too few values'))
-    shown = {q: table[q].where(values * tail >= least - 1e-9) for q, tail in TAILS.items()}
+    "The table with quantiles missing where fewer than `least` values lie on one side, or fewer patients have any; `absent` says why one is not there."
+    few = table[patients] < least if patients in table else values < 0
+    why = np.where(few, 'too few patients', 'too few values')
+    absent = np.where(values == 0, 'no values', np.where(table.p50.isna(), 'no quantiles: categories', why))
+    shown = {q: table[q].where((values * tail >= least - 1e-9) & ~few) for q, tail in TAILS.items()}
     return table.assign(**shown, absent=absent)
 
 # %% ../nbs/16_figures.ipynb #share-text
@@ -439,8 +469,16 @@ def share_text(
     rows: int,  # rows of the variable
     shareable: bool = True,
     least: int = 10,
+    patients: tuple = (),  # behind those rows, behind the other rows, and behind all; default: as many as rows
 ) -> tuple[float, str]:
-    "The share as drawn and as written; a share that tells of fewer than `least` rows is not drawn to scale."
+    "The share as drawn and as written; a share that tells of fewer than `least` rows, or patients, is not drawn to scale."
+    of, others, every = patients or (n, rows - n, rows)
+    if shareable and rows >= least > every:
+        return 0.0, f'of <{least} patients'
+    if shareable and n >= least > of:
+        return 0.0, f'<{least} patients'
+    if shareable and rows - n >= least > others:
+        return 1.0, f'all but <{least} patients'
     if shareable and 0 < rows < least:
         return 0.0, f'of <{least} rows'
     if shareable and 0 < n < least:
@@ -456,7 +494,9 @@ FATE_TITLES = dict(no_number='no number', out_of_range='out of range', converted
 
 def share_panel(ax, theme: Theme, quality: pd.DataFrame, column: str, title: str, color: str, shareable: bool):
     "A small bar per variable with its share of rows."
-    shares, texts = zip(*(share_text(int(n), int(rows), shareable) for n, rows in zip(quality[column], quality['rows'])))
+    whose = [f'{column}_patients', f'{column}_others', 'rows_patients']
+    people = [tuple(map(int, row)) for row in quality[whose].to_numpy()] if set(whose) <= set(quality) else [()] * len(quality)
+    shares, texts = zip(*(share_text(int(n), int(rows), shareable, patients=p) for n, rows, p in zip(quality[column], quality['rows'], people)))
     wide = max(0.01, *shares)
     ax.barh(range(len(shares)), shares, height=0.5, color=color)
     for i, (share, text) in enumerate(zip(shares, texts)):
@@ -518,7 +558,7 @@ def quality_figure(
     needed = ('variable', 'unit', 'low', 'high', 'rows', 'kept', *FATE_TITLES, 'hours_charted', *TAILS)
     check_columns(quality, needed, 'a table of quality')
     values = quality.hours_charted * most_hours(quality)
-    shown = shared_quantiles(quality, values, 10 if shareable else 0).reset_index(drop=True)
+    shown = shared_quantiles(quality, values, 10 if shareable else 0, 'kept_patients').reset_index(drop=True)
     with style(dark) as theme:
         fig, (axes,) = canvas(11, 0.27 * len(shown) + 0.9, 1, 5, sharey=True, width_ratios=[1, 1, 1, 2.6, 1.2])
         for ax, (column, title), color in zip(axes, FATE_TITLES.items(), (OKABE_ITO[6], OKABE_ITO[1], OKABE_ITO[4])):
@@ -546,12 +586,12 @@ def month_table(
     values = by_month.hours_charted * by_month.stays * hours
     if not shareable:
         return shared_quantiles(by_month, values, 0), ''
-    few = by_month.stays < least
-    months = sorted(set(by_month.month[few]))
-    charted = by_month.hours_charted.where((values == 0) | (values >= least))
-    kept = shared_quantiles(by_month.assign(hours_charted=charted), values, least)[~few]
-    note = f'Left out, fewer than {least} stays: {", ".join(MONTHS[m - 1] for m in months)}.' if months else ''
-    none = f'No month has {least} stays or more, so nothing is drawn.'
+    few = by_month.get('patients', by_month.stays) < least
+    who, months = 'patients' if 'patients' in by_month else 'stays', sorted(set(by_month.month[few]))
+    charted = by_month.hours_charted.where((values == 0) | (values >= least) & (by_month.get('charted_patients', values) >= least))
+    kept = shared_quantiles(by_month.assign(hours_charted=charted), values, least, 'charted_patients')[~few]
+    note = f'Left out, fewer than {least} {who}: {", ".join(MONTHS[m - 1] for m in months)}.' if months else ''
+    none = f'No month has {least} {who} or more, so nothing is drawn.'
     return kept, note if len(kept) else none
 
 # %% ../nbs/16_figures.ipynb #month-panels
@@ -648,8 +688,8 @@ def curve_axis(
 # %% ../nbs/16_figures.ipynb #measure-names
 MEASURES = {
     's_paper': 'Intraclass deviation s(f)', 's_2019': 's of Arora et al. 2019', 's_unit': 's of unit vectors',
-    's_split_half': 's, split halves', 's_over_trace': 's / tr $\\Sigma$', 'ratio': 'tr $\\Sigma_W$ / tr $\\Sigma_B$',
-    'manova_r2': 'MANOVA $R^2$', 'cdnv': 'CDNV', 'nc1': 'NC1', 'anisotropy': 'Anisotropy (mean cosine)',
+    's_split_half': 's, split halves', 's_over_trace': 's / tr Σ', 'ratio': 'tr Σ within / tr Σ between',
+    'manova_r2': 'MANOVA R²', 'cdnv': 'CDNV', 'nc1': 'NC1', 'anisotropy': 'Anisotropy (mean cosine)',
     'alignment': 'Alignment', 'lda_auroc': 'Probe AUROC', 'uniformity': 'Uniformity', 'stable_rank': 'Stable rank', 'rankme': 'RankMe',
 }
 
@@ -974,7 +1014,7 @@ def color_key(fig, axes, values: pd.Series, names, scale):
         bar = plt.cm.ScalarMappable(plt.Normalize(*scale), 'viridis')
         fig.colorbar(bar, ax=axes, label=values.name or '', shrink=0.7).outline.set_visible(False)
     if names:
-        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name) for name, c in names]
+        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=in_legend(name)) for name, c in names]
         fig.legend(handles=dots, loc='outside lower left', ncols=len(dots), title=None if scale else values.name, alignment='left', fontsize=9)
 
 # %% ../nbs/16_figures.ipynb #map-places

@@ -11,8 +11,8 @@ __all__ = ['BLOCK', 'UNITS', 'UNIT_SHARE', 'VENTILATED', 'LOS_HOURS', 'LOS_SEVER
            'autoregression', 'drift_time', 'simulate', 'charted', 'sufficient', 'Findings', 'findings', 'reading',
            'grading', 'sentences', 'report_text', 'general_corpus', 'stamp', 'as_text', 'in_order', 'diagnoses_table',
            'ChartPen', 'chart_rows', 'chart_table', 'other_values', 'Sheets', 'draw_hours', 'write_block', 'blocks',
-           'make_hospital', 'open_truth', 'nuisance', 'truth_labels', 'emitted', 'planted', 'Evidence', 'gather',
-           'grid_scores', 'sample', 'Effort', 'posterior', 'oracle', 'true_statements']
+           'is_made_of', 'make_hospital', 'open_truth', 'nuisance', 'truth_labels', 'emitted', 'planted', 'Evidence',
+           'gather', 'grid_scores', 'sample', 'Effort', 'posterior', 'oracle', 'true_statements']
 
 # %% ../nbs/01_hospital.ipynb #imports
 import gzip
@@ -30,7 +30,8 @@ import polars as pl
 from scipy.special import expit, log_ndtr, logit
 
 from . import __version__
-from .core import Progress, UserError, asset, mark_synthetic, new_folder, place, read_json, rng, same_format, sole_writer
+from .core import (Progress, UserError, asset, mark_synthetic, new_folder, place, read_json, refuse_replacing, rng, same_format,
+                        sole_writer)
 
 # %% ../nbs/01_hospital.ipynb #config
 @dataclass(frozen=True)
@@ -1320,14 +1321,24 @@ def write_hospital(out, config: HospitalConfig):
         mark_synthetic(folder, format=1, lp_nb=__version__, config=asdict(config), rows=dict(sheets.rows))
 
 # %% ../nbs/01_hospital.ipynb #make-hospital
+def is_made_of(out, config: HospitalConfig) -> bool:
+    "Whether a folder holds a synthetic hospital of this configuration, or one of it that was altered."
+    marker = place(out) / 'hospital.json'
+    said = read_json(marker) if marker.is_file() else None
+    return isinstance(said, dict) and said.get('config') == asdict(config)
+
+
 def make_hospital(
-    out,  # folder to write; replaced if it exists
+    out,  # folder to write: new, empty, or with a hospital of the same configuration
     config: HospitalConfig = HospitalConfig(),  # what to write
     unless=lambda: False,  # asked by the one process that may write there: a true answer leaves what is there
+    replace: bool = False,  # take the place of whatever lies there
 ) -> Path:
     "Write a synthetic hospital in the layout of MIMIC-IV v2.2 and MIMIC-IV-Note v2.2; returns its folder."
     with sole_writer(out):
         if not unless():
+            if not replace and not is_made_of(out, config):
+                refuse_replacing(place(out))
             write_hospital(out, config)
     return place(out)
 

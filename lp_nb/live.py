@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
-from .core import UserError, no_progress, outlined, read_json, require
+from .core import UserError, no_progress, outlined, require
 from .figures import OKABE_ITO, canvas, keep, score_panel, style
-from .lab import Run, checked, is_done, lab_addresses, measured_rates, stage_cost, stage_folder, stage_kind, unfinished_nodes
+from .lab import Run, checked, is_done, lab_addresses, measured_rates, result_of, stage_cost, stage_folder, stage_kind, unfinished_nodes
 from .plans import Plan, plan, stage_text
 from .training import Control, Stage, Stopped, rate_at, touched_rate, touches
 from .views import View, script, sheet
@@ -117,7 +117,7 @@ def stored_track(lab, stage: Stage, address: str) -> Track:
         if math.isfinite(row['loss']):
             track.loss.add(int(row['step']), digits(row['loss']))
         add_epoch(track, row)
-    track.state, track.total = 'cached', read_json(stage_folder(lab, address) / 'result.json')['metrics']['steps']
+    track.state, track.total = 'cached', result_of(stage_folder(lab, address))['metrics']['steps']
     return track
 
 # %% ../nbs/17d_live.ipynb #clock

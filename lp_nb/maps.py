@@ -532,9 +532,9 @@ def run_layout(
     return cached_layout(folder / 'layouts' if folder.exists() else None, frames, nodes, routes=routes, method=method, seed=seed, label=y)
 
 # %% ../nbs/14c_maps.ipynb #save-layout
-def save_layout(layout: Layout, path):
-    "Write the layout as a folder, whole or not at all."
-    with new_folder(path) as folder:
+def save_layout(layout: Layout, path, replace: bool = False):
+    "Write the layout as a folder, whole or not at all; `replace` what else lies there."
+    with new_folder(path, replace=replace) as folder:
         words = json.dumps(dict(nodes=layout.nodes, routes=layout.routes, method=layout.method))
         np.savez(folder / 'layout.npz', words=np.array(words), ids=layout.ids, xy=layout.xy, near=layout.near, way=layout.way,
                  ranks=layout.ranks, trust=layout.trust)
@@ -564,5 +564,5 @@ def cached_layout(
     what = [FORMAT, settings, list(nodes), np.asarray(stages[0].index), [np.ascontiguousarray(h) for h in stages]]
     path = place(folder) / f'layout-{fingerprint(what)}'
     if not (path / 'layout.npz').exists():
-        save_layout(joint_layout(stages, nodes, **settings), path)
+        save_layout(joint_layout(stages, nodes, **settings), path, replace=True)
     return load_layout(path)

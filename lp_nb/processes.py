@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['world', 'rank', 'join_processes', 'cut', 'my_share', 'add_up', 'gather_rows', 'sum_gradients', 'from_lead',
-           'wait_for_all']
+           'anywhere', 'wait_for_all']
 
 # %% ../nbs/06a_processes.ipynb #imports
 import atexit
@@ -82,6 +82,11 @@ def from_lead(values: list[float]) -> list[float]:
     x = torch.tensor(values, dtype=torch.float64, device=kind)
     dist.broadcast(x, 0)
     return x.tolist()
+
+
+def anywhere(holds: bool) -> bool:
+    "Whether something holds in any of the processes; all of them have to ask."
+    return holds if world() == 1 else add_up(torch.tensor([float(holds)], device=device())).item() > 0
 
 
 def wait_for_all():

@@ -26,7 +26,7 @@ from sklearn.isotonic import isotonic_regression
 
 from .calibration import reliability_table
 from .core import UserError, mask_count, mask_counts, one_of
-from .figures import OKABE_ITO, Theme, canvas, check_columns, keep, style
+from .figures import OKABE_ITO, Theme, canvas, check_columns, in_legend, keep, style
 
 # %% ../nbs/16a_results.ipynb #marks
 KINDS = {'arm': 'arms', 'baseline': 'baselines', 'oracle': 'upper bound', 'published': 'published'}
@@ -302,10 +302,10 @@ def label_lines(ax, part: pd.DataFrame, looks: dict):
     for arm, look in looks.items():
         rows = part[part['arm'] == arm].sort_values('share')
         if 'marker' not in look:
-            ax.axhline(rows['value'].iloc[-1] if len(rows) else np.nan, label=arm, **look)
+            ax.axhline(rows['value'].iloc[-1] if len(rows) else np.nan, label=in_legend(arm), **look)
             continue
         x = rows['share'] * aside.get(arm, 1.0)
-        ax.plot(x, rows['value'], label=arm, **look)
+        ax.plot(x, rows['value'], label=in_legend(arm), **look)
         if arm in aside:
             ax.vlines(x, rows['low'], rows['high'], color=look['color'], lw=1.2)
 
@@ -365,7 +365,7 @@ def reliability_panel(ax, theme: Theme, tables: dict, shown: dict, most: float):
             continue
         color, shape = shown[name]
         ax.vlines(t['risk'], t['low'], t['high'], color=color, lw=1)
-        ax.plot(t['risk'], t['rate'], color=color, marker=shape, ms=4.5, lw=1.3, label=name, zorder=3)
+        ax.plot(t['risk'], t['rate'], color=color, marker=shape, ms=4.5, lw=1.3, label=in_legend(name), zorder=3)
     ax.set(xlim=(0, most), ylim=(0, most))
     ax.tick_params(labelsize=9)
     for axis in (ax.xaxis, ax.yaxis):
@@ -435,7 +435,7 @@ def decision_curves(
             rows, look = frame[frame['arm'] == name], dict(color=palette(theme)[i % 7], ls=DASHES[i % 3], lw=1.7)
             if name in PLAIN:
                 look = dict(color=theme.soft, ls=PLAIN[name], lw=1.2)
-            ax.plot(rows['threshold'], rows['value'], label=name, **look)
+            ax.plot(rows['threshold'], rows['value'], label=in_legend(name), **look)
         ax.set(xlabel='risk at which one would act', ylabel='net benefit (per stay)', ylim=(-0.2 * top, 1.06 * top))
         ax.xaxis.set_major_formatter(lambda x, _: f'{x:.0%}'.replace('%', ' %'))
         ax.tick_params(labelsize=9)

@@ -7,8 +7,9 @@ __all__ = ['VARIABLES', 'CHARTED', 'OTHER_FLUIDS', 'HISTORY', 'SCORES', 'CATEGOR
            'OUTSIDE', 'OTHERS', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
            'Variable', 'items', 'SeriesRules', 'word_scores', 'by_word', 'number', 'needs_words', 'as_number',
            'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window',
-           'is_history', 'place', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'plausible',
-           'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'as_scores', 'quantiles', 'quality', 'by_month']
+           'is_history', 'place', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'patients_of_fates',
+           'plausible', 'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'as_scores', 'quantiles',
+           'quality', 'by_month']
 
 # %% ../nbs/03_series.ipynb #imports
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import pandas as pd
 import polars as pl
 
 from .core import asset, outlined
-from .tables import Ledger, Tables, as_kind, extract, tally
+from .tables import Ledger, Tables, as_kind, extract, patients_by, tally
 
 # %% ../nbs/03_series.ipynb #variable
 @dataclass(frozen=True)
@@ -212,9 +213,11 @@ def count_tables(parts: dict, ledger: Ledger):
 def of_patients(events: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, ledger: Ledger) -> pl.DataFrame:
     "The events of the patients of `stays`, of blood unless the rules want all fluids."
     mine = events.join(stays.select('subject_id').unique(), on='subject_id', how='semi', maintain_order='left')
-    ledger.step('patients', 'events', len(events), len(mine), {'patient not in the cohort': len(events) - len(mine)})
+    ledger.step('patients', 'events', len(events), len(mine), {'patient not in the cohort': len(events) - len(mine)},
+                {'patient not in the cohort': events['subject_id'].n_unique() - mine['subject_id'].n_unique()})
     blood = mine.filter(~pl.col('fluid')) if rules.fluids == 'blood' else mine
-    ledger.step('specimen', 'events', len(mine), len(blood), {'urine or other fluid': len(mine) - len(blood)})
+    ledger.step('specimen', 'events', len(mine), len(blood), {'urine or other fluid': len(mine) - len(blood)},
+                {'urine or other fluid': mine.filter('fluid')['subject_id'].n_unique()})
     return blood
 
 # %% ../nbs/03_series.ipynb #window-expressions
@@ -258,6 +261,12 @@ def windows_of(stays: pl.DataFrame) -> pl.DataFrame:
     return numbered.select('stay', 'nth', 'first', 'subject_id', 'hadm_id', 'stay_id', 'admittime', 'intime', 'outtime', 'window_end',
                            'end_hours', 'hours')
 
+# %% ../nbs/03_series.ipynb #count-reasons
+def count_reasons(rows: int, lost: pl.DataFrame, reasons: tuple, ledger: Ledger):
+    "The step 'window' of the ledger of events: how many were lost for each reason (column why), and of how many patients."
+    counts, whose = dict(lost['why'].value_counts().iter_rows()), patients_by(lost, 'why', list(reasons))
+    ledger.step('window', 'events', rows, rows - len(lost), {r: counts.get(r, 0) for r in reasons}, {r: n for r, n in whose.items() if r in reasons})
+
 # %% ../nbs/03_series.ipynb #whose
 def of_this_admission() -> pl.Expr:
     "Whether the row names the admission of the stay (`own_`); null where it names none."
@@ -278,8 +287,7 @@ def count_lost(rows: int, lost: pl.DataFrame, stays: pl.DataFrame, ledger: Ledge
     early = pl.col('stay_id').is_null() & (pl.col('time') < pl.col('first'))
     reasons = {OUTSIDE[0]: pl.col('time').is_null(), OTHERS[0]: strange, OTHERS[1]: apart, OUTSIDE[1]: early, OUTSIDE[2]: pl.lit(True)}
     why = pl.coalesce(pl.when(holds).then(pl.lit(reason)) for reason, holds in reasons.items())
-    counts = dict(lost.select(why.alias('why'))['why'].value_counts().iter_rows())
-    ledger.step('window', 'events', rows, rows - len(lost), {reason: counts.get(reason, 0) for reason in reasons})
+    count_reasons(rows, lost.with_columns(why.alias('why')), tuple(reasons), ledger)
 
 # %% ../nbs/03_series.ipynb #place
 def place(
@@ -322,8 +330,7 @@ def count_outside(rows: int, lost: pl.DataFrame, ledger: Ledger):
     "The step of the ledger for events of the kept stays that lie in no window, by reason."
     late = pl.when(pl.col('time') < pl.col('first')).then(pl.lit(OUTSIDE[1])).otherwise(pl.lit(OUTSIDE[2]))
     why = pl.when(pl.col('time').is_null()).then(pl.lit(OUTSIDE[0])).otherwise(late).alias('why')
-    counts = dict(lost.select(why)['why'].value_counts().iter_rows())
-    ledger.step('window', 'events', rows, rows - len(lost), {reason: counts.get(reason, 0) for reason in OUTSIDE})
+    count_reasons(rows, lost.with_columns(why), OUTSIDE, ledger)
 
 # %% ../nbs/03_series.ipynb #place-owned
 def place_owned(values: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, ledger: Ledger) -> pl.DataFrame:
@@ -402,17 +409,27 @@ def convert(
         out[at], converted[at] = x[at] * factor + offset, True
     return out, converted
 
-# %% ../nbs/03_series.ipynb #plausible
+# %% ../nbs/03_series.ipynb #fates-of
 FATES = ('rows', 'masked_text', 'no_number', 'out_of_range', 'converted', 'kept')
 
 
+def patients_of_fates(variable: np.ndarray, subject: pl.Series, flags: tuple) -> np.ndarray:
+    "Counts (15, 12) per variable: patients with a row of each fate, and patients with a row that does not have it."
+    names = [str(i) for i in range(2 * len(flags))]
+    frame = pl.DataFrame(dict(variable=variable, subject=subject) | dict(zip(names, map(pl.Series, (*flags, *(~f for f in flags))))))
+    some = frame.group_by('variable', 'subject').agg(pl.col(names).any()).group_by('variable').agg(pl.col(names).sum())
+    out = np.zeros((CHARTED, len(names)), np.int64)
+    out[some['variable'].to_numpy()] = some.select(names).to_numpy()
+    return out
+
+# %% ../nbs/03_series.ipynb #plausible
 def plausible(
-    events: pl.DataFrame,  # variable, itemid, x as charted, masked
+    events: pl.DataFrame,  # subject_id, variable, itemid, x as charted, masked
     rules: SeriesRules,
     ledger: Ledger,
     unit: str = 'values',  # what a row is
 ) -> tuple[pl.DataFrame, np.ndarray]:
-    "The rows with `x` in the unit of the variable and within its bounds, and counts (15, 6) per variable and fate."
+    "The rows with `x` in the unit of the variable and within its bounds, and counts (15, 18) per variable: of `FATES`, of their patients, and of the patients of the other rows."
     variable = events['variable'].to_numpy()
     charted = events['x'].fill_null(np.nan).to_numpy()
     x, converted = convert(events['itemid'].to_numpy(), charted, rules)
@@ -421,8 +438,9 @@ def plausible(
     good = number & ((x >= low) & (x <= high) | (rules.bounds == 'none') | (rules.words == 'categories') & np.isin(variable, COMA))
     flags = (np.ones(len(x), bool), events['masked'].to_numpy(), ~number, number & ~good, converted & good, good)
     fates = np.stack([np.bincount(variable[f], minlength=CHARTED) for f in flags], axis=1)  # (15, 6)
-    none, out = int((~number).sum()), int((number & ~good).sum())
-    ledger.step('plausible', unit, len(x), int(good.sum()), {'no number': none, 'out of range': out})
+    (none, out), people = (int(flags[i].sum()) for i in (2, 3)), [events['subject_id'].filter(pl.Series(flags[i])).n_unique() for i in (5, 2, 3)]
+    ledger.step('plausible', unit, len(x), int(good.sum()), {'no number': none, 'out of range': out}, dict(zip(('kept', 'no number', 'out of range'), people)))
+    fates = np.concatenate([fates, patients_of_fates(variable, events['subject_id'], flags)], axis=1)
     return events.with_columns(x=pl.Series(x)).filter(pl.Series(good)), fates
 
 # %% ../nbs/03_series.ipynb #one-per-moment
@@ -552,7 +570,7 @@ def quantiles() -> list:
 def quality(values: np.ndarray, before: np.ndarray, fates: np.ndarray, words: str = 'scores') -> pd.DataFrame:
     "One row per variable: what became of its events, share of hours charted, quantiles of the hourly values."
     table = pd.DataFrame(VARIABLES[:CHARTED]).rename(columns=dict(name='variable'))[['variable', 'unit', 'low', 'high', 'source']]
-    table = table.join(pd.DataFrame(fates, columns=FATES))
+    table = table.join(pd.DataFrame(fates, columns=[*FATES, *(f'{fate}_{of}' for of in ('patients', 'others') for fate in FATES)]))
     table['converted_share'] = table['converted'] / table['rows'].clip(lower=1)
     coded, rows = COMA if words == 'categories' else [], []  # a quantile of category numbers would mean nothing
     for i in range(CHARTED):
@@ -568,11 +586,12 @@ def by_month(
     offsets: np.ndarray,  # (stays + 1)
     month: np.ndarray,  # (stays) calendar month of ICU admission, 1 to 12
     words: str = 'scores',  # coma words as 'scores', or as 'categories', whose numbers have no quantiles
+    subjects: np.ndarray | None = None,  # (stays) whose they are; default: each somebody else's
 ) -> pd.DataFrame:
-    "Per variable and month: stays, share of hours charted, quantiles of the hourly values."
-    of_hour = np.repeat(month, np.diff(offsets)).astype(np.int8)
+    "Per variable and month: stays, their patients, patients with a value, share of hours charted, quantiles of the hourly values."
+    subjects, of_hour = np.arange(len(month)) if subjects is None else subjects, np.repeat(month, np.diff(offsets)).astype(np.int8)
     order, months = np.argsort(of_hour, kind='stable'), np.unique(month)
-    ends = np.searchsorted(of_hour[order], [*months, 13])
+    ends, who = np.searchsorted(of_hour[order], [*months, 13]), np.repeat(subjects, np.diff(offsets))[order]
     out = []
     for i, v in enumerate(VARIABLES[:CHARTED]):
         column = np.array(values[:, i])[order]
@@ -580,5 +599,6 @@ def by_month(
             seen = column[a:b][~np.isnan(column[a:b])]
             none = not len(seen) or words == 'categories' and i in COMA
             levels = [np.nan] * len(LEVELS) if none else np.quantile(seen, list(LEVELS.values()))
-            out.append((v.name, int(m), int((month == m).sum()), len(seen) / max(1, b - a), *map(float, levels)))
-    return pd.DataFrame(out, columns=['variable', 'month', 'stays', 'hours_charted', *LEVELS])
+            people = len(np.unique(subjects[month == m])), len(np.unique(who[a:b][~np.isnan(column[a:b])]))
+            out.append((v.name, int(m), int((month == m).sum()), *people, len(seen) / max(1, b - a), *map(float, levels)))
+    return pd.DataFrame(out, columns=['variable', 'month', 'stays', 'patients', 'charted_patients', 'hours_charted', *LEVELS])

@@ -246,7 +246,7 @@ def characteristics(
     "Patient characteristics by group, with small cells hidden: it may be shared."
     stays = cohort.stays.assign(race_group=race_group(cohort.stays['race']))
     parts = groups_of(stays, by)
-    rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}), None),
+    rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}, patients={k: p['subject_id'].nunique() for k, p in parts.items()}), None),
             ('patients', '', mask_counts({k: p['subject_id'].nunique() for k, p in parts.items()}), None)]
     for name, column in NUMBERS.items():
         rows.append((name, 'median [quartiles]', {k: quartiles(p[column], p['subject_id']) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
@@ -389,6 +389,7 @@ def meds_course(stays: pl.DataFrame) -> pl.DataFrame:
              row(stays, 'outtime', 'ICU_DISCHARGE', 'hadm_id'), row(admission, 'dischtime', end, 'hadm_id'), row(last_moments(stays), 'time', 'MEDS_DEATH')]
     none = pl.lit(None, pl.Datetime('us'))
     facts = [row(person.drop_nulls(c), none, pl.format(f'{c.upper()}//{{}}', c)) for c in ('gender', 'race')]
+    facts.append(row(person.drop_nulls('age'), none, 'AGE//YEARS', pl.col('age').cast(pl.Float32).alias('numeric_value')))
     return pl.concat([*facts, *(part.drop_nulls('time') for part in timed)], how='diagonal_relaxed')
 
 # %% ../nbs/05a_sharing.ipynb #export-meds

@@ -402,9 +402,9 @@ class Judgement:
         "What may be claimed, power first."
         return words(self)
 
-    def save(self, folder) -> Path:
-        "Write all tables as csv and the printed one as csv, LaTeX and html; small counts masked."
-        return save_judgement(self, place(folder))
+    def save(self, folder, replace: bool = False) -> Path:
+        "Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace` what else lies there."
+        return save_judgement(self, place(folder), replace)
 
 # %% ../nbs/13a_table1.ipynb #judge
 def parts_of(study: Study, all_drawn, n: int) -> dict:
@@ -519,13 +519,13 @@ def words(judgement: Judgement) -> str:
 PARTS = ('table', 'comparisons', 'baselines', 'calibration', 'reliability', 'benefit', 'subgroups', 'gaps', 'labels', 'few')
 
 
-def save_judgement(judgement: Judgement, folder: Path) -> Path:
-    "Write the tables of a judgement into a new folder."
+def save_judgement(judgement: Judgement, folder: Path, replace: bool = False) -> Path:
+    "Write the tables of a judgement into a new folder, or into one that already holds them; `replace` whatever else lies there."
     def masked(frame):
         counts = [c for c in ('n', 'events', 'labels') if c in frame and pd.api.types.is_numeric_dtype(frame[c])]
         return frame.assign(**{c: [mask_count(int(v)) for v in frame[c]] for c in counts})
 
-    with new_folder(folder) as d:
+    with new_folder(folder, replace=replace) as d:
         for name in PARTS:
             save_table(masked(getattr(judgement, name)), d / f'{name}.csv')
         for end in ('csv', 'tex', 'html'):

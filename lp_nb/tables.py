@@ -7,7 +7,7 @@ __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'NA
            'as_kind', 'short', 'said', 'value_said', 'direct', 'scan_text', 'header', 'typed', 'feeds', 'check_lines',
            'read_or_explain', 'release_of', 'table_fingerprint', 'fingerprint_of', 'Tables', 'found_below', 'no_table',
            'need', 'read', 'count_rows', 'one_copy', 'whole_rows', 'open_mimic', 'Unbalanced', 'Ledger', 'in_steps',
-           'summed', 'tally', 'shareable', 'guess_rows', 'Parts', 'extract']
+           'summed', 'whose_sum', 'whose_of', 'patients_by', 'tally', 'shareable', 'guess_rows', 'Parts', 'extract']
 
 # %% ../nbs/02_tables.ipynb #imports
 import hashlib
@@ -414,9 +414,10 @@ class Ledger:
     rows: list = field(default_factory=list)
     last: dict = field(default_factory=dict)  # unit -> rows kept by its latest step
     gone: list = field(default_factory=list)  # (stay_id, step, reason) of every stay that `tally` dropped
+    whose: dict = field(default_factory=dict)  # (step, unit, reason) -> patients behind the rows, where they were counted
 
-    def step(self, name: str, unit: str, rows_in: int, kept: int, dropped: dict | None = None):
-        "Write a step, `dropped` being reason -> rows; raises `Unbalanced` unless rows_in = kept + dropped and the chain holds."
+    def step(self, name: str, unit: str, rows_in: int, kept: int, dropped: dict | None = None, whose: dict | None = None):
+        "Write a step, `dropped` being reason -> rows and `whose` reason -> patients; raises `Unbalanced` unless rows_in = kept + dropped and the chain holds."
         dropped = {reason: int(n) for reason, n in (dropped or {}).items()}
         if rows_in != kept + sum(dropped.values()):
             raise Unbalanced(f'{unit}, {name}: {rows_in} in, {kept} kept, {dropped} dropped')
@@ -424,15 +425,18 @@ class Ledger:
             raise Unbalanced(f'{unit}, {name}: {rows_in} in, but the step before kept {self.last[unit]}')
         self.last[unit] = int(kept)
         self.rows += [(name, unit, int(rows_in), reason, n) for reason, n in [('kept', int(kept)), *dropped.items()]]
+        self.whose |= {(name, unit, reason): int(n) for reason, n in (whose or {}).items()}
 
-    def add(self, rows: list):
-        "Write all steps of another ledger (its `rows`)."
+    def add(self, rows: list, whose: dict | None = None):
+        "Write all steps of another ledger (its `rows` and `whose`)."
+        self.whose |= whose or {}
         for (name, unit, rows_in), reasons in in_steps(rows).items():
             self.step(name, unit, rows_in, reasons.pop('kept'), reasons)
 
     def frame(self) -> pd.DataFrame:
-        "One row per step and reason: step, unit, rows_in, reason ('kept' or why dropped), rows."
-        return pd.DataFrame(self.rows, columns=['step', 'unit', 'rows_in', 'reason', 'rows'])
+        "One row per step and reason: step, unit, rows_in, reason ('kept' or why dropped), rows, patients (missing where not counted)."
+        frame = pd.DataFrame(self.rows, columns=['step', 'unit', 'rows_in', 'reason', 'rows'])
+        return frame.assign(patients=pd.array([self.whose.get((name, unit, reason)) for name, unit, _, reason, _ in self.rows], 'Int64'))
 
 # %% ../nbs/02_tables.ipynb #ledger-blocks
 def in_steps(rows: list) -> dict:
@@ -454,6 +458,30 @@ def summed(ledgers: list) -> list:
                 step['reasons'][reason] = step['reasons'].get(reason, 0) + n
     return [(name, unit, step['rows_in'], reason, n) for (name, unit), step in total.items() for reason, n in step['reasons'].items()]
 
+
+def whose_sum(ledgers: list) -> dict:
+    "The patients behind each reason of several ledgers (their `whose`) that share no patient."
+    return {key: sum(one.get(key, 0) for one in ledgers) for key in dict.fromkeys(key for one in ledgers for key in one)}
+
+
+def whose_of(ledger: pd.DataFrame) -> dict:
+    "(step, unit, reason) -> patients, of the frame of a ledger; nothing of one that was written before patients were counted."
+    counted = ledger[ledger['patients'].notna()] if 'patients' in ledger else ledger[:0].assign(patients=0)
+    return {(r.step, r.unit, r.reason): int(r.patients) for r in counted.itertuples()}
+
+# %% ../nbs/02_tables.ipynb #tally-whose
+def patients_by(
+    marked: pl.DataFrame,
+    column: str,  # why a row goes: the place of its reason in the list, or the reason; null: it is kept
+    reasons: list,
+) -> dict:
+    "Reason -> patients of the rows that it takes, and 'kept' -> those of the rows that stay; nothing where no row says whose it is."
+    if 'subject_id' not in marked.columns:
+        return {}
+    counts = dict(marked.group_by(column).agg(pl.col('subject_id').n_unique()).iter_rows())
+    name = (lambda i: reasons[i]) if marked.schema[column].is_integer() else str
+    return dict.fromkeys(('kept', *reasons), 0) | {'kept' if why is None else name(why): n for why, n in counts.items()}
+
 # %% ../nbs/02_tables.ipynb #tally
 def tally(
     ledger: Ledger,
@@ -469,7 +497,7 @@ def tally(
     marked = frame.with_columns(code.alias('_why'))
     counts, names = dict(marked['_why'].value_counts().iter_rows()), list(reasons)
     kept = marked.filter(pl.col('_why').is_null()).drop('_why')
-    ledger.step(name, unit, len(frame), len(kept), {r: counts.get(i, 0) for i, r in enumerate(names)})
+    ledger.step(name, unit, len(frame), len(kept), {r: counts.get(i, 0) for i, r in enumerate(names)}, patients_by(marked, '_why', names))
     if unit == 'stays' and 'stay_id' in frame.columns:
         gone = marked.filter(pl.col('_why').is_not_null())
         ledger.gone += [(stay, name, names[i]) for stay, i in gone.select('stay_id', '_why').iter_rows()]
@@ -477,10 +505,10 @@ def tally(
 
 # %% ../nbs/02_tables.ipynb #shareable
 def joined(steps: list, least: int) -> list:
-    "Steps (name, rows in, kept, reasons) of one unit, joined until of no step a small count can be told."
+    "Steps (name, rows in, kept, reason -> (rows, patients)) of one unit, joined until of no step a small count can be told."
     out = []
     for name, rows_in, kept, reasons in steps:
-        lost = {r: n for r, n in reasons.items() if n}
+        lost = {r: n for r, n in reasons.items() if n[0]}
         if out and told(out[-1][3], least):  # the step before cannot stand by itself
             before = out.pop()
             name, rows_in, lost = f'{before[0]} + {name}', before[1], added(before[3], lost)
@@ -490,26 +518,33 @@ def joined(steps: list, least: int) -> list:
         out[-2:] = [(f'{name_a} + {name_b}', rows_in, kept, added(a, b))]
     return out
 
-
+# %% ../nbs/02_tables.ipynb #shareable-told
 def added(a: dict, b: dict) -> dict:
-    "The counts of two steps together."
-    return {reason: a.get(reason, 0) + b.get(reason, 0) for reason in (*a, *b)}
+    "The counts of two steps together; patients may be the same in both."
+    return {r: (a.get(r, (0, 0))[0] + b.get(r, (0, 0))[0], max(a.get(r, (0, 0))[1], b.get(r, (0, 0))[1])) for r in (*a, *b)}
+
+
+def as_shown(reasons: dict, least: int) -> dict:
+    "Reason -> (rows, patients) as reason -> text."
+    return mask_counts({r: n for r, (n, _) in reasons.items()}, least, {r: p for r, (_, p) in reasons.items()})
 
 
 def told(reasons: dict, least: int) -> bool:
     "Whether a small count among those that were lost follows from their sum, however many are hidden."
-    return not safe(unseen(reasons, mask_counts(reasons, least)), least)
+    return not safe(unseen({r: n for r, (n, _) in reasons.items()}, as_shown(reasons, least)), least)
 
 # %% ../nbs/02_tables.ipynb #shareable-2
 def shareable(
     rows: list,  # of a ledger: (step, unit, rows in, reason, rows)
     least: int = 10,  # smallest count that is shown
+    whose: dict | None = None,  # of the ledger: (step, unit, reason) -> patients behind the rows
 ) -> list:
     "Per step: dict of step, unit, rows_in, kept, and dropped (reason -> text, small counts hidden)."
     units = {}
     for (name, unit, rows_in), reasons in in_steps(rows).items():
-        units.setdefault(unit, []).append((name, rows_in, reasons['kept'], {r: n for r, n in reasons.items() if r != 'kept'}))
-    return [dict(step=name, unit=unit, rows_in=rows_in, kept=kept, dropped=mask_counts(lost, least))
+        units.setdefault(unit, []).append((name, rows_in, reasons['kept'], {
+            r: (n, (whose or {}).get((name, unit, r), n)) for r, n in reasons.items() if r != 'kept'}))
+    return [dict(step=name, unit=unit, rows_in=rows_in, kept=kept, dropped=as_shown(lost, least))
             for unit, steps in units.items() for name, rows_in, kept, lost in joined(steps, least)]
 
 # %% ../nbs/02_tables.ipynb #guess-rows

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .bench import CURVES, frame_of
-from .figures import OKABE_ITO, canvas, check_columns, deviation_curves, keep, style
+from .figures import OKABE_ITO, canvas, check_columns, deviation_curves, in_legend, keep, style
 from .results import SHAPES, palette
 
 # %% ../nbs/16c_theory_figures.ipynb #verdict-chart
@@ -85,7 +85,7 @@ def plane_paths(
         for k, path in enumerate(dict.fromkeys(points['path'])):
             walk, color = means.loc[path], palette(theme)[k % 7]
             xy = walk[['uniformity', 'alignment']].to_numpy()
-            ax.plot(*xy.T, color=color, lw=1.4, marker=SHAPES[k % len(SHAPES)], ms=6, label=path)
+            ax.plot(*xy.T, color=color, lw=1.4, marker=SHAPES[k % len(SHAPES)], ms=6, label=in_legend(path))
             for a, b in zip(xy, xy[1:]):
                 ax.annotate('', (a + b) / 2 + (b - a) * 0.02, (a + b) / 2, arrowprops=dict(arrowstyle='->', color=color, lw=1.4))
             ax.annotate(names.loc[path].iloc[-1], xy[-1], textcoords='offset points', xytext=(7, 4), fontsize=8, color=theme.ink)

@@ -36,10 +36,10 @@ from .core import Failed, outlined
 
 # %% ../nbs/07_training.ipynb #imports-2
 from .cohort import Cohort
-from .core import Progress, UserError, new_folder, read_json, rng, write_json
+from .core import Progress, UserError, check_files, file_fingerprint, is_sealed, new_folder, read_json, rng, sealed, write_json
 from .encoders import (EncoderConfig, Towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
-from .processes import add_up, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
+from .processes import add_up, anywhere, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
 from .reports import TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer, without_hours
 
 # %% ../nbs/07_training.ipynb #learning-data
@@ -752,8 +752,26 @@ def save_checkpoint(trainer: Trainer):
         save_file(best, d / 'best.safetensors')
         save_file(optimizer_tensors(trainer.optimizer), d / 'optimizer.safetensors')
         save_file({str(k): torch.from_numpy(v) for k, v in trainer.probes.items()}, d / 'probes.safetensors')
-        write_json(d / 'position.json', dict(at=asdict(trainer.at), members=[asdict(m) for m in trainer.members], losses=losses,
-                                            touched=trainer.stage.touched))
+        files = {p.name: file_fingerprint(p) for p in sorted(d.iterdir())}
+        write_json(d / 'position.json', sealed(dict(at=asdict(trainer.at), members=[asdict(m) for m in trainer.members], losses=losses,
+                                                   touched=trainer.stage.touched, files=files, sealed=True)))
+
+# %% ../nbs/07_training.ipynb #checkpoint-sound
+def position_of(folder: Path) -> dict | None:
+    "Where a checkpoint stands; None where there is none, or (said as a warning) where its files are not those that were written."
+    path, todo = folder / 'position.json', 'The stage starts anew.'
+    if not path.exists():
+        return None
+    try:
+        state = read_json(path)
+        if not isinstance(state, dict) or not is_sealed(state):
+            raise UserError(f'the checkpoint that was written to {folder}', 'another one', todo)
+        if 'sealed' in state:  # one of before says nothing of its files
+            check_files(folder, path.name, state['files'], todo)
+    except UserError as e:
+        warnings.warn(f'{e.expected}: got {e.got}. {todo}', stacklevel=2)
+        return None
+    return state
 
 # %% ../nbs/07_training.ipynb #checkpoint-load
 def numbered(tensors: dict) -> dict[int, dict]:
@@ -768,9 +786,9 @@ def numbered(tensors: dict) -> dict[int, dict]:
 def load_checkpoint(trainer: Trainer) -> bool:
     "Continue from the checkpoint in `trainer.folder`, if there is one."
     d = trainer.folder
-    if not (d / 'position.json').exists():
+    if (state := position_of(d)) is None:
         return False
-    state, best = read_json(d / 'position.json'), numbered(load_file(d / 'best.safetensors'))
+    best = numbered(load_file(d / 'best.safetensors'))
     trainer.at, trainer.members = Position(**state['at']), [Member(**m) for m in state['members']]
     trainer.stage = replace(trainer.stage, touched=state.get('touched'))
     trainer.losses = list(torch.tensor(state['losses'], device=trainer.objective.device))
@@ -795,10 +813,11 @@ def touch(trainer: Trainer, rate: float | None):
 
 
 def heed(trainer: Trainer) -> bool:
-    "Wait while paused, save and raise `Stopped` if asked to stop, take up what was changed by hand; whether the stage ends here."
+    "Wait while paused, save and raise `Stopped` if any process is asked to stop, take up what was changed by hand; whether the stage ends here."
     trainer.control.go.wait()
-    if trainer.control.stop.is_set():
+    if anywhere(trainer.control.stop.is_set()):
         save_checkpoint(trainer)
+        wait_for_all()  # whoever ends first may have the others killed
         raise Stopped(f'stopped at step {trainer.at.step}; run the same plan again to go on from there')
     while trainer.control.asked:
         touch(trainer, trainer.control.asked.pop(0))

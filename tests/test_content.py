@@ -10,11 +10,12 @@ import pytest
 
 from lp_nb.cards import load_run, save_run
 from lp_nb.cohort import Cohort, build_cohort
-from lp_nb.core import UserError, fingerprint, fingerprint_at, open_data, read_json, write_json
+from lp_nb.core import UserError, fingerprint, fingerprint_at, open_data, read_json, sealed, write_json
 from lp_nb.encoders import EncoderConfig
 from lp_nb.hospital import HospitalConfig, make_hospital
 from lp_nb.lab import Lab
 from lp_nb.tables import open_mimic
+from lp_nb.training import Control, Stopped
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 
@@ -147,9 +148,66 @@ def test_results_are_those_that_were_written(cohort, tmp_path):
         use()
     facts = read_json(folder / 'result.json')
     (folder / 'result.json').chmod(0o644)
+    text = (folder / 'result.json').read_text()
+    assert facts['sealed'] and '"seed": 0' in text
+    for other in (text.replace('"seed": 0', '"seed": 1'), text.replace('"seal"', '"sea1"'), text.replace('"sealed"', '"sealeb"')):
+        (folder / 'result.json').write_text(other)
+        for use in (run.predictions, lambda: Lab(tmp_path / 'lab', cohort, TINY).run(PLAN).metrics):
+            with pytest.raises(UserError, match='run the plan again'):
+                use()
+    write_json(folder / 'result.json', {k: v for k, v in facts.items() if not k.startswith('seal')})  # as it was before there were seals
+    assert len(run.predictions())
     write_json(folder / 'result.json', facts | dict(files={}))
+    with pytest.raises(UserError, match='run the plan again'):
+        run.predictions()
+    write_json(folder / 'result.json', sealed(facts | dict(files={})))
     with pytest.raises(UserError, match='a list of files'):
         run.predictions()
+    start = run.stages[0].dir / 'probes.safetensors'
+    sound = start.read_bytes()
+    for k in (len(sound) - 1, sound.index(b'"made":"') + 9, 9):
+        start.write_bytes(sound[:k] + bytes([sound[k] ^ 1]) + sound[k + 1:])
+        with pytest.raises(UserError, match='computed again'):
+            _ = Lab(tmp_path / 'lab', cohort, TINY).run(PLAN).stages[0].probes
+    start.unlink()
+    assert len(Lab(tmp_path / 'lab', cohort, TINY).run(PLAN).stages[0].probes) == 1 and start.read_bytes() == sound
+
+
+def stopped_at(lab, step):
+    "The checkpoint of a stage that was asked to stop there."
+    control = Control()
+    with pytest.raises(Stopped):
+        lab.run(SLOW, events=[lambda event, trainer: event == 'step_end' and trainer.at.step == step and control.stop.set()], control=control)
+    return next(lab.folder.glob('unfinished/*/position.json')).parent
+
+
+SLOW = 'supervised(reads=series, epochs=6, patience=6)'
+
+
+@pytest.mark.parametrize('change', ['model', 'best', 'optimizer', 'probes', 'position', 'torn', 'missing', 'old'])
+def test_a_changed_checkpoint_is_said_and_not_gone_on_from(change, cohort, tmp_path, recwarn):
+    "One byte, a file that is gone, half a file; a checkpoint of before seals is gone on from."
+    folder = stopped_at(Lab(tmp_path / 'lab', cohort, TINY), 3)
+    position, seen = folder / 'position.json', []
+    facts = read_json(position)
+    assert facts['at']['step'] == 3 and set(facts['files']) == {f'{name}.safetensors' for name in ('model', 'best', 'optimizer', 'probes')}
+    if change == 'old':
+        write_json(position, {k: v for k, v in facts.items() if k not in ('seal', 'sealed', 'files')})
+    elif change == 'position':
+        position.write_text(position.read_text().replace('"step": 3', '"step": 2'))
+    elif change == 'torn':
+        position.write_bytes(position.read_bytes()[:40])
+    elif change == 'missing':
+        (folder / 'optimizer.safetensors').unlink()
+    else:
+        path = folder / f'{change}.safetensors'
+        sound = path.read_bytes()
+        path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    again = Lab(tmp_path / 'lab', cohort, TINY).run(SLOW, events=[lambda event, trainer: seen.append(trainer.at.step)])
+    assert seen[0] == (3 if change == 'old' else 0)
+    assert any('starts anew' in str(w.message) for w in recwarn) == (change != 'old')
+    whole = Lab(tmp_path / 'whole', cohort, TINY).run(SLOW)
+    assert again.predictions().equals(whole.predictions())
 
 
 def test_a_saved_model_lists_its_files(cohort, tmp_path):

@@ -82,22 +82,25 @@ def test_how_a_life_ended_never_contradicts_the_label(tmp_path):
 
 
 def test_static_facts_birth_and_admissions(tmp_path):
-    "Sex and race without a time and first, a birth of the right age, and an admission for every row that belongs to one."
+    "Sex, race and age without a time and first, a birth of the right age, and an admission for every row that belongs to one."
     cohort = build_cohort(SAMPLE, out=tmp_path / 'cohort')
     events = pd.concat(map(pd.read_parquet, export(cohort, 'meds', tmp_path / 'meds').glob('data/*/*.parquet')))
     stays = cohort.stays.sort_index().drop_duplicates('subject_id').set_index('subject_id')
     static = events[events['time'].isna()]
-    assert static.groupby('subject_id').size().eq(2).all() and events.groupby('subject_id').head(2)['time'].isna().all()
+    assert static.groupby('subject_id').size().eq(3).all() and events.groupby('subject_id').head(3)['time'].isna().all()
     told = static[static['code'].str.startswith('GENDER//')].set_index('subject_id')['code'].str.removeprefix('GENDER//')
     assert told.sort_index().equals(stays['gender'].sort_index().rename('code').astype(told.dtype))
     admissions = events[events['hadm_id'].notna()]
-    assert set(events[events['hadm_id'].isna()]['code'].str.extract('^([A-Z_]+)')[0]) <= {'GENDER', 'RACE', 'MEDS_BIRTH', 'MEDS_DEATH'}
+    assert set(events[events['hadm_id'].isna()]['code'].str.extract('^([A-Z_]+)')[0]) <= {'GENDER', 'RACE', 'AGE', 'MEDS_BIRTH', 'MEDS_DEATH'}
     pairs = set(zip(admissions['subject_id'], admissions['hadm_id'].astype(int)))
     assert pairs == set(zip(cohort.stays['subject_id'], cohort.stays['hadm_id']))
     born = events[events['code'] == 'MEDS_BIRTH'].set_index('subject_id')['time'].dt.year
     entered = events[events['code'] == 'ICU_ADMISSION'].groupby('subject_id')['time'].min().dt.year
     youngest = cohort.stays.groupby('subject_id')['age'].min()
     assert ((entered - born).sort_index() == youngest.sort_index()).all()
+    numbers = static[static['numeric_value'].notna()].set_index('subject_id')  # what MEDS-Tab calls static/first: one, or it ends with an error
+    assert set(numbers['code']) == {'AGE//YEARS'} and numbers.index.is_unique
+    assert (numbers['numeric_value'].sort_index() == youngest.sort_index()).all()
 
 
 def test_a_csv_for_people_holds_no_formula(tmp_path):

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy as np
+import pandas as pd
 import planted
 import pytest
 from hypothesis import given, settings
@@ -33,10 +34,12 @@ from lp_nb.cards import data_card, load_run, run_metrics, save_run
 from lp_nb.cohort import Cohort, build_cohort
 from lp_nb.core import UserError, git, install_filter, read_json, refuse_unfiltered, rng
 from lp_nb.encoders import EncoderConfig
+from lp_nb.figures import cohort_flow, quality_figure
+from lp_nb.hospital import HospitalConfig, make_hospital
 from lp_nb.lab import Lab
 from lp_nb.sharing import cell_texts, characteristics, export, save_table
 from lp_nb.sweeps import Search, Study, chosen_run
-from lp_nb.tables import open_mimic, shareable
+from lp_nb.tables import open_mimic, shareable, whose_of
 from lp_nb.table1 import LAYERED
 from lp_nb.views import write_page
 from lp_nb.widgets import CohortFlow, DeviationCurves, Explorer, ResultsBoard, StayViewer
@@ -581,3 +584,22 @@ def test_counts_of_the_planted_cohort_stay_hidden(ward):
     assert dark.any() and by.loc[dark, 'difference'].isna().all()
     printed = json.dumps(read_json(ward.cohort.dir / 'manifest.json')['counts']) + ward.shared.joinpath('who.csv').read_text()
     assert '<10' in printed and not re.search(r'"[1-9]"|,[1-9] \(', printed)
+
+
+def test_a_shared_ledger_counts_patients_and_an_old_one_opens(tmp_path):
+    "Several stays of one patient are one patient in manifest, ledger and quality; a cohort written before patients were counted still opens."
+    make_hospital(tmp_path / 'hospital', HospitalConfig(patients=120, seed=5))
+    cohort = build_cohort(tmp_path / 'hospital', out=tmp_path / 'cohort')
+    stays = cohort.ledger[cohort.ledger['unit'] == 'stays']
+    gone = pd.read_parquet(cohort.dir / 'attrition.parquet')
+    assert stays['patients'].notna().all() and (stays['patients'] <= stays['rows']).all() and len(gone)
+    last = stays[stays['reason'] == 'kept'].iloc[-1]
+    assert last['patients'] == cohort.stays['subject_id'].nunique()
+    rows = list(cohort.ledger[['step', 'unit', 'rows_in', 'reason', 'rows']].itertuples(index=False, name=None))
+    whose = whose_of(cohort.ledger)
+    assert cohort.manifest['attrition'] == shareable(rows, whose=whose)
+    printed = lambda steps: {r: text for s in steps for r, text in s['dropped'].items() if text.replace(',', '').isdigit() and text != '0'}
+    for reason in printed(cohort.manifest['attrition']):
+        assert all(n >= 10 or not n for (_, _, r), n in whose.items() if r == reason), reason
+    old = cohort.ledger.drop(columns='patients'), cohort.quality[[c for c in cohort.quality if not c.endswith(('_patients', '_others'))]]
+    assert whose_of(old[0]) == {} and cohort_flow(old[0], 'stays') and quality_figure(old[1])
