@@ -45,8 +45,8 @@ def risks(run, ids: pd.Index, which: str = '') -> pd.DataFrame:
 
 
 def lost_columns(layout: Layout) -> dict:
-    "Share of neighbours lost in reaching each stage's end, by the name of the stage."
-    ends = [k for k, n in enumerate(layout.nodes) if n.parent >= 0 and n.step is None]
+    "Share of neighbours lost in reaching the end of each stage that moved anybody, by the name of the stage."
+    ends = [k for k, n in enumerate(layout.nodes) if layout.first(k) == k and n.parent >= 0 and n.step is None]
     names = [f'{layout.nodes[k].stage} {layout.nodes[k].name}' for k in ends]
     if len(layout.routes) > 1:
         names = short_plans([layout.nodes[k].path for k in ends])
@@ -168,7 +168,7 @@ class Ranking(View):
 def ranked_rows(layout: Layout, node: int, among=None, most: int = 100) -> list[list]:
     "The rows of the ranking at a node, of all stays or `among` some: id, then the columns of `movement`; None where a rank is not known."
     parent = layout.nodes[node].parent
-    if parent < 0:
+    if parent < 0 or layout.first(node) != node:
         return []
     table = movement(layout, parent, node)
     table = (table if among is None else table[table.index.isin(among)]).head(most)
@@ -238,7 +238,9 @@ def honest_words(layout: Layout, worth: pd.DataFrame, node: int, count=str) -> s
     "What the map of a node is worth, as a sentence; `count` writes how many stays lie outside the window."
     row, parent = worth.iloc[node], layout.nodes[node].parent
     text = f'trustworthiness of the map {row.trust:.2f} (1 is faithful, about 0.5 is random)'
-    if parent >= 0:
+    if layout.first(node) != node:
+        text += f'; these are the vectors of {node_title(layout.nodes[layout.first(node)])}, which this stage left as they were'
+    elif parent >= 0:
         agree = f', and the way on the map agrees with it at rank correlation {row.agreement:.2f}'.replace('-', '−') if np.isfinite(row.agreement) else ''
         text += (f'; {row.kept:.0%} of {layout.near.shape[2]} neighbours kept since {node_title(layout.nodes[parent])} (chance {row.chance:.0%}){agree}; '
                  f'movement below {row.floor:.2f} standard deviations of the map is noise')
@@ -625,6 +627,8 @@ def show_moved(ex: Explorer):
     parent = ex.layout.nodes[ex.node].parent
     ex.ranking.rows, ex.ranking.chosen = ranked_rows(ex.layout, ex.node, ex.among), None
     since = f'since {node_title(ex.layout.nodes[parent])}' if parent >= 0 else 'from the first trained stage on'
+    if parent >= 0 and not ex.ranking.rows:
+        since = f'nobody {since}'
     ex.ranking.note = since if ex.shown is None else f'{since}, among the {len(ex.shown):,} stays shown'
 
 

@@ -953,6 +953,7 @@ def map_panel(ax, layout: Layout, k: int, theme: Theme, shareable: bool):
     map_frame(ax, layout, theme)
     node, outside = layout.nodes[k], layout.outside(k, mask_count if shareable else str)
     kept = f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept' if node.parent >= 0 else ''
+    kept = kept if layout.first(k) == k else ', the same vectors as before'
     ax.set_title(node.name if node.step in (None, 0) else f'{node.name}, step {node.step}', pad=18)
     ax.text(0, 1.02, f'trust {layout.trust[k]:.2f}{kept}', transform=ax.transAxes, va='bottom', fontsize=8, color=theme.soft)
     if outside:
