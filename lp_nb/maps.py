@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Node', 'SAME', 'SLOW', 'METHODS', 'LEAST_STAYS', 'SPLITS', 'FORMAT', 'planted_stages', 'planted_probes',
            'planted_run', 'stage_parents', 'align_stages', 'neighbours', 'turnover', 'rank_among', 'exchange',
-           'line_of', 'Reading', 'Framed', 'Layout', 'movement', 'noise_floor', 'honesty', 'coordinates', 'steady',
-           'trust_of', 'check_asked', 'copies', 'drawn', 'joint_layout', 'vote_of', 'neighbour_vote', 'Clearest',
-           'votable', 'clearest', 'run_nodes', 'node_frame', 'check_runs', 'run_layout', 'cached_layout']
+           'line_of', 'Reading', 'window', 'Framed', 'Layout', 'movement', 'noise_floor', 'honesty', 'coordinates',
+           'steady', 'trust_of', 'check_asked', 'copies', 'drawn', 'joint_layout', 'vote_of', 'neighbour_vote',
+           'Clearest', 'votable', 'clearest', 'run_nodes', 'node_frame', 'check_runs', 'run_layout', 'cached_layout']
 
 # %% ../nbs/14c_maps.ipynb #imports
 import json
@@ -217,15 +217,20 @@ def bulk_of(
     return near if 0 < gain * extent(near) < extent(points) else points
 
 # %% ../nbs/14c_maps.ipynb #layout-framed
+def window(points: np.ndarray, whole: bool = False) -> tuple[tuple[float, float], tuple[float, float]]:
+    "The (low, high) of x and of y of a square around the bulk of points (n, 2), or with `whole` around every point."
+    points = points.astype(float)
+    near = points if whole else bulk_of(points)
+    middle, half = (near.min(0) + near.max(0)) / 2, 0.54 * extent(near)
+    return tuple((float(m - half), float(m + half)) for m in middle)
+
+
 class Framed(Reading):
     "A layout in the window that all its nodes share."
 
     def square(self, whole: bool = False) -> tuple[tuple[float, float], tuple[float, float]]:
         "The (low, high) of x and of y of one window for all nodes: that of the bulk, or with `whole` of every point."
-        points = self.xy.reshape(-1, 2).astype(float)
-        near = points if whole else bulk_of(points)
-        middle, half = (near.min(0) + near.max(0)) / 2, 0.54 * extent(near)
-        return tuple((float(m - half), float(m + half)) for m in middle)
+        return window(self.xy.reshape(-1, 2), whole)
 
     def beyond(self, node: int) -> np.ndarray:
         "Which stays (n,) lie outside the window at a node."
@@ -464,7 +469,7 @@ class Clearest(namedtuple('Clearest', 'node label auroc pairs')):
     @property
     def said(self) -> str:
         "Why, in words that make no finding of it."
-        seen = f'neighbours in the embedding and on the map agree most there (k-NN AUROC {self.auroc:.2f}, chance 0.50)'
+        seen = f'neighbours in the embedding and on the map agree most there (k-NN AUROC {self.auroc:.2f} in the mean of both, chance 0.50)'
         return f'{seen}, of {self.pairs} pairs of stage and label looked at; a choice of view, no finding' if self.pairs > 1 else seen
 
 # %% ../nbs/14c_maps.ipynb #clearest-b
@@ -487,7 +492,7 @@ def clearest(
         return None
     nodes = [node for node in nodes if layout.first(node) not in nodes or layout.first(node) == node]
     labels = y[names].to_numpy(int)
-    seen = lambda node: np.minimum(auroc(labels, vote_of(layout.near[node, :, :k], labels)), auroc(labels, neighbour_vote(layout.xy[node], labels, k)))
+    seen = lambda node: (auroc(labels, vote_of(layout.near[node, :, :k], labels)) + auroc(labels, neighbour_vote(layout.xy[node], labels, k))) / 2
     found = np.array([seen(node) for node in nodes])  # (nodes, L)
     node, label = max(np.ndindex(found.shape), key=lambda at: (found[at].round(2), at[0], -at[1]))
     return Clearest(nodes[node], names[label], float(found[node, label]), found.size)
