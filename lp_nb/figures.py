@@ -848,10 +848,14 @@ def training_curves(
     x: str = 'step',  # or 'epoch'
     dark: bool = False,
 ):
-    "Losses (left) and validation score (right) by step, one panel per stage."
+    "Losses (left) and validation score (right) by step, one panel per stage that took steps."
     check_columns(history, ('stage', x, 'loss'), 'a history')
-    part = segments(history.assign(step=history[x]).reset_index(drop=True)).to_numpy()
-    stages = part.max() + 1
+    history = history.assign(step=history[x]).reset_index(drop=True)
+    part = segments(history)
+    longer = (part.map(part.value_counts()) > 1) & history['loss'].notna().groupby(part).transform('any')  # neither loaded nor solved
+    if longer.any():
+        history, part = history[longer], part[longer]
+    stages = part.nunique()
     with style(dark):
         fig, (axes,) = canvas(3.1 * stages + 0.6, 3, 1, stages)
         for ax, (_, rows) in zip(axes, history.groupby(part)):

@@ -146,7 +146,8 @@ def run_pairs(
     if not aligned_at(run):
         raise UserError('a run with a stage that aligns, such as contrastive', str(run.plan), 'Choose another run.')
     at = own_stages(run, split, max(aligned_at(run)[0] - 1, 0))
-    shown, learned = ([modalities(run, which, k) for k in at] for which in (split, 'test' if split == 'val' else 'val'))
+    shown, other = [modalities(run, split, k) for k in at], 'test' if split == 'val' else 'val'
+    learned = [modalities(run, other, k) for k in (at[0], aligned_at(run)[-1])]
     if len(shown[0][0]) < 10:
         raise UserError('at least 10 stays with a report', f'{len(shown[0][0])}', 'Choose a larger split.')
     keep = np.sort(rng(seed, 'pairs').permutation(len(shown[0][0]))[:most])
@@ -157,6 +158,7 @@ def pairs_ready(run, split: str = 'test') -> bool:
     "Whether all that the pairs of a run need was read before, so that they are drawn at once."
     if not hasattr(run, 'lab') or not aligned_at(run):
         return False
-    parts = {split, 'test' if split == 'val' else 'val'}
-    files = [f'{stage.address}-{part}-{name}.safetensors' for stage in run.stages[max(aligned_at(run)[0] - 1, 0):] for part in parts for name in ('reports', 'series')]
+    start, last, other = max(aligned_at(run)[0] - 1, 0), aligned_at(run)[-1], 'test' if split == 'val' else 'val'
+    wanted = [(k, split) for k in range(start, len(run.stages))] + [(k, other) for k in (start, last)]
+    files = [f'{run.stages[k].address}-{part}-{name}.safetensors' for k, part in wanted for name in ('reports', 'series')]
     return all((run.lab.folder / 'embeddings' / name).exists() for name in files)
