@@ -24,7 +24,8 @@ from .cohort import build_cohort
 from .core import Progress, UserError, file_fingerprint, fingerprint, is_synthetic, read_json, write_json
 from .encoders import EncoderConfig
 from .hospital import HospitalConfig, make_hospital, oracle, true_statements
-from .report import report_key, study_geometry, study_layout, study_report, study_verdicts
+from .pairs import run_pairs
+from .report import layered_run, report_key, study_geometry, study_layout, study_report, study_verdicts
 from .supervised import STRENGTHS
 from .sweeps import Search, Study, start_worker
 from .table1 import Judgement, judge, kept_frame, label_study
@@ -143,7 +144,7 @@ def geometry(study: Study):
 
 
 PARTS = {
-    'map': lambda home, study: study_layout(study, list(study.labs)[-1]),
+    'map': lambda home, study: (study_layout(study, list(study.labs)[-1]), run_pairs(layered_run(study, list(study.labs)[-1]))),
     'tables': judged,
     'geometry': lambda home, study: geometry(study),
 }

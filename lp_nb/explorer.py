@@ -6,8 +6,7 @@
 __all__ = ['TOOLBAR', 'SHAFT', 'COLUMNS', 'SETS', 'Controls', 'ROW', 'CONDITION', 'stay_table', 'group_names', 'color_options',
            'check_color', 'tenths', 'color_column', 'make_scatter', 'move_points', 'draw_arrows', 'Ranking',
            'ranked_rows', 'pick', 'field', 'node_title', 'honest_words', 'honest_line', 'typed_names', 'refused_filter',
-           'passing', 'MapState', 'MapHands', 'MapOut', 'shared_codes', 'StageMap', 'stage_map', 'Explorer', 'wire',
-           'recolor']
+           'passing', 'MapState', 'MapHands', 'MapOut', 'shared_codes', 'StageMap', 'stage_map', 'Explorer', 'wire']
 
 # %% ../nbs/17c_explorer.ipynb #imports
 import base64
@@ -27,8 +26,9 @@ from .cases import CaseView
 from .core import UserError, mask_count, meant, one_of, rng
 from .curves import DeviationCurves
 from .evaluation import same_stays
-from .figures import MISSING, OKABE_ITO, arrows_to, as_words, fading_arrow, short_plans, stage_maps
+from .figures import MISSING, OKABE_ITO, arrows_to, as_words, fading_arrow, figure_svg, pair_maps, short_plans, stage_maps
 from .maps import METHODS, Layout, check_runs, clearest, honesty, movement, run_layout
+from .pairs import aligned_at, pairs_ready, run_pairs
 from .views import View, script, sheet, write_page
 
 # %% ../nbs/17c_explorer.ipynb #risks
@@ -45,8 +45,8 @@ def risks(run, ids: pd.Index, which: str = '') -> pd.DataFrame:
 
 
 def lost_columns(layout: Layout) -> dict:
-    "Share of neighbours lost in reaching each stage's end, by the name of the stage."
-    ends = [k for k, n in enumerate(layout.nodes) if n.parent >= 0 and n.step is None]
+    "Share of neighbours lost in reaching the end of each stage that moved anybody, by the name of the stage."
+    ends = [k for k, n in enumerate(layout.nodes) if layout.first(k) == k and n.parent >= 0 and n.step is None]
     names = [f'{layout.nodes[k].stage} {layout.nodes[k].name}' for k in ends]
     if len(layout.routes) > 1:
         names = short_plans([layout.nodes[k].path for k in ends])
@@ -168,7 +168,7 @@ class Ranking(View):
 def ranked_rows(layout: Layout, node: int, among=None, most: int = 100) -> list[list]:
     "The rows of the ranking at a node, of all stays or `among` some: id, then the columns of `movement`; None where a rank is not known."
     parent = layout.nodes[node].parent
-    if parent < 0:
+    if parent < 0 or layout.first(node) != node:
         return []
     table = movement(layout, parent, node)
     table = (table if among is None else table[table.index.isin(among)]).head(most)
@@ -177,7 +177,7 @@ def ranked_rows(layout: Layout, node: int, among=None, most: int = 100) -> list[
 
 # %% ../nbs/17c_explorer.ipynb #controls
 SETS = {'test': 'test', 'validation': 'val', 'training': 'train', 'all splits': 'all', 'every checkpoint': 'probe'}
-Controls = namedtuple('Controls', 'play stage plan stays method color filter search arrows panels whole honest said')
+Controls = namedtuple('Controls', 'play stage plan stays method color filter search arrows panels pairs whole honest said')
 ROW = dict(flex_flow='row wrap', align_items='center', grid_gap='2px 10px')
 
 
@@ -209,6 +209,7 @@ def make_controls(plans: list[str], split: str, method: str, options: list[str],
         field('Filter', "age > 60 and careunit == 'Medical'", flex='1 1 220px', max_width='420px'), field('Find', 'stay id', width='130px'),
         W.ToggleButton(description='Arrows', tooltip='The way of those that changed company most', layout=W.Layout(width='90px')),
         W.ToggleButton(description='All stages', tooltip='One small map for each stage', layout=W.Layout(width='100px')),
+        W.ToggleButton(description='Reports and series', tooltip='What alignment did: both vectors of a stay, before and after', layout=W.Layout(width='150px', display='none')),
         W.ToggleButton(description='All points', tooltip='A window that holds those far from all others', layout=W.Layout(width='100px', display='none')),
         W.HTML(), W.HTML())
 
@@ -221,7 +222,7 @@ STYLE = '''<style>.lp-honest { color: var(--jp-ui-font-color2, #59636e); font-si
 def arrange(c: Controls, scatter_box: W.VBox, ranking: Ranking, below: W.VBox, case) -> W.VBox:
     "Controls on top, the map with the ranking beside it, what it is worth and the case below."
     row = W.Layout(**ROW)
-    first = W.HBox([c.play, c.stage, *([c.plan] if len(c.plan.options) > 1 else []), c.arrows, c.panels, c.whole], layout=row)
+    first = W.HBox([c.play, c.stage, *([c.plan] if len(c.plan.options) > 1 else []), c.arrows, c.panels, c.pairs, c.whole], layout=row)
     second = W.HBox([c.stays, c.method, c.color, c.search, c.filter], layout=row)
     side = W.VBox([ranking], layout=W.Layout(flex='1 1 320px', min_width='300px', max_width='460px', margin='0 0 0 12px'))
     scatter_box.layout = W.Layout(flex='3 1 360px', min_width='320px', border='1px solid var(--jp-border-color2)')
@@ -238,7 +239,9 @@ def honest_words(layout: Layout, worth: pd.DataFrame, node: int, count=str) -> s
     "What the map of a node is worth, as a sentence; `count` writes how many stays lie outside the window."
     row, parent = worth.iloc[node], layout.nodes[node].parent
     text = f'trustworthiness of the map {row.trust:.2f} (1 is faithful, about 0.5 is random)'
-    if parent >= 0:
+    if layout.first(node) != node:
+        text += f'; these are the vectors of {node_title(layout.nodes[layout.first(node)])}, which this stage left as they were'
+    elif parent >= 0:
         agree = f', and the way on the map agrees with it at rank correlation {row.agreement:.2f}'.replace('-', '−') if np.isfinite(row.agreement) else ''
         text += (f'; {row.kept:.0%} of {layout.near.shape[2]} neighbours kept since {node_title(layout.nodes[parent])} (chance {row.chance:.0%}){agree}; '
                  f'movement below {row.floor:.2f} standard deviations of the map is noise')
@@ -547,7 +550,7 @@ def choose_opening(ex: Explorer, color: str | None, stage: int | None) -> str:
 # %% ../nbs/17c_explorer.ipynb #new-scatter
 def new_scatter(ex: Explorer):
     "A scatter of the stays of the present table, all of them; `put_up` shows it, when all that it must know is set."
-    ex.panels, ex.below.children, ex.shown = [], [], None
+    ex.panels, ex.shown = [], None
     ex.scatter = make_scatter(ex.table, ex.layout, ex.route[ex.start], dark=ex.ranking.dark)
     ex.scatter.widget.observe(lambda change: show_selection(ex), names='selection')
     paint(ex)
@@ -599,6 +602,7 @@ def offer_stages(ex: Explorer):
     "Give the slider the nodes of the plan that is shown."
     c = ex.controls
     offer_whole(ex)
+    show_below(ex)
     titles = [(node_title(ex.layout.nodes[k]), i) for i, k in enumerate(ex.route)]
     with c.stage.hold_trait_notifications():
         c.stage.options, c.stage.index = titles, 0
@@ -625,6 +629,8 @@ def show_moved(ex: Explorer):
     parent = ex.layout.nodes[ex.node].parent
     ex.ranking.rows, ex.ranking.chosen = ranked_rows(ex.layout, ex.node, ex.among), None
     since = f'since {node_title(ex.layout.nodes[parent])}' if parent >= 0 else 'from the first trained stage on'
+    if parent >= 0 and not ex.ranking.rows:
+        since = f'nobody {since}'
     ex.ranking.note = since if ex.shown is None else f'{since}, among the {len(ex.shown):,} stays shown'
 
 
@@ -635,7 +641,7 @@ def show_arrows(ex: Explorer):
     elif ex.scatter.annotations()['annotations']:
         ex.scatter.annotations([])
 
-
+# %% ../nbs/17c_explorer.ipynb #offer-whole
 def offer_whole(ex: Explorer):
     "The button for all points, where the window does not hold them."
     there = any(ex.layout.outside(k) for k in range(len(ex.layout.nodes)))
@@ -715,7 +721,8 @@ def reopen(ex: Explorer, change):
     if set(ex.ids) == kept and change.owner is c.method:  # the same stays move to their other places
         offer_whole(ex)
         show_node(ex)
-        ex.below.children, ex.panels, c.panels.value = [], [], False
+        ex.panels, c.panels.value = [], False
+        show_below(ex)
     else:
         c.panels.value = False
         ex.case.table, ex.case.pool = ex.table, 'test' if c.stays.value == 'probe' else c.stays.value
@@ -736,18 +743,23 @@ def wire(ex: Explorer):
     c.arrows.observe(lambda change: show_arrows(ex), names='value')
     c.whole.observe(lambda change: show_whole(ex), names='value')
     c.panels.observe(lambda change: show_panels(ex, change.new), names='value')
+    c.pairs.observe(lambda change: show_below(ex), names='value')
     ex.ranking.observe(lambda change: change.new is not None and ex.select([change.new]), names='chosen')
     ex.ranking.observe(lambda change: show_theme(ex), names='dark')
     for control in (c.stays, c.method):
         control.observe(lambda change: change.new != change.old and reopen(ex, change), names='value')
     offer_stages(ex)
     put_up(ex)
+    run = pair_run(ex)
+    c.pairs.value = run is not None and pairs_ready(run, c.stays.value)
+    show_below(ex)
 
-
+# %% ../nbs/17c_explorer.ipynb #recolor
 def recolor(ex: Explorer, change):
     "Paint by another column; a discriminant is learned anew if the column is a label."
     ex.color = change.new if change.new in ex.runs[0].cohort.labels else ex.color
     paint(ex)
+    show_below(ex)
     if ex.controls.method.value == 'lda' and change.new in ex.runs[0].cohort.labels:
         read_map(ex, ex.controls.stays.value, 'lda')
         show_node(ex)
@@ -782,7 +794,7 @@ def show_panels(ex: Explorer, show: bool):
         share(ex, 'selection', ex.scatter.widget.selection)
         paint(ex)
         ex.grid = panel_grid(ex, nodes)
-    ex.below.children = [ex.grid] if show else []
+    show_below(ex)
 
 # %% ../nbs/17c_explorer.ipynb #share
 def share(ex: Explorer, what: str, value):
@@ -800,6 +812,39 @@ def panel_grid(ex: Explorer, nodes) -> W.GridBox:
              for panel, k in zip(ex.panels, nodes)]
     columns = f'repeat({min(len(cells), 5)}, minmax(0, 1fr))'
     return W.GridBox(cells, layout=W.Layout(grid_template_columns=columns, grid_gap='10px', width='100%'))
+
+# %% ../nbs/17c_explorer.ipynb #pairs-shown
+PAPER = ('--ink: var(--jp-ui-font-color1, #1b1f24); --soft: var(--jp-ui-font-color2, #59636e); --rule: var(--jp-border-color2, #d5dbe1); '
+         '--paper: var(--jp-layout-color0, #fff); --blue: #0072b2; --sans: Arial, Helvetica, sans-serif; max-width: 1100px; overflow-x: auto')
+
+
+def pair_run(ex: Explorer):
+    "The run whose pairs can be drawn: that of the plan shown, if it aligned anything; else None."
+    run = ex.runs[min(ex.controls.plan.value or 0, len(ex.runs) - 1)]
+    return run if hasattr(run, 'lab') and aligned_at(run) and ex.controls.stays.value in ('test', 'val', 'train') else None
+
+
+def pairs_html(ex: Explorer, run) -> W.HTML:
+    "Reports and series of the stays shown, as a picture."
+    stays, column = run.cohort.stays, ex.controls.color.value
+    pairs = run_pairs(run, ex.controls.stays.value, seed=ex.seed)
+    drawn = pair_maps(pairs, (stays if column in stays else ex.table)[column], shareable=False)
+    alt = 'Reports and series before and after alignment. ' + ' '.join(f'{name}: {pairs.said(k)}.' for k, name in enumerate(pairs.names))
+    said = f'Across: what told reports from series before alignment. Up: what both say most in common after it. Joined: both vectors of some stays. Below: by {column}.'
+    return W.HTML(f'{STYLE}<div class="lp-pairs" style="{PAPER}">{figure_svg(drawn, 1, alt)}</div><div class="lp-honest">{html.escape(said)}</div>')
+
+# %% ../nbs/17c_explorer.ipynb #pairs-below
+def show_below(ex: Explorer):
+    "What stands under the map: the small maps, and reports and series, as far as they are asked for."
+    c, run = ex.controls, pair_run(ex)
+    c.pairs.layout.display = '' if run is not None else 'none'
+    both = []
+    if c.pairs.value and run is not None:
+        try:
+            both = [pairs_html(ex, run)]
+        except UserError as e:
+            say(ex, str(e), wrong=True)
+    ex.below.children = [*([ex.grid] if c.panels.value and ex.panels else []), *both]
 
 # %% ../nbs/17c_explorer.ipynb #export-map
 def patients_of(ex: Explorer) -> np.ndarray:

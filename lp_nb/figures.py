@@ -11,7 +11,7 @@ __all__ = ['OKABE_ITO', 'LIGHT', 'DARK', 'SPLITS', 'SIZE', 'LINE', 'PAD', 'PHRAS
            'range_panel', 'plain', 'range_numbers', 'quality_figure', 'month_figure', 'segments', 'curve_axis',
            'short_plans', 'gap', 'gaps', 'seeds_said', 'write_below', 'deviation_curves', 'label_heatmap', 'loss_panel',
            'score_panel', 'training_curves', 'as_words', 'point_colors', 'arrows_to', 'fading_arrow', 'draw_ways',
-           'stage_maps', 'Section', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
+           'stage_maps', 'pair_maps', 'Section', 'table_html', 'figure_svg', 'refuse_identifiers', 'write_report']
 
 # %% ../nbs/16_figures.ipynb #imports
 import html
@@ -33,8 +33,8 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from .core import UserError, mask_count, mask_counts, meant, one_of, place, safe, unseen
-from .maps import Layout, movement, noise_floor
+from .core import UserError, mask_count, mask_counts, meant, one_of, place, rng, safe, unseen
+from .maps import Layout, movement, noise_floor, window
 from .series import VARIABLES
 from .tables import shareable as shareable_steps, whose_of
 
@@ -888,10 +888,14 @@ def training_curves(
     x: str = 'step',  # or 'epoch'
     dark: bool = False,
 ):
-    "Losses (left) and validation score (right) by step, one panel per stage."
+    "Losses (left) and validation score (right) by step, one panel per stage that took steps."
     check_columns(history, ('stage', x, 'loss'), 'a history')
-    part = segments(history.assign(step=history[x]).reset_index(drop=True)).to_numpy()
-    stages = part.max() + 1
+    history = history.assign(step=history[x]).reset_index(drop=True)
+    part = segments(history)
+    longer = (part.map(part.value_counts()) > 1) & history['loss'].notna().groupby(part).transform('any')  # neither loaded nor solved
+    if longer.any():
+        history, part = history[longer], part[longer]
+    stages = part.nunique()
     with style(dark):
         fig, (axes,) = canvas(3.1 * stages + 0.6, 3, 1, stages)
         for ax, (_, rows) in zip(axes, history.groupby(part)):
@@ -990,18 +994,19 @@ def map_points(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, 
 
 def map_panel(ax, layout: Layout, k: int, theme: Theme, shareable: bool):
     "The frame of a map; over it its trustworthiness and the share of neighbours kept, below it how many stays lie outside the window."
-    map_frame(ax, layout, theme)
+    map_frame(ax, layout.square(), theme)
     node, outside = layout.nodes[k], layout.outside(k, mask_count if shareable else str)
     kept = f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept' if node.parent >= 0 else ''
+    kept = kept if layout.first(k) == k else ', the same vectors as before'
     ax.set_title(node.name if node.step in (None, 0) else f'{node.name}, step {node.step}', pad=18)
     ax.text(0, 1.02, f'trust {layout.trust[k]:.2f}{kept}', transform=ax.transAxes, va='bottom', fontsize=8, color=theme.soft)
     if outside:
         ax.set_xlabel(f'{outside} (×)', fontsize=8, loc='left')
 
 # %% ../nbs/16_figures.ipynb #map-frame
-def map_frame(ax, layout: Layout, theme: Theme):
+def map_frame(ax, square: tuple, theme: Theme):
     "The window that all panels share, without ticks."
-    wide, high = layout.square()
+    wide, high = square
     ax.set(xticks=[], yticks=[], xlim=wide, ylim=high, aspect='equal')
     ax.grid(False)
     for side in ax.spines.values():
@@ -1059,6 +1064,62 @@ def stage_maps(
             draw_ways(ax, arrows_to(layout, k, arrows).to_numpy(), size, theme.ink)
         if color is not None:
             color_key(fig, axes, color, names, scale)
+        return keep(fig)
+
+# %% ../nbs/16_figures.ipynb #pair-points
+MODALITIES = ('reports', 'series')
+
+
+def pair_panel(ax, pairs, k: int, square: tuple, theme: Theme, shareable: bool):
+    "The frame of a panel; over it how well reports find their series, below it how many points lie outside the window."
+    map_frame(ax, square, theme)
+    ax.set_title(pairs.names[k], pad=32)
+    ax.text(0, 1.02, pairs.said(k), transform=ax.transAxes, va='bottom', fontsize=8, linespacing=1.3, color=theme.soft)
+    low, high = np.transpose(square)
+    out = int(((pairs.xy[k] < low) | (pairs.xy[k] > high)).any(2).sum())
+    if out:
+        ax.set_xlabel(f'{mask_count(out) if shareable else out} of {2 * len(pairs.ids):,} outside the window', fontsize=8, loc='left')
+
+
+def pair_points(ax, pairs, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme):
+    "The points of a stage, reports and series in one order so that neither hides the other; `rgba` (2, n, 4)."
+    at = np.concatenate(pairs.xy[k])[order]
+    ax.scatter(*at.T, s=float(np.clip(6000 / len(at), 2, 14)), c=np.concatenate(rgba)[order], lw=0.2, ec=theme.paper, rasterized=True)
+
+# %% ../nbs/16_figures.ipynb #color-pairs
+def color_pairs(fig, axes, pairs, color: pd.Series, square: tuple, theme: Theme):
+    "The row of panels in the colours of a column, rarer values on top."
+    values = by_stay(pairs, color)
+    common = np.tile(values.map(values.value_counts()).fillna(len(values) + 1).to_numpy(), 2)
+    rgba, names, scale = point_colors(values, theme)
+    for k, ax in enumerate(axes):
+        map_frame(ax, square, theme)
+        pair_points(ax, pairs, k, np.stack([rgba, rgba]), np.argsort(-common, kind='stable'), theme)
+    color_key(fig, axes, color, names, scale)
+
+# %% ../nbs/16_figures.ipynb #pair-maps
+def pair_maps(
+    pairs,  # `Pairs` of a run
+    color: pd.Series | None = None,  # by stay id: what a second row is coloured by
+    dark: bool = False,
+    links: int = 60,  # stays, drawn by lot, whose two vectors are joined
+    shareable: bool = True,  # hide how many points lie outside the window where they are under ten
+):
+    "Reports and series of the same stays before and after alignment, the vectors of a stay joined."
+    n, stages, square = len(pairs.ids), len(pairs.names), window(pairs.xy.reshape(-1, 2))
+    order = rng(0, 'pair maps').permutation(2 * n)
+    with style(dark) as theme:
+        fig, axes = canvas(3.1 * stages, 3.6 + 3.2 * (color is not None), 1 + (color is not None), stages)
+        looks = plt.matplotlib.colors.to_rgba_array(OKABE_ITO[:2])[:, None].repeat(n, 1)  # (2, n, 4)
+        for k, ax in enumerate(axes[0]):
+            pair_panel(ax, pairs, k, square, theme, shareable)
+            pair_points(ax, pairs, k, looks, order, theme)
+            for row in order[order < n][:links]:
+                ax.plot(*pairs.xy[k, :, row].T, color=theme.ink, alpha=0.45, lw=0.5)
+        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name) for name, c in zip(MODALITIES, OKABE_ITO)]
+        axes[0, 0].legend(handles=dots, loc='lower left', fontsize=8, handletextpad=0.1, borderpad=0.1).set_in_layout(False)
+        if color is not None:
+            color_pairs(fig, axes[1], pairs, color, square, theme)
         return keep(fig)
 
 # %% ../nbs/16_figures.ipynb #section

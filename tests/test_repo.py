@@ -159,3 +159,17 @@ def test_a_missing_filter_stops_git_add(tmp_path):
     (tmp_path / '.gitattributes').write_text('*.ipynb filter=lp-nb\n')
     (tmp_path / 'a.ipynb').write_text('{"cells": []}')
     assert git('add', 'a.ipynb').returncode != 0
+
+
+def test_text_in_figures_fits_whatever_the_font():
+    "Every text of a drawn figure has a width of its own, and ends within the box in which it begins."
+    number = lambda tag, name: float(re.search(rf' {name}="([\d.]+)"', tag)[1])
+    for figure in sorted((ROOT / 'nbs' / 'figures').glob('*.svg')):
+        svg = figure.read_text()
+        boxes = [[number(tag, name) for name in ('x', 'y', 'width', 'height')] for tag in re.findall(r'<rect [^>]*>', svg)]
+        texts = re.findall(r'<text [^>]*>', svg)
+        assert len(texts) == svg.count('<text')
+        for tag in texts:
+            x, y, long = (number(tag, name) for name in ('x', 'y', 'textLength'))
+            around = [bx + width for bx, by, width, height in boxes if bx < x < bx + width and by < y < by + height] or [float(re.search(r'viewBox="0 0 (\d+)', svg)[1])]
+            assert x + long <= min(around), tag
