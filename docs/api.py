@@ -138,7 +138,7 @@ def named(tree: ast.Module) -> dict[str, ast.AST]:
 
 def from_where(source: str) -> list[tuple[int, str, str]]:
     "(line, notebook, cell) of each cell in a module."
-    return [(source[:m.start()].count('\n') + 1, m[1].rsplit('/', 1)[1], m[2]) for m in CELL.finditer(source)]
+    return [(source[:m.start()].count('\n') + 1, m[1].rsplit('nbs/', 1)[1], m[2]) for m in CELL.finditer(source)]
 
 
 def section(name: str, node, source: str, comments: dict) -> str:
@@ -148,20 +148,28 @@ def section(name: str, node, source: str, comments: dict) -> str:
     return cls(node, comments) if isinstance(node, ast.ClassDef) else constant(node, name, source)
 
 
+def home_of(path: Path) -> tuple[str, ...]:
+    "The packages below lp_nb in which a module lies."
+    folders = path.parts[:-1]
+    return folders[len(folders) - folders[::-1].index('lp_nb'):] if 'lp_nb' in folders else ()
+
+
 def page(path: Path) -> str:
     "The page of the module at `path`."
     source = path.read_text(encoding='utf-8')
     tree, comments, cells = ast.parse(source), comments_of(source), from_where(source)
     defined = named(tree)
     public = [e.value for e in defined['__all__'].value.elts]
-    text = f'# `lp_nb.{path.stem}`\n\n> {plain_doc(ast.get_docstring(tree) or path.stem)}\n\n'
+    home = home_of(path)
+    text = f'# `lp_nb.{".".join((*home, path.stem))}`\n\n> {plain_doc(ast.get_docstring(tree) or path.stem)}\n\n'
     if cells:
         text += f'The source, with the why, an example and the tests, is the page [{Path(cells[0][1]).stem}](../{cells[0][1]}).\n\n'
     here = sorted((n for n in public if n in defined), key=lambda n: not isinstance(defined[n], (ast.FunctionDef, ast.ClassDef)))  # values last
     for name in here:
         _, notebook, cell = next(c for c in reversed(cells) if c[0] <= defined[name].lineno)
         body = section(name, defined[name], source, comments)
-        text += body.rstrip() + f'\n\n<a class="source" href="../{Path(notebook).stem}.html#{cell}">source</a>\n\n'
-    elsewhere = {a.name: n.module for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names}
+        text += body.rstrip() + f'\n\n<a class="source" href="../{notebook.removesuffix(".ipynb")}.html#{cell}">source</a>\n\n'
+    full = lambda n: '.'.join(filter(None, (*home[:len(home) + 1 - n.level], n.module))) if n.level else n.module
+    elsewhere = {a.name: full(n) for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names}
     lent = [f'- `{n}`, of [{elsewhere[n]}]({elsewhere[n]}.md)' for n in public if n not in defined and n in elsewhere]
     return re.sub(r'\n{3,}', '\n\n', text + '\n'.join(lent)).rstrip() + '\n'

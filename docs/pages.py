@@ -7,7 +7,6 @@
 A notebook runs again when its cells, a module that it uses, or the versions in constraints.txt have changed.
 """
 import argparse
-import ast
 import hashlib
 import os
 import re
@@ -27,6 +26,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
 import api  # noqa: E402
+import architecture  # noqa: E402
 
 from lp_nb.cli import releases  # noqa: E402
 from lp_nb.core import UserError, open_data  # noqa: E402
@@ -66,19 +66,19 @@ def refuse_patients():
 
 
 def uses(path: Path) -> set[str]:
-    "The modules of the kit that a notebook or module names, and those that they name in turn."
-    found, todo = set(), [path]
-    while todo:
-        source = todo.pop().read_text(encoding='utf-8')
-        names = {m for m in re.findall(r'(?:from|import) (?:lp_nb)?\.(\w+)', source) if (ROOT / 'lp_nb' / f'{m}.py').exists()} - found
-        found |= names
-        todo += [ROOT / 'lp_nb' / f'{m}.py' for m in names]
+    "The modules of the kit that a notebook names, and those that they name in turn."
+    source, found = path.read_text(encoding='utf-8'), set()
+    todo = {m for m in re.findall(r'(?:from|import) lp_nb\.([\w.]+)', source) if architecture.file_of(m).exists()}
+    todo |= architecture.imports_of(ROOT / 'lp_nb' / '__init__.py') if re.search(r'import lp_nb as lp\b', source) else set()
+    while todo - found:
+        found |= (m := {(todo - found).pop()})
+        todo |= architecture.imports_of(architecture.file_of(*m))
     return found
 
 
 def key(path: Path) -> str:
     "What a run of the notebook depends on, as a short name."
-    files = [path, ROOT / 'constraints.txt', *(ROOT / 'lp_nb' / f'{m}.py' for m in sorted(uses(path)))]
+    files = [path, ROOT / 'constraints.txt', *(architecture.file_of(m) for m in sorted(uses(path)))]
     files += sorted(p for p in (ROOT / 'lp_nb' / 'assets').rglob('*') if p.is_file())
     parts = [STILL.encode(), *(f.read_bytes() for f in files)]
     return hashlib.sha256(b''.join(hashlib.sha256(p).digest() for p in parts)).hexdigest()[:16]
@@ -192,21 +192,17 @@ def write(path: Path, text: str):
 
 def module_of(path: Path) -> str | None:
     "The module that a notebook writes."
-    found = re.search(r'#\| default_exp (\w+)', path.read_text(encoding='utf-8'))
+    found = re.search(r'#\| default_exp ([\w.]+)', path.read_text(encoding='utf-8'))
     return found and found[1]
 
 
-def layers(index: str, stems: list[str]) -> dict[str, list[str]]:
-    "The layers of the architecture, as the table of the first page has them: layer -> notebooks in their order."
-    where, layer = {}, ''
-    for first, rest in re.findall(r'^\| (\w*) ?\| ((?:`\w+` ?)+)\|', index, flags=re.M):
-        layer = first or layer
-        where |= dict.fromkeys(re.findall(r'`(\w+)`', rest), layer)
-    out = {name: [] for name in dict.fromkeys(where.values())}
-    last = next(iter(out))
-    for stem in sorted(stems):  # a notebook that the table lacks stands with the one before it
-        last = where.get(stem, last)
-        out[last].append(stem)
+def parts(notebooks: list[Path]) -> dict[str, list[str]]:
+    "The parts of the architecture, as the folders have them: part -> notebooks in their order."
+    out = {}
+    for p in notebooks:
+        folders = [re.sub(r'^\d+_', '', x) for x in p.relative_to(NBS).parts[:-1]]
+        if folders != ['tutorials'] and p.stem != 'index':
+            out.setdefault(folders[0] if folders else 'ground', []).append(str(p.relative_to(NBS).with_suffix('')))
     return out
 
 
@@ -215,9 +211,8 @@ def toctree(caption: str, pages: list[str], depth: int = 1) -> str:
 
 
 def linked(text: str) -> str:
-    "The first page's links, seen from the site; notebooks named in its table lead to their pages."
-    text = text.replace('](nbs/', '](')
-    return '\n'.join(re.sub(r'`(\d\d\w?_\w+)`', r'[`\1`](\1.ipynb)', line) if line.startswith('|') else line for line in text.split('\n'))
+    "The first page's links, seen from the site."
+    return text.replace('](nbs/', '](')
 
 
 def tutorials(index: str) -> list[str]:
@@ -231,11 +226,10 @@ def tutorials(index: str) -> list[str]:
 def first_page(nb, notebooks: list[Path]):
     "index.ipynb with the tables of contents that make the navigation."
     index = '\n'.join(c.source for c in nb.cells)
-    stems = [p.stem for p in notebooks if p.parent == NBS and p.stem != 'index']
     for c in nb.cells:
         c.source = linked(c.source) if c.cell_type == 'markdown' else c.source
     trees = [toctree('Tutorials', tutorials(index))]
-    trees += [toctree(layer.capitalize(), names) for layer, names in layers(index, stems).items()]
+    trees += [toctree(part.capitalize(), names) for part, names in parts(notebooks).items()]
     trees += [toctree('Reference', ['api/index', 'changelog'])]
     nb.cells.append(nbformat.v4.new_markdown_cell('\n'.join(trees), id='contents'))
     return nb
@@ -243,7 +237,7 @@ def first_page(nb, notebooks: list[Path]):
 
 def api_index(modules: list[str]) -> str:
     "A table of the modules with their first sentence."
-    say = lambda m: api.plain(ast.get_docstring(ast.parse((ROOT / 'lp_nb' / f'{m}.py').read_text(encoding='utf-8'))) or '')
+    say = lambda m: api.plain(architecture.sentence(m))
     rows = [f'| [`lp_nb.{m}`]({m}.md) | {say(m)} |' for m in modules]
     return '\n'.join(['# Modules', '', '> Every public name, with its parameters. Each page leads to the notebook that writes the module and says why.', '',
                       '| module | what it is for |', '|---|---|', *rows, '', toctree('Modules', modules)])
@@ -251,14 +245,14 @@ def api_index(modules: list[str]) -> str:
 
 def write_pages(kept: dict[Path, Path], to: Path):
     "All that Sphinx reads, below `to`."
-    modules = {p: m for p in kept if (m := module_of(p)) and (ROOT / 'lp_nb' / f'{m}.py').exists()}
+    modules = {p: m for p in kept if (m := module_of(p)) and architecture.file_of(m).exists()}
     before = {p for p in to.rglob('*') if p.is_file()}
     for path, file in kept.items():
         nb = page(nbformat.read(file, as_version=4), path, modules.get(path))
         nb = first_page(nb, list(kept)) if path.stem == 'index' else nb
         write(to / path.relative_to(NBS), nbformat.writes(nb) + '\n')
     for m in modules.values():
-        write(to / 'api' / f'{m}.md', api.page(ROOT / 'lp_nb' / f'{m}.py'))
+        write(to / 'api' / f'{m}.md', api.page(architecture.file_of(m)))
     write(to / 'api' / 'index.md', api_index([modules[p] for p in sorted(modules)]))
     write(to / 'changelog.md', (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8'))
     write(to / 'CITATION.cff', (ROOT / 'CITATION.cff').read_text(encoding='utf-8'))

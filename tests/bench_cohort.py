@@ -29,7 +29,7 @@ def compose(
     every: int | None = None,  # hours between vital signs; chosen if None
 ) -> dict:
     "The configuration of a hospital of about that size: the vital signs are thinned out, then other items fill it up."
-    from lp_nb.hospital import BLOCK, HospitalConfig, blocks, chart_rows, draw_block, draw_hours
+    from lp_nb.data.hospital import BLOCK, HospitalConfig, blocks, chart_rows, draw_block, draw_hours
 
     every = every or min(LONGEST, max(1, round(ROWS_A_STAY * stays / (useful * rows))))
     config = HospitalConfig(patients=max(1, round(stays / STAYS_A_PATIENT)), general=0, chart_every=every)
@@ -49,14 +49,14 @@ def make(
     **wanted,  # of `compose`
 ):
     "Write the hospital that `compose` gives."
-    from lp_nb.hospital import HospitalConfig, make_hospital
+    from lp_nb.data.hospital import HospitalConfig, make_hospital
 
     make_hospital(out, HospitalConfig(**compose(**wanted)))
 
 
 def ours(root: Path):
     "Build the mortality cohort with the default rules, into a folder that is thrown away."
-    from lp_nb.cohort import build_cohort
+    from lp_nb.data.cohort import build_cohort
 
     with tempfile.TemporaryDirectory(dir=root.parent) as tmp:
         build_cohort(root, task='mortality', preset='clean', out=Path(tmp) / 'cohort')
@@ -88,7 +88,7 @@ def lineage(root: Path):
 def warm(job: str):
     "Import what the job needs, so that the clock does not see it."
     if job == 'ours':
-        import lp_nb.cohort  # noqa: F401
+        import lp_nb.data.cohort  # noqa: F401
     elif job == 'baseline':
         import polars  # noqa: F401
     elif job == 'lineage':

@@ -25,14 +25,14 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 os.environ.setdefault('LPNB_QUIET', '1')
 
-import lp_nb.training  # noqa: E402
-from lp_nb.cohort import example_cohort  # noqa: E402
+import lp_nb.learning.training  # noqa: E402
+from lp_nb.data.cohort import example_cohort  # noqa: E402
 from lp_nb.core import rng  # noqa: E402
-from lp_nb.encoders import EncoderConfig  # noqa: E402
-from lp_nb.geometry import Moments, geometry_of  # noqa: E402
-from lp_nb.lab import Lab  # noqa: E402
-from lp_nb.readouts import measure  # noqa: E402
-from lp_nb.trajectories import trajectory  # noqa: E402
+from lp_nb.learning.encoders import EncoderConfig  # noqa: E402
+from lp_nb.measures.geometry import Moments, geometry_of  # noqa: E402
+from lp_nb.learning.lab import Lab  # noqa: E402
+from lp_nb.measures.readouts import measure  # noqa: E402
+from lp_nb.study.trajectories import trajectory  # noqa: E402
 
 PARTS = ('norms', 'measures', 'probes')
 GOAL = 20
@@ -160,14 +160,14 @@ def measures() -> list[dict]:
 
 def trained(plan: str, **lab) -> tuple[float, float, int, object]:
     "Seconds of a plan in a new lab, those of its looks, how many looks, and the run."
-    spent, look = [], lp_nb.training.look
+    spent, look = [], lp_nb.learning.training.look
     place = Lab(tempfile.mkdtemp(), example_cohort('mortality'), EncoderConfig(), **lab)
     place.data, place.probe  # tokens are made before the clock starts
-    lp_nb.training.look = lambda trainer, step: spent.append(seconds(lambda: look(trainer, step))[0])
+    lp_nb.learning.training.look = lambda trainer, step: spent.append(seconds(lambda: look(trainer, step))[0])
     try:
         took, run = seconds(lambda: place.run(plan))
     finally:
-        lp_nb.training.look = look
+        lp_nb.learning.training.look = look
     return took, sum(spent), len(spent), run
 
 

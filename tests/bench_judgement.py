@@ -10,10 +10,10 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lp_nb.comparison import ArmDraws, delong_difference, tail_p, tested
+from lp_nb.measures.comparison import ArmDraws, delong_difference, tail_p, tested
 from lp_nb.core import rng
-from lp_nb.evaluation import auroc, example_arms, macro, score
-from lp_nb.intervals import bootstrap, delong, evaluate, patient_weights
+from lp_nb.measures.evaluation import auroc, example_arms, macro, score
+from lp_nb.measures.intervals import bootstrap, delong, evaluate, patient_weights
 
 
 def speed(stays=10_000, labels=25, repeats=1000, timed=8):

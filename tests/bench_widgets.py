@@ -20,8 +20,8 @@ SETUP = '''
 import tempfile
 import numpy as np
 import jscatter
-from lp_nb.explorer import Explorer
-from lp_nb.maps import planted_run
+from lp_nb.view.widgets.explorer import Explorer
+from lp_nb.measures.maps import planted_run
 run = planted_run(tempfile.mkdtemp(), n={n})
 explorer = Explorer(run, method='pca', most={n})
 (x, y), (x1, y1) = explorer.layout.xy[0].T.astype(float), explorer.layout.xy[2].T.astype(float)

@@ -33,8 +33,8 @@ SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 HURRY = '''"Checkpoints ten times a second, so that a kill finds one, and short arms for Table 1."
 from functools import partialmethod
 
-from lp_nb.lab import Lab
-from lp_nb.plans import PRESETS, Preset
+from lp_nb.learning.lab import Lab
+from lp_nb.learning.plans import PRESETS, Preset
 
 Lab.__init__ = partialmethod(Lab.__init__, save_every=0.1)
 PRESETS['short'] = Preset('mlm(epochs=1) > contrastive(epochs=1) > supervised(train=projection, epochs=2)', 'For kills.')

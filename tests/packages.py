@@ -31,7 +31,7 @@ PLAN = 'mlm(epochs=1) > contrastive(epochs=1) > supervised(epochs=1)'
 VERSIONS = f'from importlib.metadata import version; print(*map(version, {SHOWN}))'
 IMPORTS = '''import importlib, pathlib, lp_nb
 where = pathlib.Path(lp_nb.__file__).parent
-names = sorted(p.stem for p in where.glob('*.py') if p.stem != '__init__')
+names = sorted('.'.join(p.relative_to(where).with_suffix('').parts) for p in where.rglob('*.py') if p.stem not in ('__init__', '__main__'))
 [importlib.import_module(f'lp_nb.{name}') for name in names]
 print(len(names), 'modules from', where)'''
 

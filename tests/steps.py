@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from lp_nb.autoencoding import Autoencode
+from lp_nb.learning.autoencoding import Autoencode
 from lp_nb import encoders
-from lp_nb.cohort import Cohort
-from lp_nb.contrastive import Contrastive
-from lp_nb.encoders import EncoderConfig, build_towers
-from lp_nb.lab import Lab
-from lp_nb.mlm import MLM
-from lp_nb.processes import join_processes, rank
-from lp_nb.reports import tokenize
-from lp_nb.supervised import FUSIONS, Supervised, bundle
-from lp_nb.training import Trainer, isolated_random, learning_data, train_step
+from lp_nb.data.cohort import Cohort
+from lp_nb.learning.contrastive import Contrastive
+from lp_nb.learning.encoders import EncoderConfig, build_towers
+from lp_nb.learning.lab import Lab
+from lp_nb.learning.mlm import MLM
+from lp_nb.learning.processes import join_processes, rank
+from lp_nb.data.reports import tokenize
+from lp_nb.learning.supervised import FUSIONS, Supervised, bundle
+from lp_nb.learning.training import Trainer, isolated_random, learning_data, train_step
 
 ENCODER = EncoderConfig(width=32, layers=2, vocab_size=800, dim=24, series_hidden=24, dropout=0.0)
 PLAN = 'mlm(epochs=1, corpus=reports) > contrastive(epochs=1) > supervised(epochs=1, lr=1e-3, reads=both)'

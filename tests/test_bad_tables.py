@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 
 from lp_nb import cohort as cohorts
 from lp_nb import lines, series, tables
-from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError, mark_synthetic
-from lp_nb.hospital import HospitalConfig, make_hospital
+from lp_nb.data.hospital import HospitalConfig, make_hospital
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 HOME = dict(chartevents='icu', icustays='icu', labevents='hosp', patients='hosp', admissions='hosp', diagnoses_icd='hosp',
@@ -812,7 +812,7 @@ def test_icu_discharge_before_admission(trial, watched, whole):
 
 LONG_STAY = '''
 import resource, sys
-from lp_nb.cohort import build_cohort
+from lp_nb.data.cohort import build_cohort
 from lp_nb.core import UserError
 resource.setrlimit(resource.RLIMIT_AS, (5 << 30, 5 << 30))
 try:
@@ -861,7 +861,7 @@ def test_something_else_in_place_of_the_file(name, kind, trial):
 UNPRIVILEGED = '''
 import os, sys
 from pathlib import Path
-from lp_nb.cohort import build_cohort
+from lp_nb.data.cohort import build_cohort
 from lp_nb.core import UserError
 folder, good = map(Path, sys.argv[1:])
 build_cohort(good, out=folder / 'good')  # whatever is loaded late is loaded now
@@ -919,7 +919,7 @@ def test_what_may_not_be_read_or_written(what, unprivileged):
 
 ON_A_FULL_DISK = '''
 import os, sys, tempfile
-from lp_nb.cohort import build_cohort
+from lp_nb.data.cohort import build_cohort
 from lp_nb.core import UserError
 root, out, work = sys.argv[1:]
 try:

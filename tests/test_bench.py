@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from lp_nb.bench import (
+from lp_nb.theory.bench import (
     Bench, Budget, Cell, Part, arm_table, bench_claims, compared, control_cells, core_cells, dry_run, each, evidence_of, frame_of, record, run_bench, sequence,
     tuned, verdict_tables, work_of,
 )
 from lp_nb.core import UserError
-from lp_nb.plans import plan
-from lp_nb.theory import BrokenBench
-from lp_nb.theory_figures import bench_figures
-from lp_nb.worlds import Sizes
+from lp_nb.learning.plans import plan
+from lp_nb.theory.claims import BrokenBench
+from lp_nb.view.theory_figures import bench_figures
+from lp_nb.learning.worlds import Sizes
 
 SIZES = Sizes(train=300, val=120, test=400, general=600)
 
@@ -104,7 +104,7 @@ def test_paired_comparison_of_cells(done):
 
 def test_sequences_of_equal_steps():
     "What stands beside a repeated sequence costs as many steps."
-    from lp_nb.bench import order_cells
+    from lp_nb.theory.bench import order_cells
 
     cells = order_cells(Budget())
     epochs = lambda name: sum(s.epochs for s in plan(cells[name].plan).stages)

@@ -11,13 +11,13 @@ import torch
 from huggingface_hub import DatasetCard, ModelCard
 from safetensors.torch import load_file
 
-from lp_nb.cards import (NUMBER, calibration_points, data_card, eval_results, load_run, model_card, phrases_of, refuse_patients, results_table,
+from lp_nb.study.cards import (NUMBER, calibration_points, data_card, eval_results, load_run, model_card, phrases_of, refuse_patients, results_table,
                          run_metrics, run_tier, save_run, sharing_tier)
-from lp_nb.cohort import Cohort, build_cohort, example_cohort, sealed
+from lp_nb.data.cohort import Cohort, build_cohort, example_cohort, sealed
 from lp_nb.core import UserError, write_json
-from lp_nb.encoders import EncoderConfig
-from lp_nb.lab import Lab
-from lp_nb.sharing import characteristics, save_table
+from lp_nb.learning.encoders import EncoderConfig
+from lp_nb.learning.lab import Lab
+from lp_nb.data.sharing import characteristics, save_table
 
 ROOT = Path(__file__).parents[1]
 TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series_hidden=32)
@@ -226,7 +226,7 @@ def test_every_report_is_recognised(run):
 
 
 def test_killed_or_refused_leaves_nothing(run, metrics, tmp_path, monkeypatch):
-    monkeypatch.setattr('lp_nb.cards.other_weights', lambda run: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr('lp_nb.study.cards.other_weights', lambda run: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         save_run(run, tmp_path / 'model', metrics)
     assert list(tmp_path.iterdir()) == []

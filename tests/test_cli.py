@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lp_nb.cohort import Cohort
-from lp_nb.encoders import EncoderConfig
-from lp_nb.sweeps import Search, Study
+from lp_nb.data.cohort import Cohort
+from lp_nb.learning.encoders import EncoderConfig
+from lp_nb.study.sweeps import Search, Study
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / 'data' / 'sample'

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lp_nb.cards import load_run, save_run
-from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.study.cards import load_run, save_run
+from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError, fingerprint, fingerprint_at, open_data, read_json, sealed, write_json
-from lp_nb.encoders import EncoderConfig
-from lp_nb.hospital import HospitalConfig, make_hospital
-from lp_nb.lab import Lab
-from lp_nb.tables import open_mimic
-from lp_nb.training import Control, Stopped
+from lp_nb.learning.encoders import EncoderConfig
+from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.learning.lab import Lab
+from lp_nb.data.tables import open_mimic
+from lp_nb.learning.training import Control, Stopped
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 

@@ -12,11 +12,11 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from lp_nb.cohort import Cohort, build_cohort
-from lp_nb.features import benchmark_names
-from lp_nb.series import PLACE
-from lp_nb.sharing import export, last_moments
-from lp_nb.stays import PRESETS
+from lp_nb.data.cohort import Cohort, build_cohort
+from lp_nb.data.features import benchmark_names
+from lp_nb.data.series import PLACE
+from lp_nb.data.sharing import export, last_moments
+from lp_nb.data.stays import PRESETS
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / 'data' / 'sample'

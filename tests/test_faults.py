@@ -13,14 +13,14 @@ import pytest
 from kills import HURRY, contents, temporary
 
 from lp_nb import __version__
-from lp_nb.cards import load_run
+from lp_nb.study.cards import load_run
 from lp_nb.cli import main
-from lp_nb.cohort import FORMAT, Cohort, build_cohort
+from lp_nb.data.cohort import FORMAT, Cohort, build_cohort
 from lp_nb.core import UserError, file_fingerprint, set_threads
-from lp_nb.encoders import EncoderConfig
-from lp_nb.lab import Lab, Run, folder_gc, folder_tree
-from lp_nb.plans import plan as parse
-from lp_nb.sweeps import Search, Study
+from lp_nb.learning.encoders import EncoderConfig
+from lp_nb.learning.lab import Lab, Run, folder_gc, folder_tree
+from lp_nb.learning.plans import plan as parse
+from lp_nb.study.sweeps import Search, Study
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 PLAN = 'supervised(reads=series, epochs=1)'
@@ -134,10 +134,10 @@ def read_only(folder: Path) -> list:
 
 
 READS = f'''
-from lp_nb.cohort import Cohort
-from lp_nb.figures import training_curves
-from lp_nb.lab import Lab, Run
-from lp_nb.plans import plan
+from lp_nb.data.cohort import Cohort
+from lp_nb.view.figures import training_curves
+from lp_nb.learning.lab import Lab, Run
+from lp_nb.learning.plans import plan
 run = Run(Lab('lab', Cohort.load('cohort')), plan('{PLAN}'), 0)
 print(run.predictions('test').shape, run.embeddings('test').shape, run.stages[0].probes[0].shape, training_curves(run.history))
 '''

@@ -11,12 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from lp_nb.core import UserError, rng
-from lp_nb.geometry import (
+from lp_nb.measures.geometry import (
     Moments, bracket, by_class, by_label, class_moments, combine, deviation, geometry_of, leading, manova, moment_table,
     ratios, share, spectrum, top,
 )
-from lp_nb.readouts import BatchedCKA, alignment, cka, direction, gaussian_auroc, measure, probe_fit, readout, taught
-from lp_nb.trajectories import labels_of, measure_all
+from lp_nb.measures.readouts import BatchedCKA, alignment, cka, direction, gaussian_auroc, measure, probe_fit, readout, taught
+from lp_nb.study.trajectories import labels_of, measure_all
 
 QUADRATIC = ('s_paper', 's_prior', 's_2019', 's_split_half', 's_plug_in', 's_manova', 'trace', 'norm')
 BY_ROW = ('split_half', 'plug_in', 'uniformity', 'd2', 'auroc', 'gaussian_gap')  # draw stays by their row number

@@ -7,21 +7,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lp_nb.boards import reliability_both
-from lp_nb.calibration import net_benefit_curve
-from lp_nb.comparison import paired_difference
+from lp_nb.view.widgets.boards import reliability_both
+from lp_nb.measures.calibration import net_benefit_curve
+from lp_nb.measures.comparison import paired_difference
 from lp_nb.core import UserError
-from lp_nb.evaluation import example_arms
-from lp_nb.geometry import Moments, example_maps
-from lp_nb.intervals import evaluate
-from lp_nb.maps import align_stages, joint_layout
-from lp_nb.readouts import OWN_MEASURES, BatchedCKA, add_measure, knn_auroc
-from lp_nb.subgroups import subgroups
+from lp_nb.measures.evaluation import example_arms
+from lp_nb.measures.geometry import Moments, example_maps
+from lp_nb.measures.intervals import evaluate
+from lp_nb.measures.maps import align_stages, joint_layout
+from lp_nb.measures.readouts import OWN_MEASURES, BatchedCKA, add_measure, knn_auroc
+from lp_nb.study.subgroups import subgroups
 
-ROOMS = ('evaluation', 'intervals', 'comparison', 'baselines', 'calibration', 'subgroups', 'geometry', 'readouts', 'trajectories', 'maps',
-         'figures', 'results', 'cases', 'explorer', 'boards')
+ROOMS = ('measures.evaluation measures.intervals measures.comparison study.baselines measures.calibration'
+         ' study.subgroups measures.geometry measures.readouts study.trajectories measures.maps view.figures view.results view.widgets.cases view.widgets.explorer view.widgets.boards').split()
 TABLES = {'y', 'p', 'pa', 'pb', 'patients', 'by', 'h', 'c', 'a', 'b', 'classes', 'nuisances', 'y_val', 'p_val', 'arms', 'predictions', 'train', 'test',
           'fit', 'judge', 'reports', 'series', 'maps', 'stages', 'table', 'color', 'values', 'labels', 'layout'}  # names of parameters that may be tables of stays
+room_of = lambda module: module.rsplit('.', 1)[-1]
 NONE = {  # functions with two such names that take no two tables of stays, and why
     'evaluation.label_names': 'names of labels', 'comparison.difference': 'numbers', 'comparison.seed_difference': 'values by seed',
     'baselines.fitters': 'arrays over the rows of the cohort', 'geometry.decided': 'intervals', 'trajectories.measure_run': 'names of columns',
@@ -36,8 +37,8 @@ def tables_of(f) -> list:
 def public() -> dict:
     "Every public function of the rooms that takes two or more tables, by room and name."
     rooms = [import_module(f'lp_nb.{room}') for room in ROOMS]
-    found = {f'{m.__name__[6:]}.{name}': getattr(m, name) for m in rooms for name in m.__all__}
-    return {name: f for name, f in found.items() if inspect.isfunction(f) and name.startswith(f.__module__[6:]) and len(tables_of(f)) > 1}
+    found = {f'{room_of(m.__name__)}.{name}': getattr(m, name) for m in rooms for name in m.__all__}
+    return {name: f for name, f in found.items() if inspect.isfunction(f) and name.startswith(f'{room_of(f.__module__)}.') and len(tables_of(f)) > 1}
 
 
 def shuffled(x):

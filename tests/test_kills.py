@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lp_nb.autoencoding import Autoencode
-from lp_nb.cohort import example_cohort
-from lp_nb.contrastive import Contrastive, SimCSE
-from lp_nb.encoders import EncoderConfig, build_towers
-from lp_nb.mlm import MLM
-from lp_nb.supervised import Supervised, bundle
-from lp_nb.training import Trainer, fit, history, learning_data, weights
+from lp_nb.learning.autoencoding import Autoencode
+from lp_nb.data.cohort import example_cohort
+from lp_nb.learning.contrastive import Contrastive, SimCSE
+from lp_nb.learning.encoders import EncoderConfig, build_towers
+from lp_nb.learning.mlm import MLM
+from lp_nb.learning.supervised import Supervised, bundle
+from lp_nb.learning.training import Trainer, fit, history, learning_data, weights
 
 ENCODER = EncoderConfig(width=32, layers=1, vocab_size=600, dim=24, series_hidden=24)
 KILLS = 2  # of each stage, at least

@@ -7,11 +7,11 @@ import edge_tables
 import polars as pl
 import pytest
 
-from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import mark_synthetic
-from lp_nb.lab import Lab
-from lp_nb.sharing import verify
-from lp_nb.stays import PRESETS
+from lp_nb.learning.lab import Lab
+from lp_nb.data.sharing import verify
+from lp_nb.data.stays import PRESETS
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / 'data' / 'sample'

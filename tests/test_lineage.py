@@ -7,7 +7,7 @@ import lineage
 import numpy as np
 import pytest
 
-from lp_nb.cohort import build_cohort
+from lp_nb.data.cohort import build_cohort
 
 DEMO = Path(os.environ.get('LPNB_MIMIC_DEMO', Path(__file__).parents[2] / 'shared' / 'data' / 'mimic-iv-demo'))
 TASKS = ('mortality', 'phenotyping')

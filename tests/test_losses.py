@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from lp_nb.autoencoding import Autoencode
-from lp_nb.cohort import example_cohort
-from lp_nb.contrastive import (Contrastive, cosine_loss, infonce, label_similarity, retrieval, same_labels, soft, supcon,
+from lp_nb.learning.autoencoding import Autoencode
+from lp_nb.data.cohort import example_cohort
+from lp_nb.learning.contrastive import (Contrastive, cosine_loss, infonce, label_similarity, retrieval, same_labels, soft, supcon,
                                vicreg)
-from lp_nb.encoders import EncoderConfig, build_towers
-from lp_nb.mlm import MLM
-from lp_nb.training import Trainer, fit, learning_data, train_step
+from lp_nb.learning.encoders import EncoderConfig, build_towers
+from lp_nb.learning.mlm import MLM
+from lp_nb.learning.training import Trainer, fit, learning_data, train_step
 
 SCALE = torch.tensor(math.log(1 / 0.3), dtype=torch.float64)
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from lp_nb.comparison import ArmDraws, arm_draws, compare, holm, paired_difference
-from lp_nb.evaluation import METRICS, auprc, auroc, ranked_areas, ranking, score, sensitivity_at
-from lp_nb.intervals import bootstrap, evaluate, patient_weights
+from lp_nb.measures.comparison import ArmDraws, arm_draws, compare, holm, paired_difference
+from lp_nb.measures.evaluation import METRICS, auprc, auroc, ranked_areas, ranking, score, sensitivity_at
+from lp_nb.measures.intervals import bootstrap, evaluate, patient_weights
 
 SCORES = {
     'random': st.floats(0, 1, width=32), 'tied': st.integers(0, 4).map(lambda k: k / 4), 'constant': st.just(0.3),

@@ -21,7 +21,8 @@ INI = ConfigParser(delimiters=['='])
 INI.read(ROOT / 'settings.ini', encoding='utf-8')
 INI = INI['DEFAULT']
 HEAVY = {'torch', 'transformers', 'pandas', 'polars', 'numpy', 'scipy', 'matplotlib', 'ipywidgets', 'IPython', 'sklearn', 'optuna'}
-LIGHT = 'tables series features reports stays cohort sharing hospital world evaluation intervals comparison calibration subgroups results curves'
+LIGHT = 'data.tables data.series data.features data.reports data.stays data.cohort data.sharing data.hospital data.world'\
+    ' measures.evaluation measures.intervals measures.comparison measures.calibration study.subgroups view.results view.widgets.curves'
 
 
 def loaded(code: str) -> set[str]:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from lp_nb.cohort import example_cohort
+from lp_nb.data.cohort import example_cohort
 
 MINE = '''from dataclasses import dataclass
 
 from torch import nn
 
-from lp_nb.autoencoding import Autoencode
-from lp_nb.encoders import add_series_encoder
-from lp_nb.plans import add_stage
-from lp_nb.readouts import add_measure
+from lp_nb.learning.autoencoding import Autoencode
+from lp_nb.learning.encoders import add_series_encoder
+from lp_nb.learning.plans import add_stage
+from lp_nb.measures.readouts import add_measure
 
 
 @add_stage('squeeze', version=VERSION)
@@ -45,11 +45,11 @@ def first_axis(h, y, seed):
 '''
 DRIVER = '''
 import sys
-from lp_nb.cohort import example_cohort
+from lp_nb.data.cohort import example_cohort
 from lp_nb.core import UserError
-from lp_nb.encoders import EncoderConfig
+from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.plugins import use
-from lp_nb.sweeps import Search, Study, open_study
+from lp_nb.study.sweeps import Search, Study, open_study
 
 folder, mine = sys.argv[1:]
 use(mine)

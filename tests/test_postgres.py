@@ -11,7 +11,7 @@ import pytest
 from test_sweeps import cohort, drive, ended, settings, study_of  # noqa: F401  (cohort: a fixture)
 
 from lp_nb.core import UserError
-from lp_nb.sweeps import recorded
+from lp_nb.study.sweeps import recorded
 
 PLACES = [str(p) for p in sorted(Path('/usr/lib/postgresql').glob('*/bin'), key=lambda p: float(p.parent.name), reverse=True)]
 FOUND = [shutil.which('initdb', path=os.pathsep.join([*PLACES, os.environ.get('PATH', '')])), shutil.which('pg_ctl', path=os.pathsep.join([*PLACES, os.environ.get('PATH', '')]))]

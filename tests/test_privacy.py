@@ -30,19 +30,19 @@ from safetensors import safe_open
 from scipy.optimize import linprog
 
 from lp_nb import cli
-from lp_nb.cards import data_card, load_run, run_metrics, save_run
-from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.study.cards import data_card, load_run, run_metrics, save_run
+from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError, git, install_filter, read_json, refuse_unfiltered, rng
-from lp_nb.encoders import EncoderConfig
-from lp_nb.figures import cohort_flow, quality_figure
-from lp_nb.hospital import HospitalConfig, make_hospital
-from lp_nb.lab import Lab
-from lp_nb.sharing import cell_texts, characteristics, export, save_table
-from lp_nb.sweeps import Search, Study, chosen_run
-from lp_nb.tables import open_mimic, shareable, whose_of
-from lp_nb.table1 import LAYERED
-from lp_nb.views import write_page
-from lp_nb.widgets import CohortFlow, DeviationCurves, Explorer, ResultsBoard, StayViewer
+from lp_nb.learning.encoders import EncoderConfig
+from lp_nb.view.figures import cohort_flow, quality_figure
+from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.learning.lab import Lab
+from lp_nb.data.sharing import cell_texts, characteristics, export, save_table
+from lp_nb.study.sweeps import Search, Study, chosen_run
+from lp_nb.data.tables import open_mimic, shareable, whose_of
+from lp_nb.study.table1 import LAYERED
+from lp_nb.view.widgets.views import write_page
+from lp_nb.view.widgets.gallery import CohortFlow, DeviationCurves, Explorer, ResultsBoard, StayViewer
 
 TINY = EncoderConfig(width=32, layers=1, heads=2, vocab_size=800, dim=32, series_hidden=16)
 STAGES = 'mlm(epochs=1, corpus=reports) > simcse(epochs=1) > autoencode(epochs=1) > contrastive(epochs=1) > '
@@ -181,7 +181,7 @@ def told_apart(view, patients) -> int:
 def test_no_combination_on_a_map_is_of_fewer_than_ten(ward, tmp_path, monkeypatch):
     "Of all columns that travel together; a page with more is called credentialed, is for its owner, and lies where git ignores it."
     explorer, made = Explorer(ward.run, method='pca', split='all'), []
-    monkeypatch.setattr('lp_nb.explorer.write_page', lambda path, title, views, *more: made.append(views[0]) or write_page(path, title, views, *more))
+    monkeypatch.setattr('lp_nb.view.widgets.explorer.write_page', lambda path, title, views, *more: made.append(views[0]) or write_page(path, title, views, *more))
     columns = ['mortality', 'gender', 'age', 'careunit', 'race', 'los', 'hours', 'n_reports']
     order = rng(explorer.seed, 'export').permutation(len(explorer.ids))
     who = ward.cohort.stays.loc[np.asarray(explorer.ids)[order], 'subject_id'].tolist()
@@ -278,14 +278,14 @@ def umask() -> int:
 
 
 PAGE = '''
-from lp_nb.cohort import Cohort
+from lp_nb.data.cohort import Cohort
 cohort = Cohort.load('../data/mortality')
 print(cohort.documents.iloc[0], *cohort.documents[cohort.documents.str.contains('was seen')])
 cohort.stays
 ---
 import ipywidgets as W
-from lp_nb.views import write_page
-from lp_nb.widgets import StayViewer
+from lp_nb.view.widgets.views import write_page
+from lp_nb.view.widgets.gallery import StayViewer
 stay = cohort.stays.index[cohort.documents.str.contains('was seen')][0]
 display(StayViewer(cohort, int(stay)), W.HTML(cohort.document(stay)))
 ---
@@ -395,7 +395,7 @@ def test_other_errors_are_scrubbed(ward, monkeypatch, tmp_path):
     stay, text = int(ward.cohort.stays.index[0]), ward.cohort.document(ward.cohort.stays.index[ward.cohort.documents.str.contains('Quorvane')][0])
     def broken(*args, **more):
         raise ValueError(f'could not convert string to float: {text[-300:]} of {stay}, {text[:300]!r}')
-    monkeypatch.setattr('lp_nb.training.train_step', broken)
+    monkeypatch.setattr('lp_nb.learning.training.train_step', broken)
     plan = 'supervised(epochs=1, reads=series, lr=0.5)'
     code, said = lp_nb('run', plan, '--cohort', ward.cohort.dir, '--lab', tmp_path / 'lab')
     assert code == 1 and 'ValueError, raised at lp_nb/' in said and 'could not convert' not in said and ward.find(said) == set(), said

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from lp_nb.cohort import build_cohort, example_cohort
+from lp_nb.data.cohort import build_cohort, example_cohort
 from lp_nb.core import read_json
 
 ROOT = Path(__file__).parents[1]

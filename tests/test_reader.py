@@ -5,14 +5,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lp_nb.baselines import baselines
-from lp_nb.cohort import build_cohort
+from lp_nb.study.baselines import baselines
+from lp_nb.data.cohort import build_cohort
 from lp_nb.core import UserError, mark_synthetic, rng
-from lp_nb.demo import ENCODER, HEAD, RULES, hospital_named
-from lp_nb.evaluation import auroc, macro
-from lp_nb.hospital import make_hospital
-from lp_nb.lab import Lab
-from lp_nb.supervised import labelled_positions
+from lp_nb.view.demo import ENCODER, HEAD, RULES, hospital_named
+from lp_nb.measures.evaluation import auroc, macro
+from lp_nb.data.hospital import make_hospital
+from lp_nb.learning.lab import Lab
+from lp_nb.learning.supervised import labelled_positions
 
 ROOT = Path(__file__).parents[1]
 FEW = 'load(reader) > supervised(train=head, head=logistic, labels=400)'

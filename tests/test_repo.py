@@ -13,7 +13,8 @@ from lp_nb.core import KERNELSPEC, filter_installed
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / 'nbs').rglob('*.ipynb'))
-NUMBERED = [f for f in NOTEBOOKS if re.match(r'\d\d[a-z]?_', f.name)]
+NUMBERED = [f for f in NOTEBOOKS if re.match(r'\d', str(f.relative_to(ROOT / 'nbs')))]  # in reading order: the ground, the parts, the command
+MODULES = [f for f in sorted((ROOT / 'lp_nb').rglob('*.py')) if f.name != '_modidx.py']
 IDENTIFIER = re.compile(r'\b[123]\d{7}\b')  # subject_id, hadm_id and stay_id of MIMIC-IV have eight digits
 each_notebook = pytest.mark.parametrize('f', NOTEBOOKS, ids=lambda f: str(f.relative_to(ROOT / 'nbs')))
 
@@ -73,24 +74,30 @@ def test_modules_match_notebooks(tmp_path):
     "Exporting again changes nothing, and no module lacks its notebook."
     for p in ('nbs', 'lp_nb', 'settings.ini', 'README.md'):
         (shutil.copytree if (ROOT / p).is_dir() else shutil.copy)(ROOT / p, tmp_path / p)
-    for p in (tmp_path / 'lp_nb').glob('*.py'):
-        if p.name != '__main__.py':  # two lines that start the command
+    for p in (tmp_path / 'lp_nb').rglob('*.py'):
+        if p.name not in ('__main__.py', '__init__.py'):  # two lines that start the command; the face
             p.unlink()
     subprocess.run([Path(sys.executable).parent / 'nbdev_export'], cwd=tmp_path, check=True)
-    here, fresh = ({p.name: p.read_text(encoding='utf-8') for p in (r / 'lp_nb').glob('*.py')} for r in (ROOT, tmp_path))
+    here, fresh = ({str(p.relative_to(r)): p.read_text(encoding='utf-8') for p in (r / 'lp_nb').rglob('*.py')} for r in (ROOT, tmp_path))
     assert here.keys() == fresh.keys()
     assert [name for name in here if here[name] != fresh[name]] == []
 
 
+def module_of(f):
+    "The module that a numbered notebook must export: its path without the numbers."
+    path = f.relative_to(ROOT / 'nbs').with_suffix('')
+    return '.'.join(re.sub(r'^\d+_', '', part) for part in path.parts)
+
+
 def test_the_file_list_is_the_architecture():
-    "NN_name.ipynb (or NNa_name.ipynb) writes lp_nb/name.py and imports only modules of lower numbers."
-    before = {'core'} if not NUMBERED else set()
+    "N_part/NN_name.ipynb writes lp_nb/part/name.py and imports only modules that stand above it: of its own part or of one above."
+    before = set()
     for f in NUMBERED:
         source = '\n'.join(s for _, s in cells(f))
         exported = re.search(r'^#\|\s*default_exp\s+(\S+)', source, flags=re.M)
-        name = f.stem.split('_', 1)[1]
+        name = module_of(f)
         assert exported and exported[1] == name, f'{f.name} must export the module {name}'
-        used = set(re.findall(r'^\s*(?:from|import)\s+lp_nb\.(\w+)', source, flags=re.M)) - {name}
+        used = set(re.findall(r'^\s*(?:from|import)\s+lp_nb\.([\w.]+)', source, flags=re.M)) - {name}
         assert used <= before, f'{f.name} imports {used - before}, which come later or not at all'
         before.add(name)
 
@@ -115,7 +122,7 @@ def test_workings_stay_out_of_the_api():
 
 def test_no_swallowed_exceptions_and_no_pickle():
     "Library code neither hides errors nor opens files that can run code."
-    for f in (ROOT / 'lp_nb').glob('*.py'):
+    for f in MODULES:
         tree = ast.parse(f.read_text(encoding='utf-8'))
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler):
@@ -126,11 +133,11 @@ def test_no_swallowed_exceptions_and_no_pickle():
 
 def test_no_path_is_a_pattern():
     "polars takes a path for a pattern unless it is told not to, and nobody but `place` gives `~` a meaning."
-    for f in (ROOT / 'lp_nb').glob('*.py'):
+    for f in MODULES:
         text = f.read_text(encoding='utf-8')
         for call in re.findall(r'\bpl\.(?:scan|read)_(?:csv|parquet|ipc)\([^\n]*', text):
             assert 'glob=False' in call or 'asset(' in call or 'has_header=False' in call, f'{f.name}: {call}'
-        assert text.count('.expanduser(') == (f.stem == 'core'), f'{f.name}: use place'
+        assert text.count('.expanduser(') == (f == ROOT / 'lp_nb/core.py'), f'{f.name}: use place'
 
 
 def test_no_faults_that_a_linter_knows():

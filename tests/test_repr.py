@@ -14,11 +14,11 @@ import torch
 import traitlets
 
 import lp_nb
-from lp_nb.cohort import build_cohort
-from lp_nb.encoders import EncoderConfig
-from lp_nb.lab import Lab
-from lp_nb.maps import run_layout
-from lp_nb.views import View
+from lp_nb.data.cohort import build_cohort
+from lp_nb.learning.encoders import EncoderConfig
+from lp_nb.learning.lab import Lab
+from lp_nb.measures.maps import run_layout
+from lp_nb.view.widgets.views import View
 
 IDS = list(range(30000417, 30000421))
 TEXT = 'CHEST PAIN, Dr. Quorvane was told'
@@ -29,7 +29,7 @@ HOLDS = {  # words of an annotation -> what a field may hold then
 
 def classes() -> list:
     "Every class that a module of the kit defines."
-    modules = [importlib.import_module(f'lp_nb.{m.name}') for m in pkgutil.iter_modules(lp_nb.__path__) if m.name[0] != '_']
+    modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages(lp_nb.__path__, 'lp_nb.') if '._' not in m.name]
     return [thing for module in modules for thing in vars(module).values() if inspect.isclass(thing) and thing.__module__ == module.__name__]
 
 
@@ -44,7 +44,7 @@ def planted(record):
     return made, n
 
 
-MADE_UP = 'lp_nb.hospital'  # how the synthetic hospital is drawn: no stay of a table is in it
+MADE_UP = 'lp_nb.data.hospital'  # how the synthetic hospital is drawn: no stay of a table is in it
 RECORDS = [c for c in classes() if dataclasses.is_dataclass(c) and c.__module__ != MADE_UP and planted(c)[1]]
 
 

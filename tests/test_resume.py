@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from lp_nb.cohort import build_cohort
+from lp_nb.data.cohort import build_cohort
 from lp_nb.core import read_json
 
 ROOT = Path(__file__).parents[1]
 PLAN = 'mlm(epochs=3) > contrastive(epochs=3) > supervised(epochs=3)'
 CHILD = '''
 import sys
-from lp_nb.cohort import Cohort
-from lp_nb.encoders import EncoderConfig
-from lp_nb.lab import Lab
+from lp_nb.data.cohort import Cohort
+from lp_nb.learning.encoders import EncoderConfig
+from lp_nb.learning.lab import Lab
 tiny = EncoderConfig(width=32, layers=1, heads=2, vocab_size=500, dim=32, series_hidden=16)
 Lab(sys.argv[1], Cohort.load(sys.argv[2]), tiny, probe_stays=16, points=2, save_every=0).run(sys.argv[3])
 '''

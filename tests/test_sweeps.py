@@ -13,11 +13,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
-from lp_nb.encoders import EncoderConfig
-from lp_nb.lab import folder_gc
-from lp_nb.sweeps import Search, Study, failures
+from lp_nb.learning.encoders import EncoderConfig
+from lp_nb.learning.lab import folder_gc
+from lp_nb.study.sweeps import Search, Study, failures
 
 ROOT = Path(__file__).parents[1]
 TINY = dict(width=32, layers=1, heads=2, vocab_size=500, dim=32, series_hidden=16)
@@ -56,7 +56,7 @@ def run_driver(said, error):
 
 
 DRIVERS = multiprocessing.get_context('forkserver')  # forked from a process that has imported everything, so they are there at once
-DRIVERS.set_forkserver_preload(['lp_nb.sweeps'])
+DRIVERS.set_forkserver_preload(['lp_nb.study.sweeps'])
 
 
 def drive(said, error):
@@ -235,7 +235,7 @@ def test_an_exception_of_a_library_is_told_by_type_and_place(cohort, tmp_path, m
 
 TWICE = """
 import os, signal, sys
-from lp_nb.sweeps import stop_on_signal
+from lp_nb.study.sweeps import stop_on_signal
 control, left = stop_on_signal(), [signal.SIGTERM] * 20
 
 def again(frame, event, arg):  # at every line that runs while the flag is being set

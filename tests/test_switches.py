@@ -3,8 +3,8 @@ import edge_tables
 import numpy as np
 import pytest
 
-from lp_nb.cohort import build_cohort
-from lp_nb.stays import CHOICES, MEDFUSE, PAPER, make_rules
+from lp_nb.data.cohort import build_cohort
+from lp_nb.data.stays import CHOICES, MEDFUSE, PAPER, make_rules
 
 SHOWN_BY = dict(  # switch -> (root, task)
     event_owner=('lab_without_admission', 'phenotyping'), value_from=('masked_labs', 'phenotyping'),

@@ -7,10 +7,10 @@ import pytest
 
 from lp_nb import cohort as cohorts
 from lp_nb import hospital as hospitals
-from lp_nb.cohort import Cohort, build_cohort
+from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError, is_synthetic
-from lp_nb.demo import hospital_at
-from lp_nb.hospital import HospitalConfig, make_hospital
+from lp_nb.view.demo import hospital_at
+from lp_nb.data.hospital import HospitalConfig, make_hospital
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 SMALL = HospitalConfig(patients=6, general=4)

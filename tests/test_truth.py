@@ -3,9 +3,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lp_nb.cohort import build_cohort
-from lp_nb.hospital import HospitalConfig, emitted, make_hospital, planted
-from lp_nb.series import PLACE, VARIABLES
+from lp_nb.data.cohort import build_cohort
+from lp_nb.data.hospital import HospitalConfig, emitted, make_hospital, planted
+from lp_nb.data.series import PLACE, VARIABLES
 
 EVERYBODY = dict(window='whole', transfers='keep', stays_per_admission='all', missing_report='keep', no_diagnosis='negative',
                  empty_series='keep')

@@ -3,8 +3,8 @@ import edge_tables as E
 import numpy as np
 import pytest
 
-from lp_nb.cohort import build_cohort
-from lp_nb.series import PLACE
+from lp_nb.data.cohort import build_cohort
+from lp_nb.data.series import PLACE
 
 OVERLAP = [E.stay(1, 0, 72), E.stay(2, 24, 120, subject_id=101)]  # one patient, two admissions
 
