@@ -16,7 +16,7 @@ from lp_nb.study.cards import (NUMBER, calibration_points, data_card, eval_resul
 from lp_nb.data.cohort import Cohort, build_cohort, example_cohort, sealed
 from lp_nb.core import UserError, write_json
 from lp_nb.learning.encoders import EncoderConfig
-from lp_nb.learning.lab import Lab
+from lp_nb.learning.lab import Lab, from_patients, is_closed
 from lp_nb.data.sharing import characteristics, save_table
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +173,28 @@ def test_an_encoder_from_real_notes_stays_so(real, run, metrics, tmp_path):
     assert (load_run(save_run(after, tmp_path / 'again')).predict(run.cohort) - after.predictions('test')).abs().max().max() < 1e-6
 
 
+def test_a_lab_is_as_closed_as_the_weights_that_it_begins_from(real, run, metrics, tmp_path):
+    "An encoder from real notes closes a lab over a synthetic cohort and what it saves; by its card, by its own file, and by a plan that loads it."
+    old = os.umask(0o022)
+    try:
+        from_real = Lab(tmp_path / 'real lab', real, TINY, probe_stays=16, points=1).run('contrastive(epochs=1)')
+        saved, silent, open_ = save_run(from_real, tmp_path / 'real'), from_real.save_encoder(tmp_path / 'silent'), save_run(run, tmp_path / 'open', metrics)
+        mode = lambda path: path.stat().st_mode & 0o077
+        for k, (folder, closed) in enumerate(((saved, True), (silent, True), (open_, False))):
+            lab = Lab(tmp_path / f'lab {k}', run.cohort, EncoderConfig(model=str(folder), dim=32, series_hidden=32), probe_stays=16, points=1)
+            again = lab.run('contrastive(epochs=1)').save_encoder(tmp_path / f'again {k}')
+            assert [mode(lab.folder) == 0, mode(again) == 0, from_patients(again)] == [closed] * 3
+            assert is_closed(lab) == closed
+            shape = shutil.copytree(folder, tmp_path / f'shape {k}', ignore=shutil.ignore_patterns('*.md', 'run.json', 'sharing.json'))  # says nothing
+            shape.chmod(0o755)
+            shaped = Lab(tmp_path / f'shaped {k}', run.cohort, EncoderConfig(architecture=str(shape), dim=32, series_hidden=32), probe_stays=16, points=1)
+            assert mode(shaped.folder)
+            shaped.run(f'load({folder}) > supervised(train=head, head=logistic)')
+            assert (mode(shaped.folder) == 0) == closed
+    finally:
+        os.umask(old)
+
+
 def test_weights_that_a_plan_loads_are_named(real, run, metrics, tmp_path, monkeypatch):
     "By their name on the hub with their licence; from a folder by its tier, the folder of the tokeniser alone too; never by a path."
     hub = save_run(run, tmp_path / 'hub', metrics, license='apache-2.0')
@@ -226,7 +248,7 @@ def test_every_report_is_recognised(run):
 
 
 def test_killed_or_refused_leaves_nothing(run, metrics, tmp_path, monkeypatch):
-    monkeypatch.setattr('lp_nb.study.cards.other_weights', lambda run: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr('lp_nb.cards.other_weights', lambda run: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         save_run(run, tmp_path / 'model', metrics)
     assert list(tmp_path.iterdir()) == []

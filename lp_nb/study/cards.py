@@ -725,6 +725,7 @@ def save_run(
     with sole_writer(folder), new_folder(folder, private=card.data.sharing_tier == 'credentialed only') as d:
         refuse_taken(folder)  # making the card took a while
         run.save_encoder(d)  # first: it makes the folder anew
+        (d / 'sharing.json').unlink(missing_ok=True)  # the card says it
         save_file(other_weights(run), d / 'towers.safetensors')
         write_json(d / 'run.json', saved_facts(run, card.data.sharing_tier))
         card.save(d / 'README.md')
