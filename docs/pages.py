@@ -29,7 +29,8 @@ import api  # noqa: E402
 import architecture  # noqa: E402
 
 from lp_nb.cli import releases  # noqa: E402
-from lp_nb.core import UserError, open_data  # noqa: E402
+from lp_nb.core import UserError
+from lp_nb.privacy import open_data  # noqa: E402
 
 BUILD = ROOT / 'docs' / '_build'
 NBS = ROOT / 'nbs'

@@ -22,8 +22,9 @@ from typing import Annotated, Optional
 import typer
 
 from . import __version__
-from .core import (Failed, UserError, end_as_interrupt, filter_installed, git, install_filter, new_folder, one_of, read_json, reason_of, sole_writer,
-                        visible, write_json)
+from .core import Failed, UserError, one_of, visible
+from .folders import end_as_interrupt, git, new_folder, read_json, sole_writer, write_json
+from .privacy import filter_installed, install_filter, reason_of
 
 # %% ../nbs/7_cli.ipynb #app
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich',

@@ -139,7 +139,7 @@ def hospital(
     threads: int | None = None,  # of the process that makes it
 ) -> dict:
     "A hospital of about that size and what it is made of; made if it is not there."
-    from lp_nb.core import is_synthetic
+    from lp_nb.privacy import is_synthetic
 
     folder = keep / (f'{stays}-stays-{rows}-rows-{useful:g}-useful' + (f'-every-{every}' if every else ''))
     said = 'reused'

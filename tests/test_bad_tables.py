@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 from lp_nb import cohort as cohorts
 from lp_nb import lines, series, tables
 from lp_nb.data.cohort import Cohort, build_cohort
-from lp_nb.core import UserError, mark_synthetic
+from lp_nb.core import UserError
+from lp_nb.privacy import mark_synthetic
 from lp_nb.data.hospital import HospitalConfig, make_hospital
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from lp_nb.study.cards import (NUMBER, calibration_points, data_card, eval_results, load_run, model_card, phrases_of, refuse_patients, results_table,
                          run_metrics, run_tier, save_run, sharing_tier)
 from lp_nb.data.cohort import Cohort, build_cohort, example_cohort, sealed
-from lp_nb.core import UserError, write_json
+from lp_nb.core import UserError
+from lp_nb.folders import write_json
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.learning.lab import Lab, from_patients, is_closed
 from lp_nb.data.sharing import characteristics, save_table
@@ -248,7 +249,7 @@ def test_every_report_is_recognised(run):
 
 
 def test_killed_or_refused_leaves_nothing(run, metrics, tmp_path, monkeypatch):
-    monkeypatch.setattr('lp_nb.cards.other_weights', lambda run: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr('lp_nb.study.cards.other_weights', lambda run: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         save_run(run, tmp_path / 'model', metrics)
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,9 @@ import pytest
 
 from lp_nb.study.cards import load_run, save_run
 from lp_nb.data.cohort import Cohort, build_cohort
-from lp_nb.core import UserError, fingerprint, fingerprint_at, open_data, read_json, sealed, write_json
+from lp_nb.core import UserError, fingerprint, fingerprint_at
+from lp_nb.folders import read_json, sealed, write_json
+from lp_nb.privacy import open_data
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.data.hospital import HospitalConfig, make_hospital
 from lp_nb.learning.lab import Lab

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from lp_nb.data.cohort import Cohort, build_cohort
-from lp_nb.core import mark_synthetic
+from lp_nb.privacy import mark_synthetic
 from lp_nb.learning.lab import Lab
 from lp_nb.data.sharing import verify
 from lp_nb.data.stays import PRESETS

@@ -165,7 +165,8 @@ def test_notebooks_and_a_module_become_pages(tmp_path):
 
 def test_a_failing_page_names_its_cell_and_patients_stop_the_site(tmp_path, monkeypatch):
     "A page that fails says where; nothing is drawn where credentialed tables are within reach."
-    from lp_nb.core import UserError, mark_synthetic
+    from lp_nb.core import UserError
+    from lp_nb.privacy import mark_synthetic
 
     with pytest.raises(RuntimeError, match=r'sad.ipynb, cell c1:[\s\S]*ZeroDivisionError'):
         pages.run(notebook(tmp_path / 'sad.ipynb', ['%# Sad', '1 / 0']))

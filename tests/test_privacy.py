@@ -32,7 +32,9 @@ from scipy.optimize import linprog
 from lp_nb import cli
 from lp_nb.study.cards import data_card, load_run, run_metrics, save_run
 from lp_nb.data.cohort import Cohort, build_cohort
-from lp_nb.core import UserError, git, install_filter, read_json, refuse_unfiltered, rng
+from lp_nb.core import UserError, rng
+from lp_nb.folders import git, read_json
+from lp_nb.privacy import install_filter, refuse_unfiltered
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.view.figures import cohort_flow, quality_figure
 from lp_nb.data.hospital import HospitalConfig, make_hospital

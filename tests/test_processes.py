@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lp_nb.data.cohort import build_cohort, example_cohort
-from lp_nb.core import read_json
+from lp_nb.folders import read_json
 
 ROOT = Path(__file__).parents[1]
 TOLERANCE = 1e-6  # of the largest entry of each gradient, in float64

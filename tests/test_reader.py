@@ -7,7 +7,8 @@ import pytest
 
 from lp_nb.study.baselines import baselines
 from lp_nb.data.cohort import build_cohort
-from lp_nb.core import UserError, mark_synthetic, rng
+from lp_nb.core import UserError, rng
+from lp_nb.privacy import mark_synthetic
 from lp_nb.view.demo import ENCODER, HEAD, RULES, hospital_named
 from lp_nb.measures.evaluation import auroc, macro
 from lp_nb.data.hospital import make_hospital

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lp_nb.core import KERNELSPEC, filter_installed
+from lp_nb.privacy import KERNELSPEC, filter_installed
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / 'nbs').rglob('*.ipynb'))

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lp_nb.data.cohort import build_cohort
-from lp_nb.core import read_json
+from lp_nb.folders import read_json
 
 ROOT = Path(__file__).parents[1]
 PLAN = 'mlm(epochs=3) > contrastive(epochs=3) > supervised(epochs=3)'

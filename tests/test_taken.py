@@ -8,7 +8,8 @@ import pytest
 from lp_nb import cohort as cohorts
 from lp_nb import hospital as hospitals
 from lp_nb.data.cohort import Cohort, build_cohort
-from lp_nb.core import UserError, is_synthetic
+from lp_nb.core import UserError
+from lp_nb.privacy import is_synthetic
 from lp_nb.view.demo import hospital_at
 from lp_nb.data.hospital import HospitalConfig, make_hospital
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness import ROOT, JupyterLab, Notebook, browser_page, copy_of, lasso, wait_for, why_not
 
-from lp_nb.core import install_filter
+from lp_nb.privacy import install_filter
 
 LONG = "again = live.run('mlm(epochs=500) > contrastive(epochs=2)', seed=1)"  # a training that a hand must end
 

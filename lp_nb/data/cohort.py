@@ -26,9 +26,11 @@ import pandas as pd
 import polars as pl
 
 from .. import __version__
-from ..core import (Progress, UserError, alone, asset, check_files, disk_watched, file_fingerprint, fingerprint, is_synthetic, mask_count, mask_counts,
-                        new_folder, outlined, place, private_folder, read_json, refuse_tracked, refuse_unfiltered, same_format, scrubbed, sealed, short_id,
-                        sole_writer, write_json)
+from ..core import Progress, UserError, asset, disk_watched, file_fingerprint, fingerprint
+from ..folders import (alone, check_files, new_folder, place, private_folder, read_json, refuse_tracked,
+                           same_format, sealed, sole_writer, write_json)
+from ..privacy import (is_synthetic, mask_count, mask_counts, outlined, refuse_unfiltered, scrubbed,
+                           short_id)
 from .features import feature_names, features, scale_of
 from .hospital import POLARITIES
 from .lines import count_lines

@@ -30,8 +30,9 @@ import polars as pl
 from scipy.special import expit, log_ndtr, logit
 
 from .. import __version__
-from ..core import (Progress, UserError, asset, mark_synthetic, new_folder, place, read_json, refuse_replacing, rng, same_format,
-                        sole_writer)
+from ..core import Progress, UserError, asset, rng
+from ..folders import new_folder, place, read_json, refuse_replacing, same_format, sole_writer
+from ..privacy import mark_synthetic
 
 # %% ../../nbs/1_data/01_hospital.ipynb #config
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from unicodedata import category
 import numpy as np
 import polars as pl
 
-from ..core import UserError, asset, mask_count, offline, outlined, place, read_json, rng
+from ..core import UserError, asset, offline, rng
+from ..folders import place, read_json
+from ..privacy import mask_count, outlined
 from .tables import Ledger, tally
 
 # %% ../../nbs/1_data/07_reports.ipynb #rules

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from ..core import asset, outlined
+from ..core import asset
+from ..privacy import outlined
 from .tables import Ledger, Tables, as_kind, extract, patients_by, tally
 
 # %% ../../nbs/1_data/05_series.ipynb #variable

@@ -21,7 +21,9 @@ from scipy.optimize import linprog
 
 from .. import __version__
 from .cohort import Cohort, check_cohort, gather, load_block
-from ..core import UserError, as_tex, mask_count, mask_counts, new_folder, place, read_json, safe, sole_writer, track, write_json
+from ..core import UserError, as_tex, track
+from ..folders import new_folder, place, read_json, sole_writer, write_json
+from ..privacy import mask_count, mask_counts, safe
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
 from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules, as_scores

@@ -14,7 +14,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import polars as pl
 
-from ..core import UserError, asset, form, place
+from ..core import UserError, asset
+from ..folders import place
+from ..privacy import form
 from .features import FeatureRules
 from .reports import REPORT_CHOICES, ReportRules
 from .series import EPSILON, SeriesRules

@@ -22,8 +22,10 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from ..core import (Progress, UserError, clear_leftovers, file_fingerprint, form, is_demo, is_synthetic, mask_counts, new_file, open_data, outlined,
-                        place, read_json, refuse_unfiltered, safe, scrubbed, unseen, write_json)
+from ..core import Progress, UserError, file_fingerprint
+from ..folders import clear_leftovers, new_file, place, read_json, write_json
+from ..privacy import (form, is_demo, is_synthetic, mask_counts, open_data, outlined, refuse_unfiltered,
+                           safe, scrubbed, unseen)
 from .lines import BLOCK, count_lines, row_blocks
 
 # %% ../../nbs/1_data/04_tables.ipynb #schema

@@ -17,7 +17,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from ..core import UserError, outlined, rng
+from ..core import UserError, rng
+from ..privacy import outlined
 from .hospital import BOILERPLATE, DEVICES, findings
 
 # %% ../../nbs/1_data/02_world.ipynb #config

@@ -28,7 +28,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from ..core import UserError, file_fingerprint, outlined, read_json, rng, set_threads, write_json
+from ..core import UserError, file_fingerprint, rng, set_threads
+from ..folders import read_json, write_json
+from ..privacy import outlined
 from ..plugins import Registry
 from ..data.reports import TokenStore, chunk_ends, load_tokenizer, model_folder
 

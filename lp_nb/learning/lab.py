@@ -35,8 +35,10 @@ from .. import __version__
 from ..data.cohort import Cohort, check_cohort
 
 # %% ../../nbs/3_learning/10_lab.ipynb #imports-2-b
-from ..core import (Failed, UserError, asked_to_end, check_files, clear_leftovers, device, discard, disk_watched, file_fingerprint, fingerprint, is_sealed,
-                        new_file, new_folder, outlined, place, private_folder, read_json, require, rng, same_format, scrubbed, sealed, write_json)
+from ..core import Failed, UserError, device, disk_watched, file_fingerprint, fingerprint, require, rng
+from ..folders import (asked_to_end, check_files, clear_leftovers, discard, is_sealed, new_file,
+                           new_folder, place, private_folder, read_json, same_format, sealed, write_json)
+from ..privacy import outlined, scrubbed
 from .encoders import SMALL, EncoderConfig, Towers, build_towers, chosen_precision, document_tokens, model_weights, natural_precision, save_report
 from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
 from .processes import anywhere, from_lead, rank, wait_for_all, world

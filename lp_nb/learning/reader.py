@@ -16,7 +16,9 @@ import polars as pl
 import torch
 
 from ..data.cohort import Corpus
-from ..core import UserError, discard, file_fingerprint, fingerprint, new_folder, outlined, place, read_json, rng, sole_writer, track, write_json
+from ..core import UserError, file_fingerprint, fingerprint, rng, track
+from ..folders import discard, new_folder, place, read_json, sole_writer, write_json
+from ..privacy import outlined
 from .encoders import EncoderConfig, build_towers, save_lm
 from ..data.hospital import HospitalConfig, general_corpus
 from .mlm import MLM

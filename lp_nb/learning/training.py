@@ -32,11 +32,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..core import Failed, outlined
+from ..core import Failed
+from ..privacy import outlined
 
 # %% ../../nbs/3_learning/03_training.ipynb #imports-2
 from ..data.cohort import Cohort
-from ..core import Progress, UserError, check_files, file_fingerprint, is_sealed, new_folder, read_json, rng, sealed, write_json
+from ..core import Progress, UserError, file_fingerprint, rng
+from ..folders import check_files, is_sealed, new_folder, read_json, sealed, write_json
 from .encoders import (EncoderConfig, Towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
 from .processes import add_up, anywhere, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from ..core import UserError, mask_count
+from ..core import UserError
+from ..privacy import mask_count
 from .evaluation import checked, equal_mass, label_names, logit, net_benefit_at, newton, same_stays
 from .intervals import evaluate
 

@@ -16,7 +16,8 @@ import pandas as pd
 from scipy import stats
 from scipy.optimize import brentq
 
-from ..core import UserError, fingerprint, outlined
+from ..core import UserError, fingerprint
+from ..privacy import outlined
 from .evaluation import HIGHER, LOWER, auroc, checked, known, label_names, macro, one_label, same_stays, score, why_undefined
 from .intervals import OF_EVENTS, bootstrap, degrees, interval, lacking, nested, over_seeds, placements
 

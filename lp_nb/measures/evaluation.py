@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..core import UserError, compiled, outlined, rng
+from ..core import UserError, compiled, rng
+from ..privacy import outlined
 
 # %% ../../nbs/2_measures/01_evaluation.ipynb #cast-make
 @outlined

@@ -21,7 +21,8 @@ import torch
 from scipy import linalg
 from scipy.sparse.linalg import eigsh
 
-from ..core import UserError, outlined, rng
+from ..core import UserError, rng
+from ..privacy import outlined
 from .evaluation import label_names, same_stays
 from ..data.sharing import as_levels
 

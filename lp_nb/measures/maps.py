@@ -20,7 +20,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from ..core import Progress, UserError, fingerprint, new_folder, one_of, outlined, place, require, rng
+from ..core import Progress, UserError, fingerprint, one_of, require, rng
+from ..folders import new_folder, place
+from ..privacy import outlined
 from .evaluation import auroc, same_stays
 
 # %% ../../nbs/2_measures/07_maps.ipynb #planted

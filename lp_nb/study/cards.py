@@ -28,8 +28,10 @@ from safetensors.torch import load_file, save_file
 
 from .. import __version__
 from ..data.cohort import Cohort
-from ..core import (UserError, as_markdown_text, check_files, device, file_fingerprint, mask_count, mask_counts, new_folder, place, read_json,
-                        refuse_tracked, refuse_unfiltered, same_format, sole_writer, write_json)
+from ..core import UserError, as_markdown_text, device, file_fingerprint
+from ..folders import (check_files, new_folder, place, read_json, refuse_tracked, same_format,
+                           sole_writer, write_json)
+from ..privacy import mask_count, mask_counts, refuse_unfiltered
 from ..learning.encoders import SMALL, EncoderConfig, Towers, chosen_precision, natural_precision, tokenizer_name, wide
 from ..measures.evaluation import macro, score
 

@@ -19,7 +19,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..core import UserError, device, outlined
+from ..core import UserError, device
+from ..privacy import outlined
 from ..learning.encoders import EncoderConfig, Towers, build_towers, has_bf16, layers_of
 from ..learning.lab import stage_kind
 from ..learning.mlm import corpus_chunks

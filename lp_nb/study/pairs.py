@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ..learning.contrastive import ranks
-from ..core import UserError, one_of, outlined, require, rng
+from ..core import UserError, one_of, require, rng
+from ..privacy import outlined
 from ..measures.evaluation import auroc, same_stays
 from ..measures.maps import neighbour_vote, votable
 from .trajectories import modalities

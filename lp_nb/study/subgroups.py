@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..measures.comparison import holm
-from ..core import UserError, mask_count, mask_counts, rng, safe, track
+from ..core import UserError, rng, track
+from ..privacy import mask_count, mask_counts, safe
 from ..measures.evaluation import RANKED, checked, known, same_stays
 from ..measures.intervals import evaluate, interval, patient_weights, replicates
 from ..data.sharing import UNKNOWN, as_levels, race_group

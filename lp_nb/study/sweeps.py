@@ -30,8 +30,10 @@ import pandas as pd
 
 # %% ../../nbs/4_study/03_sweeps.ipynb #imports-kit
 from ..data.cohort import Cohort
-from ..core import (ENDS, DiskFull, Failed, Progress, UserError, clear_leftovers, device, disk_watched, fingerprint, no_progress, outlined, place,
-                        read_json, reason_of, rng, set_threads, trace_of, write_json)
+from ..core import (DiskFull, Failed, Progress, UserError, device, disk_watched, fingerprint, no_progress,
+                        rng, set_threads)
+from ..folders import ENDS, clear_leftovers, place, read_json, write_json
+from ..privacy import outlined, reason_of, trace_of
 from ..learning.encoders import EncoderConfig
 from ..learning.lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, heeding, held, is_copied, is_done, lab_addresses, lock_file, own_said, stage_cost,
                        stage_kind, towers_at, unfinished, unit_of, work_of)

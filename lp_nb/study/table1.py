@@ -24,7 +24,9 @@ import pandas as pd
 from .baselines import baselines
 from ..measures.calibration import calibration_report, net_benefit_curve, reliability_table
 from ..measures.comparison import adjusted, arm_draws, claim, differences, power_said
-from ..core import UserError, fingerprint, mask_count, new_file, new_folder, no_progress, outlined, place, require, sole_writer, track
+from ..core import UserError, fingerprint, no_progress, require, track
+from ..folders import new_file, new_folder, place, sole_writer
+from ..privacy import mask_count, outlined
 from ..measures.evaluation import auprc, auroc, macro
 from ..measures.intervals import NO_INTERVAL, nested
 from ..learning.lab import may_write

@@ -30,7 +30,9 @@ from .. import __version__
 from ..measures.comparison import seed_difference
 
 # %% ../../nbs/5_theory/03_bench.ipynb #imports-2
-from ..core import Failed, Progress, UserError, asset, outlined, place, read_json, rng
+from ..core import Failed, Progress, UserError, asset, rng
+from ..folders import place, read_json
+from ..privacy import outlined
 from ..measures.evaluation import auroc, macro
 from ..measures.geometry import deviation_below, unit
 from ..learning.lab import Lab, Run, is_done, lab_addresses, stage_cost, stage_kind, towers_at, unit_of

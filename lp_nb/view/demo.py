@@ -21,7 +21,9 @@ import pandas as pd
 
 from ..study.baselines import logistic
 from ..data.cohort import build_cohort
-from ..core import Progress, UserError, file_fingerprint, fingerprint, is_synthetic, read_json, write_json
+from ..core import Progress, UserError, file_fingerprint, fingerprint
+from ..folders import read_json, write_json
+from ..privacy import is_synthetic
 from ..learning.encoders import EncoderConfig
 from ..data.hospital import HospitalConfig, make_hospital, oracle, true_statements
 from ..study.pairs import run_pairs

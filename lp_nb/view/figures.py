@@ -33,7 +33,9 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from ..core import UserError, mask_count, mask_counts, meant, one_of, place, rng, safe, unseen
+from ..core import UserError, meant, one_of, rng
+from ..folders import place
+from ..privacy import mask_count, mask_counts, safe, unseen
 from ..measures.maps import Layout, movement, noise_floor, window
 from ..data.series import VARIABLES
 from ..data.tables import shareable as shareable_steps, whose_of

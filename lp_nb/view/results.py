@@ -25,7 +25,8 @@ from matplotlib.transforms import offset_copy
 from sklearn.isotonic import isotonic_regression
 
 from ..measures.calibration import reliability_table
-from ..core import UserError, mask_count, mask_counts, one_of
+from ..core import UserError, one_of
+from ..privacy import mask_count, mask_counts
 from .figures import OKABE_ITO, Theme, canvas, check_columns, in_legend, keep, style
 
 # %% ../../nbs/6_view/02_results.ipynb #marks

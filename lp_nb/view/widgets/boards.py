@@ -20,7 +20,9 @@ import traitlets as T
 
 from ...measures.calibration import reliability_table, rescale, temperature
 from ...measures.comparison import claim, compare, power_said
-from ...core import UserError, mask_count, one_of, place, require
+from ...core import UserError, one_of, require
+from ...folders import place
+from ...privacy import mask_count
 from .curves import plain
 from ...measures.evaluation import same_stays
 from ..figures import SPLITS, Box, ledger_steps, check_columns, cohort_flow, flow_boxes, guarded, split_patients, split_table, split_text

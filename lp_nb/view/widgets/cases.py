@@ -29,7 +29,8 @@ from torch.nn.functional import cross_entropy
 from ...learning.autoencoding import Autoencode
 from ...measures.calibration import clustered_wilson
 from ...learning.contrastive import Contrastive
-from ...core import UserError, one_of, outlined, require, short_id
+from ...core import UserError, one_of, require
+from ...privacy import outlined, short_id
 from ...learning.encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
 from ..figures import canvas, keep, style
 from ...learning.lab import checked, lab_addresses, stage_folder

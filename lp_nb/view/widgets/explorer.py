@@ -23,7 +23,8 @@ import pandas as pd
 import traitlets as T
 
 from .cases import CaseView
-from ...core import UserError, mask_count, meant, one_of, rng
+from ...core import UserError, meant, one_of, rng
+from ...privacy import mask_count
 from .curves import DeviationCurves
 from ...measures.evaluation import same_stays
 from ..figures import MISSING, OKABE_ITO, arrows_to, as_words, fading_arrow, figure_svg, pair_maps, short_plans, stage_maps

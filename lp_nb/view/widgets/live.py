@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
-from ...core import UserError, no_progress, outlined, require
+from ...core import UserError, no_progress, require
+from ...privacy import outlined
 from ..figures import OKABE_ITO, canvas, keep, score_panel, style
 from ...learning.lab import Run, checked, is_done, lab_addresses, measured_rates, result_of, stage_cost, stage_folder, stage_kind, unfinished_nodes
 from ...learning.plans import Plan, plan, stage_text

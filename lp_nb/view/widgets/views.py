@@ -15,7 +15,8 @@ import anywidget
 import jinja2
 from markupsafe import Markup
 
-from ...core import UserError, asset, new_file, place
+from ...core import UserError, asset
+from ...folders import new_file, place
 from ..figures import REPORT_CSS, refuse_identifiers
 
 # %% ../../../nbs/6_view/widgets/01_views.ipynb #look
