@@ -5,10 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
+import lp_nb
 from lp_nb.privacy import KERNELSPEC, filter_installed
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +104,53 @@ def test_the_file_list_is_the_architecture():
         used = set(re.findall(r'^\s*(?:from|import)\s+lp_nb\.([\w.]+)', source, flags=re.M)) - {name}
         assert used <= before, f'{f.name} imports {used - before}, which come later or not at all'
         before.add(name)
+
+
+def test_the_picture_of_the_architecture_is_drawn_from_the_files():
+    "The first page's file tree and its diagram are what docs/architecture.py makes of the imports."
+    done = subprocess.run([sys.executable, ROOT / 'docs' / 'architecture.py'], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f'run python docs/architecture.py --write {done.stderr}'
+
+
+def kit_imports(source):
+    "What a piece of code imports from the kit."
+    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    return [(n.module if isinstance(n, ast.ImportFrom) else '', a.name, a.asname) for n in nodes for a in n.names
+            if (n.module or '' if isinstance(n, ast.ImportFrom) else a.name).split('.')[0] == 'lp_nb']
+
+
+def test_the_face_is_what_the_first_pages_use():
+    "The index and the walkthrough import `lp_nb as lp` and nothing else of the kit, and what they take from it is there."
+    for name in ('index', 'tutorials/walkthrough'):
+        code = [re.sub(r'^\s*[%!].*$', '', s, flags=re.M) for _, s in cells(ROOT / 'nbs' / f'{name}.ipynb')]
+        assert {x for s in code for x in kit_imports(s)} == {('', 'lp_nb', 'lp')}, name
+        taken = {n.attr for s in code for n in ast.walk(ast.parse(s)) if isinstance(n, ast.Attribute) and getattr(n.value, 'id', '') == 'lp'}
+        assert taken <= set(dir(lp_nb)), taken - set(dir(lp_nb))
+
+
+def test_the_face_is_told_to_editors_as_it_is():
+    "Every name of the face resolves to what its module defines, completion knows it, and type checkers read the same imports."
+    tree = ast.parse((ROOT / 'lp_nb' / '__init__.py').read_text(encoding='utf-8'))
+    told = {(n.module, a.name) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level for a in n.names}
+    assert told == {(module, name) for name, module in lp_nb._HOME.items()}
+    for name in lp_nb._HOME:
+        assert name in dir(lp_nb) and getattr(lp_nb, name) is not None and f'`{name}`' in lp_nb.__doc__
+    with pytest.raises(AttributeError, match='has no attribute'):
+        lp_nb.no_such_name  # noqa: B018
+
+
+def test_all_that_is_imported_is_declared():
+    "Every library that a module imports is named in settings.ini, as a requirement or in an extra."
+    ini = ConfigParser(delimiters=['='])
+    ini.read(ROOT / 'settings.ini', encoding='utf-8')
+    named = {canonicalize_name(re.match(r'[\w.-]+', r)[0]) for key, value in ini['DEFAULT'].items() if key.endswith('requirements') for r in value.split()}
+    trees = [(f, ast.parse(f.read_text(encoding='utf-8'))) for f in MODULES]
+    names = {(n.module if isinstance(n, ast.ImportFrom) else a.name).split('.')[0]: f for f, tree in trees for n in ast.walk(tree)
+             if isinstance(n, (ast.Import, ast.ImportFrom)) and not getattr(n, 'level', 0) for a in n.names}
+    belongs = packages_distributions()
+    for name, f in names.items():
+        if name not in sys.stdlib_module_names and name != 'lp_nb':
+            assert named & {canonicalize_name(d) for d in belongs.get(name, [name])}, f'{f.name} imports {name}, which settings.ini does not name'
 
 
 def test_workings_stay_out_of_the_api():
