@@ -25,7 +25,7 @@ What went wrong for a reason is a `UserError`: what was expected, what came, wha
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = '0.2.0'
+__version__ = "0.2.0"
 
 _FACE = {  # module -> the names that it gives
     'core': 'UserError',
