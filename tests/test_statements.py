@@ -14,8 +14,8 @@ from lp_nb.theory.statements import (aligned_ratio, corollary, cross_modal, doma
                               loss2, mlm_chain, model_words, natural_task, pointwise_information, population_infonce,
                               predictable_ratio, prompts, scaled, tabular_infonce, theorem1, whiten)
 from lp_nb.learning.training import learning_data
-from lp_nb.data.world import SLOTS, WORLDS, WorldConfig, exact_words, gamma_bound, sample
-from lp_nb.learning.worlds import Sizes, WorldCohort, world_encoder, world_lab
+from lp_nb.theory.world import (SLOTS, WORLDS, Sizes, WorldCohort, WorldConfig, exact_words, gamma_bound, sample, world_encoder,
+                                world_lab)
 
 seeds, number = st.integers(0, 10**6), st.floats(-5, 5)
 few = settings(max_examples=40, deadline=None)
