@@ -13,7 +13,7 @@ from lp_nb.learning.lab import towers_at
 from lp_nb.theory.statements import (aligned_ratio, corollary, cross_modal, domain_weights, excess, factorial, kl_rows, learned_head_bound,
                               loss2, mlm_chain, model_words, natural_task, pointwise_information, population_infonce,
                               predictable_ratio, prompts, scaled, tabular_infonce, theorem1, whiten)
-from lp_nb.learning.training import learning_data
+from lp_nb.learning.inputs import learning_data
 from lp_nb.theory.world import (SLOTS, WORLDS, Sizes, WorldCohort, WorldConfig, exact_words, gamma_bound, sample, world_encoder,
                                 world_lab)
 

@@ -46,7 +46,7 @@ from ..data.series import VARIABLES
 from ..data.sharing import characteristics, meanings, quartiles
 from ..data.stays import make_rules
 from ..learning.supervised import READS, Head, Supervised, check_reports, has_document, is_frozen, read
-from ..learning.training import LearningData, embed_reports, embed_series, rare_words_out
+from ..learning.inputs import LearningData, embed_reports, embed_series, rare_words_out
 
 # %% ../../nbs/4_study/05_cards.ipynb #tiers
 TIERS = {  # from the widest to the narrowest

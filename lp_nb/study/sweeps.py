@@ -40,7 +40,8 @@ from ..learning.lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, hee
 from ..learning.plans import Plan, own_places, plan
 from ..plugins import use
 from ..learning.supervised import is_frozen
-from ..learning.training import Control, Stopped, Trainer, embed_reports, embed_series, fit
+from ..learning.inputs import embed_reports, embed_series
+from ..learning.training import Control, Stopped, Trainer, fit
 
 # %% ../../nbs/4_study/03_sweeps.ipynb #arms
 ARMS = {

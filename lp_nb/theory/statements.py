@@ -20,7 +20,7 @@ from ..measures.comparison import sign_flip
 from ..learning.encoders import Towers, mixed, pack_chunks
 from ..measures.intervals import over_seeds
 from ..learning.mlm import lm_logits
-from ..learning.training import device_of
+from ..learning.inputs import device_of
 from .world import SLOTS, SPECIALS, Patients, WorldConfig, density_ratio, exact_words, gamma_bound, numbered_words
 
 # %% ../../nbs/5_theory/03_statements.ipynb #chain-check

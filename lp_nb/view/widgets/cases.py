@@ -39,7 +39,7 @@ from ...learning.mlm import lm_logits, masking
 from ...data.reports import chunk_ends, tokenize
 from ...data.series import SCORES, VARIABLES
 from ...learning.supervised import READS, Supervised, make_head
-from ...learning.training import device_of, embed_series
+from ...learning.inputs import device_of, embed_series
 from ...study.trajectories import stage_towers
 from .views import View, script, sheet
 

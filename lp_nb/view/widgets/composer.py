@@ -25,7 +25,7 @@ from ...learning.lab import Run, bytes_said, checked, finished_nodes, lab_addres
 from .live import Live, hand_back, stage_seconds
 from ...learning.plans import PRESETS, STAGES, Plan, field_types, is_default, plan, restated, setting
 from ...plugins import source_of
-from ...learning.training import Stage
+from ...learning.stage import Stage
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #edits
