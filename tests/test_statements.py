@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lp_nb.core import UserError
 from lp_nb.learning.encoders import attend, build_towers
-from lp_nb.learning.lab import towers_at
+from lp_nb.learning.unit import towers_at
 from lp_nb.theory.statements import (aligned_ratio, corollary, cross_modal, domain_weights, excess, factorial, kl_rows, learned_head_bound,
                               loss2, mlm_chain, model_words, natural_task, pointwise_information, population_infonce,
                               predictable_ratio, prompts, scaled, tabular_infonce, theorem1, whiten)

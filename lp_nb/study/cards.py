@@ -38,7 +38,9 @@ from ..measures.evaluation import macro, score
 # %% ../../nbs/4_study/05_cards.ipynb #imports-2
 from ..data.features import features
 from ..measures.intervals import AVERAGES, evaluate
-from ..learning.lab import Run, checked, is_done, result_of
+from ..learning.lab import Run
+from ..learning.shelf import checked, result_of
+from ..learning.unit import is_done
 from ..learning.mlm import Load
 from ..learning.plans import PRESETS, Plan, field_types, plan
 from ..data.reports import load_tokenizer, model_folder, model_words, tokenize, without_hours

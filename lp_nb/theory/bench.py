@@ -32,7 +32,8 @@ from ..measures.comparison import seed_difference
 # %% ../../nbs/5_theory/04_bench.ipynb #imports-2
 from ..core import Failed, Progress, UserError, asset, rng
 from ..folders import place, read_json
-from ..learning.lab import Lab, Run, is_done, lab_addresses, stage_cost, stage_kind, towers_at, unit_of
+from ..learning.lab import Lab, Run
+from ..learning.unit import is_done, lab_addresses, stage_cost, stage_kind, towers_at, unit_of
 from ..learning.plans import Plan, plan
 from ..measures.evaluation import auroc, macro
 from ..measures.geometry import deviation_below, unit
