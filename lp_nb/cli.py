@@ -930,7 +930,7 @@ def tree(lab: LabFolder = Path('runs/lab'), as_json: AsJson = False):
 
     Example: lp-nb tree --lab runs/lab
     """
-    from lp_nb.learning.lab import finished_nodes, folder_tree, unfinished_nodes
+    from lp_nb.learning.shelf import finished_nodes, folder_tree, unfinished_nodes
 
     typer.echo(json.dumps(finished_nodes(lab) + unfinished_nodes(lab)) if as_json else folder_tree(lab))
 
@@ -946,7 +946,7 @@ def gc(
 
     Example: lp-nb gc --lab runs/lab --keep 'mlm > contrastive > supervised' --really
     """
-    from lp_nb.learning.lab import folder_gc
+    from lp_nb.learning.shelf import folder_gc
 
     found = folder_gc(lab, keep or None, dry_run=not really)
     show_frame(found, 'What can go' if not really else 'Removed', as_json)

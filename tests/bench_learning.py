@@ -36,7 +36,8 @@ from lp_nb.core import rng  # noqa: E402
 from lp_nb.learning.encoders import EncoderConfig, build_towers, collate_documents, document_tokens, embed, mixed  # noqa: E402
 from lp_nb.data.reports import tokenize, train_tokenizer  # noqa: E402
 from lp_nb.learning.supervised import Supervised, bundle  # noqa: E402
-from lp_nb.learning.training import LearningData, Trainer, epoch_batches, fit, train_step  # noqa: E402
+from lp_nb.learning.inputs import LearningData, epoch_batches
+from lp_nb.learning.training import Trainer, fit, train_step  # noqa: E402
 from paper_step import LENGTH, PaperClassifier, PaperReports, paper_step, plain_adam  # noqa: E402
 
 RUNS, EPOCHS = 10, 30  # of the frozen comparison
@@ -318,7 +319,7 @@ def bundled(shape: Shape, steps: int, documents: int) -> list:
 
 def light(trainer: Trainer):
     "Replace the maths by next to nothing that still gives every weight a gradient: the loop's own cost stands out."
-    from lp_nb.learning.training import Scored
+    from lp_nb.learning.stage import Scored
 
     means = lambda items: sum(p.mean() for p in trainer.parameters)
     trainer.objective.loss = lambda items: (means(items) * len(items), len(items))

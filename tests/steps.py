@@ -22,7 +22,8 @@ from lp_nb.learning.mlm import MLM
 from lp_nb.learning.processes import join_processes, rank
 from lp_nb.data.reports import tokenize
 from lp_nb.learning.supervised import FUSIONS, Supervised, bundle
-from lp_nb.learning.training import Trainer, isolated_random, learning_data, train_step
+from lp_nb.learning.inputs import learning_data
+from lp_nb.learning.training import Trainer, isolated_random, train_step
 
 ENCODER = EncoderConfig(width=32, layers=2, vocab_size=800, dim=24, series_hidden=24, dropout=0.0)
 PLAN = 'mlm(epochs=1, corpus=reports) > contrastive(epochs=1) > supervised(epochs=1, lr=1e-3, reads=both)'

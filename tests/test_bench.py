@@ -15,7 +15,7 @@ from lp_nb.core import UserError
 from lp_nb.learning.plans import plan
 from lp_nb.theory.claims import BrokenBench
 from lp_nb.view.theory_figures import bench_figures
-from lp_nb.learning.worlds import Sizes
+from lp_nb.theory.world import Sizes
 
 SIZES = Sizes(train=300, val=120, test=400, general=600)
 

@@ -17,7 +17,8 @@ from lp_nb.data.cohort import Cohort, build_cohort, example_cohort, sealed
 from lp_nb.core import UserError
 from lp_nb.folders import write_json
 from lp_nb.learning.encoders import EncoderConfig
-from lp_nb.learning.lab import Lab, from_patients, is_closed
+from lp_nb.learning.lab import Lab
+from lp_nb.learning.unit import from_patients, is_closed
 from lp_nb.data.sharing import characteristics, save_table
 
 ROOT = Path(__file__).parents[1]

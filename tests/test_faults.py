@@ -18,7 +18,8 @@ from lp_nb.cli import main
 from lp_nb.data.cohort import FORMAT, Cohort, build_cohort
 from lp_nb.core import UserError, file_fingerprint, set_threads
 from lp_nb.learning.encoders import EncoderConfig
-from lp_nb.learning.lab import Lab, Run, folder_gc, folder_tree
+from lp_nb.learning.lab import Lab, Run
+from lp_nb.learning.shelf import folder_gc, folder_tree
 from lp_nb.learning.plans import plan as parse
 from lp_nb.study.sweeps import Search, Study
 

@@ -20,7 +20,9 @@ from lp_nb.learning.contrastive import Contrastive, SimCSE
 from lp_nb.learning.encoders import EncoderConfig, build_towers
 from lp_nb.learning.mlm import MLM
 from lp_nb.learning.supervised import Supervised, bundle
-from lp_nb.learning.training import Trainer, fit, history, learning_data, weights
+from lp_nb.learning.inputs import learning_data
+from lp_nb.learning.stage import weights
+from lp_nb.learning.training import Trainer, fit, history
 
 ENCODER = EncoderConfig(width=32, layers=1, vocab_size=600, dim=24, series_hidden=24)
 KILLS = 2  # of each stage, at least

@@ -12,7 +12,8 @@ from lp_nb.learning.contrastive import (Contrastive, cosine_loss, infonce, label
                                vicreg)
 from lp_nb.learning.encoders import EncoderConfig, build_towers
 from lp_nb.learning.mlm import MLM
-from lp_nb.learning.training import Trainer, fit, learning_data, train_step
+from lp_nb.learning.inputs import learning_data
+from lp_nb.learning.training import Trainer, fit, train_step
 
 SCALE = torch.tensor(math.log(1 / 0.3), dtype=torch.float64)
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from lp_nb.core import UserError
 from lp_nb.learning.encoders import attend, build_towers
-from lp_nb.learning.lab import towers_at
+from lp_nb.learning.unit import towers_at
 from lp_nb.theory.statements import (aligned_ratio, corollary, cross_modal, domain_weights, excess, factorial, kl_rows, learned_head_bound,
                               loss2, mlm_chain, model_words, natural_task, pointwise_information, population_infonce,
                               predictable_ratio, prompts, scaled, tabular_infonce, theorem1, whiten)
-from lp_nb.learning.training import learning_data
-from lp_nb.data.world import SLOTS, WORLDS, WorldConfig, exact_words, gamma_bound, sample
-from lp_nb.learning.worlds import Sizes, WorldCohort, world_encoder, world_lab
+from lp_nb.learning.inputs import learning_data
+from lp_nb.theory.world import (SLOTS, WORLDS, Sizes, WorldCohort, WorldConfig, exact_words, gamma_bound, sample, world_encoder,
+                                world_lab)
 
 seeds, number = st.integers(0, 10**6), st.floats(-5, 5)
 few = settings(max_examples=40, deadline=None)

@@ -16,7 +16,7 @@ import pytest
 from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
 from lp_nb.learning.encoders import EncoderConfig
-from lp_nb.learning.lab import folder_gc
+from lp_nb.learning.shelf import folder_gc
 from lp_nb.study.sweeps import Search, Study, failures
 
 ROOT = Path(__file__).parents[1]

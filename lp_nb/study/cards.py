@@ -38,7 +38,9 @@ from ..measures.evaluation import macro, score
 # %% ../../nbs/4_study/05_cards.ipynb #imports-2
 from ..data.features import features
 from ..measures.intervals import AVERAGES, evaluate
-from ..learning.lab import Run, checked, is_done, result_of
+from ..learning.lab import Run
+from ..learning.shelf import checked, result_of
+from ..learning.unit import is_done
 from ..learning.mlm import Load
 from ..learning.plans import PRESETS, Plan, field_types, plan
 from ..data.reports import load_tokenizer, model_folder, model_words, tokenize, without_hours
@@ -46,7 +48,7 @@ from ..data.series import VARIABLES
 from ..data.sharing import characteristics, meanings, quartiles
 from ..data.stays import make_rules
 from ..learning.supervised import READS, Head, Supervised, check_reports, has_document, is_frozen, read
-from ..learning.training import LearningData, embed_reports, embed_series, rare_words_out
+from ..learning.inputs import LearningData, embed_reports, embed_series, rare_words_out
 
 # %% ../../nbs/4_study/05_cards.ipynb #tiers
 TIERS = {  # from the widest to the narrowest

@@ -22,7 +22,7 @@ from torch import nn
 from ..core import UserError, device
 from ..privacy import outlined
 from ..learning.encoders import EncoderConfig, Towers, build_towers, has_bf16, layers_of
-from ..learning.lab import stage_kind
+from ..learning.unit import stage_kind
 from ..learning.mlm import corpus_chunks
 from ..learning.supervised import is_frozen
 from .sweeps import Study, open_nodes, seconds_left

@@ -35,12 +35,16 @@ from ..core import (DiskFull, Failed, Progress, UserError, device, disk_watched,
 from ..folders import ENDS, clear_leftovers, place, read_json, write_json
 from ..privacy import outlined, reason_of, trace_of
 from ..learning.encoders import EncoderConfig
-from ..learning.lab import (Lab, Run, Unit, bundled, finish, heartbeat_file, heeding, held, is_copied, is_done, lab_addresses, lock_file, own_said, stage_cost,
-                       stage_kind, towers_at, unfinished, unit_of, work_of)
+from ..learning.lab import Lab, Run
+from ..learning.shelf import held, lock_file, work_of
+from ..learning.unit import (Unit, bundled, finish, heartbeat_file, heeding, is_copied, is_done,
+                                 lab_addresses, own_said, stage_cost, stage_kind, towers_at, unfinished,
+                                 unit_of)
 from ..learning.plans import Plan, own_places, plan
 from ..plugins import use
 from ..learning.supervised import is_frozen
-from ..learning.training import Control, Stopped, Trainer, embed_reports, embed_series, fit
+from ..learning.inputs import embed_reports, embed_series
+from ..learning.training import Control, Stopped, Trainer, fit
 
 # %% ../../nbs/4_study/03_sweeps.ipynb #arms
 ARMS = {

@@ -29,7 +29,7 @@ from ..folders import new_file, new_folder, place, sole_writer
 from ..privacy import mask_count, outlined
 from ..measures.evaluation import auprc, auroc, macro
 from ..measures.intervals import NO_INTERVAL, nested
-from ..learning.lab import may_write
+from ..learning.shelf import may_write
 from ..learning.mlm import Load
 from ..learning.plans import Plan, plan
 from ..data.reports import model_words

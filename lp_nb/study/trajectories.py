@@ -18,8 +18,9 @@ from torch import nn
 from ..core import UserError, fingerprint, rng
 from ..measures.evaluation import same_stays
 from ..learning.encoders import Towers, chunk_vectors, document_tokens, mean_by_chunk, mean_by_document, wide
-from ..learning.lab import kept, lab_addresses, towers_at
-from ..learning.training import LearningData, embed_reports, embed_series
+from ..learning.shelf import kept
+from ..learning.unit import lab_addresses, towers_at
+from ..learning.inputs import LearningData, embed_reports, embed_series
 from ..measures.geometry import Moments, anisotropy, array_of, by_label, combine, moment_table, uniformity, unit, usable
 from ..measures.readouts import OWN_MEASURES, alignment, asked, measure, own_measure
 

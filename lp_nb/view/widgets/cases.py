@@ -33,13 +33,14 @@ from ...core import UserError, one_of, require
 from ...privacy import outlined, short_id
 from ...learning.encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
 from ..figures import canvas, keep, style
-from ...learning.lab import checked, lab_addresses, stage_folder
+from ...learning.shelf import checked
+from ...learning.unit import lab_addresses, stage_folder
 from ...measures.maps import node_frame
 from ...learning.mlm import lm_logits, masking
 from ...data.reports import chunk_ends, tokenize
 from ...data.series import SCORES, VARIABLES
 from ...learning.supervised import READS, Supervised, make_head
-from ...learning.training import device_of, embed_series
+from ...learning.inputs import device_of, embed_series
 from ...study.trajectories import stage_towers
 from .views import View, script, sheet
 

@@ -21,11 +21,13 @@ from matplotlib.patches import Circle
 
 from ...core import UserError, one_of, require
 from ..figures import OKABE_ITO, canvas, keep, style
-from ...learning.lab import Run, bytes_said, checked, finished_nodes, lab_addresses, measured_rates, stage_kind, unfinished_nodes
+from ...learning.lab import Run, measured_rates
+from ...learning.shelf import bytes_said, checked, finished_nodes, unfinished_nodes
+from ...learning.unit import lab_addresses, stage_kind
 from .live import Live, hand_back, stage_seconds
 from ...learning.plans import PRESETS, STAGES, Plan, field_types, is_default, plan, restated, setting
 from ...plugins import source_of
-from ...learning.training import Stage
+from ...learning.stage import Stage
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #edits
