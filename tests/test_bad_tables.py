@@ -29,7 +29,8 @@ from lp_nb import lines, series, tables
 from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
 from lp_nb.privacy import mark_synthetic
-from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.data.hospital import make_hospital
+from lp_nb.data.people import HospitalConfig
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 HOME = dict(chartevents='icu', icustays='icu', labevents='hosp', patients='hosp', admissions='hosp', diagnoses_icd='hosp',

@@ -37,7 +37,8 @@ from lp_nb.folders import git, read_json
 from lp_nb.privacy import install_filter, refuse_unfiltered
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.view.figures import cohort_flow, quality_figure
-from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.data.hospital import make_hospital
+from lp_nb.data.people import HospitalConfig
 from lp_nb.learning.lab import Lab
 from lp_nb.data.sharing import cell_texts, characteristics, export, save_table
 from lp_nb.study.sweeps import Search, Study, chosen_run

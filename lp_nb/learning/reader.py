@@ -20,7 +20,8 @@ from ..core import UserError, file_fingerprint, fingerprint, rng, track
 from ..folders import discard, new_folder, place, read_json, sole_writer, write_json
 from ..privacy import outlined
 from .encoders import EncoderConfig, build_towers, save_lm
-from ..data.hospital import HospitalConfig, general_corpus
+from ..data.dictation import general_corpus
+from ..data.people import HospitalConfig
 from .mlm import MLM
 from ..data.reports import documents, tokenize, train_tokenizer
 from .training import MOST, LearningData, Trainer, fit
