@@ -20,7 +20,8 @@ import polars as pl
 from scipy.optimize import linprog
 
 from .. import __version__
-from .cohort import Cohort, check_cohort, gather, load_block
+from .blocks import gather, load_block
+from .cohort import Cohort, check_cohort
 from ..core import UserError, as_tex, track
 from ..folders import new_folder, place, read_json, sole_writer, write_json
 from ..privacy import mask_count, mask_counts, safe

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from ..data.cohort import Corpus
+from ..data.corpus import Corpus
 from ..core import UserError, file_fingerprint, fingerprint, rng, track
 from ..folders import discard, new_folder, place, read_json, sole_writer, write_json
 from ..privacy import outlined

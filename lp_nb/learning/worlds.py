@@ -12,7 +12,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 
-from ..data.cohort import Cohort, no_codes
+from ..data.cohort import Cohort
+from ..data.corpus import no_codes
 from ..core import fingerprint
 from .encoders import EncoderConfig
 from .lab import Lab
