@@ -59,7 +59,7 @@ def loaded_in(plans) -> str:
 def encoder_of(model: str, max_tokens: int, architecture: str = '', plans=()):
     "The encoder of these options; an unknown model is told before a night of work."
     from lp_nb.learning.encoders import EncoderConfig, tokenizer_name
-    from lp_nb.data.reports import load_tokenizer
+    from lp_nb.learning.tokens import load_tokenizer
 
     shape = architecture or ('' if model != 'small' else loaded_in(plans))
     config = EncoderConfig(model=model, architecture=shape, max_tokens=max_tokens)

@@ -20,7 +20,7 @@ from lp_nb.learning.encoders import EncoderConfig, build_towers
 from lp_nb.learning.lab import Lab
 from lp_nb.learning.mlm import MLM
 from lp_nb.learning.processes import join_processes, rank
-from lp_nb.data.reports import tokenize
+from lp_nb.learning.tokens import tokenize
 from lp_nb.learning.supervised import FUSIONS, Supervised, bundle
 from lp_nb.learning.training import Trainer, isolated_random, learning_data, train_step
 

@@ -19,7 +19,8 @@ from .blocks import Chosen, gather, load_block, sources
 from .reports import documents
 from .series import VARIABLES, items
 from .stays import Rules, phenotype_codes
-from .tables import SCHEMA, Ledger, Tables, read, shareable, whose_of
+from .ledger import Ledger, shareable, whose_of
+from .tables import SCHEMA, Tables, read
 from ..privacy import mask_count
 
 # %% ../../nbs/1_data/15_audit.ipynb #views

@@ -17,8 +17,8 @@ from ..core import Progress, UserError, fingerprint
 from .reports import pair
 from .series import Hourly, block_events, count_tables, extract_events, hourly, needs_words
 from .stays import Rules, label_stays, select_stays, set_windows
-from .tables import (SCHEMA, Ledger, Tables, as_kind, extract, guess_rows, in_steps, read, summed,
-                               table_fingerprint, tally, whose_sum)
+from .ledger import Ledger, in_steps, summed, tally, whose_sum
+from .tables import SCHEMA, Tables, as_kind, extract, guess_rows, read, table_fingerprint
 from ..folders import new_folder, read_json, write_json
 from ..privacy import outlined
 

@@ -28,7 +28,8 @@ from .features import feature_names, features, scale_of
 from .reports import NO_REPORT, documents
 from .series import VARIABLES, by_month, quality
 from .stays import Rules, death_by_dates, make_rules, read_list, set_split
-from .tables import Ledger, Tables, open_mimic, shareable, table_fingerprint
+from .ledger import Ledger, shareable
+from .tables import Tables, open_mimic, table_fingerprint
 from ..folders import (alone, check_files, new_folder, place, private_folder, read_json, refuse_tracked,
                            same_format, sealed, sole_writer, write_json)
 from ..privacy import is_synthetic, mask_count, mask_counts, refuse_unfiltered, short_id

@@ -20,7 +20,8 @@ import polars as pl
 
 from ..core import asset
 from ..privacy import outlined
-from .tables import Ledger, Tables, as_kind, extract, patients_by, tally
+from .ledger import Ledger, patients_by, tally
+from .tables import Tables, as_kind, extract
 
 # %% ../../nbs/1_data/09_series.ipynb #variable
 @dataclass(frozen=True)

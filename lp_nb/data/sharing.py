@@ -29,7 +29,8 @@ from .features import CHANNELS, CODED, FeatureRules, features, scale_of
 from .reports import ReportRules
 from .series import CATEGORIES, CHARTED, COMA, PLACE, SCORES, VARIABLES, SeriesRules, as_scores
 from .stays import PRESETS, Rules, make_rules
-from .tables import Ledger, Tables, open_mimic
+from .ledger import Ledger
+from .tables import Tables, open_mimic
 
 # %% ../../nbs/1_data/17_sharing.ipynb #verify
 def verify(

@@ -20,7 +20,8 @@ from ..privacy import form
 from .features import FeatureRules
 from .reports import REPORT_CHOICES, ReportRules
 from .series import EPSILON, SeriesRules
-from .tables import Ledger, Tables, need, read, tally
+from .ledger import Ledger, tally
+from .tables import Tables, need, read
 
 # %% ../../nbs/1_data/13_stays.ipynb #rules
 @dataclass(frozen=True)

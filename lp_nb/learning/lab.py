@@ -44,7 +44,7 @@ from .plans import Plan, addresses, field_types, own_parts, plan, stage_text
 from .processes import anywhere, from_lead, rank, wait_for_all, world
 
 # %% ../../nbs/3_learning/10_lab.ipynb #imports-4
-from ..data.reports import model_folder
+from .tokens import model_folder
 from .supervised import bundle, is_frozen
 from .training import (Control, LearningData, Stage, Stopped, Trainer, embed_reports, fit, history, learning_data, read, touches,
                             weights)

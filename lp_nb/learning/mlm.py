@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from ..core import UserError, rng
 from ..privacy import outlined
 from .encoders import EncoderConfig, Towers, drawn, mean_by_chunk, model_weights, pack_chunks, pretrained_lm, tokenizer_name, tune, wide
-from ..data.reports import load_tokenizer
+from .tokens import load_tokenizer
 from .training import MOST, LearningData, Objective, Scored, Stage, check_choices, check_least, pieces_per_word
 
 # %% ../../nbs/3_learning/04_mlm.ipynb #continues-word

@@ -23,7 +23,8 @@ from .encoders import EncoderConfig, build_towers, save_lm
 from ..data.dictation import general_corpus
 from ..data.people import HospitalConfig
 from .mlm import MLM
-from ..data.reports import documents, tokenize, train_tokenizer
+from ..data.reports import documents
+from .tokens import tokenize, train_tokenizer
 from .training import MOST, LearningData, Trainer, fit
 
 # %% ../../nbs/3_learning/05_reader.ipynb #recipe

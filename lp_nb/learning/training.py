@@ -42,7 +42,8 @@ from ..folders import check_files, is_sealed, new_folder, read_json, sealed, wri
 from .encoders import (EncoderConfig, Towers, collate_documents, collate_series, document_tokens, embed, merge_adapters,
                             mixed, natural_precision, tokenizer_name, wide)
 from .processes import add_up, anywhere, from_lead, gather_rows, my_share, rank, sum_gradients, wait_for_all, world
-from ..data.reports import TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer, without_hours
+from ..data.reports import without_hours
+from .tokens import TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer
 
 # %% ../../nbs/3_learning/03_training.ipynb #learning-data
 @outlined
