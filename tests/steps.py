@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from lp_nb.learning.autoencoding import Autoencode
-from lp_nb import encoders
+from lp_nb.learning import encoders
 from lp_nb.data.cohort import Cohort
 from lp_nb.learning.contrastive import Contrastive
 from lp_nb.learning.encoders import EncoderConfig, build_towers
