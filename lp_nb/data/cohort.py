@@ -421,10 +421,15 @@ def to_build(out: Path, before: str | None, inputs: dict) -> bool:
                         'Give another folder, or run again to replace that cohort.')
     return True
 
-# %% ../../nbs/1_data/16_cohort.ipynb #working
+# %% ../../nbs/1_data/16_cohort.ipynb #who-may-see
 def is_open(tables: Tables) -> bool:
     "Whether a cohort of these tables is for everybody to see."
     return tables.release == 'synthetic' or tables.release == 'demo' and tables.notes is None
+
+
+def filling(out: Path, work) -> str:
+    "The folders that a build fills, for a message."
+    return ', '.join(dict.fromkeys(map(str, (out.parent, work or out.parent))))
 
 # %% ../../nbs/1_data/16_cohort.ipynb #working-folder
 @contextmanager
@@ -498,10 +503,9 @@ def build_cohort(
     before, tables = built_in(out), open_mimic(mimic, notes)
     texts = read_corpus(tables.root, corpus).only(rules.sections)
     inputs = inputs_of(tables, rules, split_files, texts)
-    places = ', '.join(dict.fromkeys(map(str, (out.parent, work or out.parent))))
     if is_built(out, inputs):  # also where nothing may be written
         return Cohort.load(out)
-    with disk_watched(places), sole_writer(out):
+    with disk_watched(filling(out, work)), sole_writer(out):
         if to_build(out, before, inputs):
             with working(out, work, not is_open(tables)) as shared, new_folder(out, not is_open(tables)) as folder:
                 compute(tables, rules, split_files, texts, inputs, folder, shared)

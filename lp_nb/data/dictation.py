@@ -63,7 +63,7 @@ LEAK = 0.06
 EXAMS = {'C': ('CHEST AND ABDOMEN (PORTABLE AP)', .44), 'T': ('CT HEAD AND TORSO WITH CONTRAST', .30),
          'A': ('ABDOMEN ULTRASOUND', .16), 'H': ('CT HEAD WITHOUT CONTRAST', .10)}
 
-# %% ../../nbs/1_data/02_dictation.ipynb #finding-class
+# %% ../../nbs/1_data/02_dictation.ipynb #findings
 @dataclass(frozen=True)
 class Findings:
     "What reports can state; arrays are over findings."
@@ -81,7 +81,7 @@ class Findings:
         "Probability (n, findings) that each finding is there, given phenotypes (n, 25)."
         return 1 - (1 - LEAK) * np.exp(y @ self.miss.T)
 
-# %% ../../nbs/1_data/02_dictation.ipynb #finding-class-2
+
 @lru_cache
 def findings() -> Findings:
     "The two tables above, parsed."
@@ -102,19 +102,19 @@ READING = np.array([[.76, .15, .05, .04],  # the finding is not there
 GRADES = ('', 'mild', 'moderate', 'severe')
 GRADE_CUTS, GRADE_SLOPE, GRADE_SAID = np.array([-.7, 1.2]), 1.3, 0.7
 
-# %% ../../nbs/1_data/02_dictation.ipynb #polarity-2
+# %% ../../nbs/1_data/02_dictation.ipynb #reading
 def reading(config: HospitalConfig):
     "P(polarity | finding there or not): (2, 4)."
     p = READING ** (1 / config.noise)
     return p / p.sum(1, keepdims=True)
 
-# %% ../../nbs/1_data/02_dictation.ipynb #polarity-3
+# %% ../../nbs/1_data/02_dictation.ipynb #grading
 def grading(severity):
     "P(mild, moderate, severe | severity): (n, 3), an ordered logit."
     above = expit(GRADE_SLOPE * np.asarray(severity)[:, None] - GRADE_CUTS)  # (n, 2)
     return np.stack([1 - above[:, 0], above[:, 0] - above[:, 1], above[:, 1]], 1)
 
-# %% ../../nbs/1_data/02_dictation.ipynb #polarity-4
+# %% ../../nbs/1_data/02_dictation.ipynb #pick
 def pick(r, p):
     "One draw from each row of probabilities `p` (n, k): (n,)."
     return (r.random((len(p), 1)) > np.cumsum(p, 1)[:, :-1]).sum(1)
@@ -140,7 +140,7 @@ DEVICES = (('endotracheal tube', 'dialysis catheter'), ('surgical drain', 'nasog
 SYMPTOMS = ('shortness of breath', 'fever', 'pain', 'altered mental status', 'hypotension', 'line placement',
             'weakness', 'interval change', 'leukocytosis', 'fall')
 
-# %% ../../nbs/1_data/02_dictation.ipynb #mention-odds
+# %% ../../nbs/1_data/02_dictation.ipynb #mention-rate
 MENTION = np.log(5.0)  # log odds ratio of being mentioned, there against not there
 
 
@@ -150,7 +150,7 @@ def mention_rate(r, exam, kind):
     wanted = np.where(kind == 1, 3.0, np.exp(r.normal(np.log(5.8), .5, len(exam))))
     return np.clip(wanted / shown, .02, .9)
 
-# %% ../../nbs/1_data/02_dictation.ipynb #mention-odds-2
+# %% ../../nbs/1_data/02_dictation.ipynb #draw-mentions
 def draw_mentions(r, exam, kind, rate, there):
     "Pairs (report, finding), the findings of a report in random order; `there` is (n, findings)."
     odds = logit(rate)[:, None] + MENTION * there * (kind == 0)[:, None]
@@ -172,14 +172,14 @@ def draw_statements(config: HospitalConfig, r, exam, kind, severity, there):
     small = dict(report=pl.Int32, finding=pl.Int8, polarity=pl.Int8, grade=pl.Int8)
     return frame.cast(small).filter(pl.Series(kind[report] < 2)), rate
 
-# %% ../../nbs/1_data/02_dictation.ipynb #sentences
+# %% ../../nbs/1_data/02_dictation.ipynb #noun-phrase
 def noun_phrase(config: HospitalConfig, dice: random.Random, style: int, finding: int, grade: int) -> str:
     "The finding named in the reader's preferred synonym, with its grade."
     habit = dice.random() < min(1, .8 * config.style)
     noun = findings().nouns[finding][(style + finding) % 2 if habit else int(dice.random() * 2)]
     return f'{GRADES[grade]} {noun}' if grade else noun
 
-# %% ../../nbs/1_data/02_dictation.ipynb #sentences-2
+# %% ../../nbs/1_data/02_dictation.ipynb #sentences
 def sentences(config: HospitalConfig, dice: random.Random, style: int, said: list) -> list[str]:
     "Sentences for `said`, a list of (finding, polarity, grade, own)."
     out, open_group = [], None  # the group of statements that the next one may join
@@ -206,7 +206,7 @@ def framed(config: HospitalConfig, dice: random.Random, style: int, polarity: in
     joint = ' or ' if polarity < 2 else ' and '
     return frame.format(joint.join(filter(None, [', '.join(phrases[:-1]), phrases[-1]])))
 
-# %% ../../nbs/1_data/02_dictation.ipynb #layout
+# %% ../../nbs/1_data/02_dictation.ipynb #body
 def body(config: HospitalConfig, dice: random.Random, style: int, ward: int, said: list) -> tuple[list, list]:
     "Sentences of the findings and of the impression."
     lines = sentences(config, dice, style, said)
@@ -222,7 +222,7 @@ def body(config: HospitalConfig, dice: random.Random, style: int, ward: int, sai
     again = dice.sample(said, min(len(said), 1 + int(dice.random() * 2)))
     return lines, sentences(config, dice, style, again)
 
-# %% ../../nbs/1_data/02_dictation.ipynb #layout-2
+# %% ../../nbs/1_data/02_dictation.ipynb #stop
 def stop(lines: list, between: str = '. ') -> str:
     "Sentences with capitals and full stops."
     return between.join(line[0].upper() + line[1:] for line in lines) + '.'
@@ -248,7 +248,7 @@ def report_text(config: HospitalConfig, dice: random.Random, exam: int, template
                 f'FINDINGS: \n\n{stop(lines)}\n\nIMPRESSION: \n\n{numbered}\n')
     return (f'FINAL REPORT\nINDICATION:  {question}\n\nCOMPARISON:  {prior}\n\nIMPRESSION:  {stop(lines, ".  ")}\n')
 
-# %% ../../nbs/1_data/02_dictation.ipynb #timing
+# %% ../../nbs/1_data/02_dictation.ipynb #draw-reports
 KINDS = ('report', 'addendum', 'copy', 'blank')
 
 
@@ -270,7 +270,7 @@ def draw_reports(config: HospitalConfig, r, stays: pl.DataFrame) -> pl.DataFrame
         chart=chart - chart % 60, store=chart + (delay * HOUR).astype(np.int64),
         lost_store=r.random(len(stay)) < .02, lost_hadm=r.random(len(stay)) < .04)).sort('stay', 'chart', maintain_order=True)
 
-# %% ../../nbs/1_data/02_dictation.ipynb #timing-2
+# %% ../../nbs/1_data/02_dictation.ipynb #exam-shares
 def exam_shares(n: int):
     "Probabilities of the examinations, (n, 4)."
     return np.tile([share for _, share in EXAMS.values()], (n, 1))
@@ -289,7 +289,7 @@ def draw_notes(config: HospitalConfig, block: int, stays: pl.DataFrame, y):
     text = write_texts(config, random.Random(int(r.integers(2**62))), notes, said, stays)
     return notes.with_columns(text=pl.Series(text, dtype=pl.String), rate=pl.Series(rate)), said
 
-# %% ../../nbs/1_data/02_dictation.ipynb #write-texts
+# %% ../../nbs/1_data/02_dictation.ipynb #by-report
 def by_report(said: pl.DataFrame, n: int) -> list:
     "Statements as a list of (finding, polarity, grade, own) per report."
     out = [[] for _ in range(n)]
@@ -297,7 +297,7 @@ def by_report(said: pl.DataFrame, n: int) -> list:
         out[report].append(tuple(statement))
     return out
 
-# %% ../../nbs/1_data/02_dictation.ipynb #write-texts-2
+# %% ../../nbs/1_data/02_dictation.ipynb #write-texts
 def write_texts(config: HospitalConfig, dice: random.Random, notes: pl.DataFrame, said: pl.DataFrame,
                 stays: pl.DataFrame) -> list:
     "The text of each note."
@@ -314,20 +314,20 @@ def write_texts(config: HospitalConfig, dice: random.Random, notes: pl.DataFrame
             out.append(out[-1] if kind == 2 else dice.choice((' \n', '\n\n', '   ')))
     return out
 
-# %% ../../nbs/1_data/02_dictation.ipynb #general
+# %% ../../nbs/1_data/02_dictation.ipynb #tilt
 def tilt(share, shift: float):
     "`share` at shift 0, even at 1, turned round beyond."
     p = np.asarray(share) ** (1 - shift)
     return p / p.sum()
 
-# %% ../../nbs/1_data/02_dictation.ipynb #general-2
+# %% ../../nbs/1_data/02_dictation.ipynb #code-table
 def code_table(said: pl.DataFrame, note_id: pl.Series) -> pl.DataFrame:
     "One row per statement in the order of the text: note_id, finding, polarity and grade ('': none) as words."
     words = dict(finding=findings().names, polarity=POLARITIES, grade=GRADES)
     columns = {name: pl.Series(known, dtype=pl.String).gather(said[name].cast(pl.UInt32)) for name, known in words.items()}
     return pl.DataFrame(dict(note_id=note_id.gather(said['report'].cast(pl.UInt32)), **columns))
 
-# %% ../../nbs/1_data/02_dictation.ipynb #general-3
+# %% ../../nbs/1_data/02_dictation.ipynb #general-corpus
 def general_corpus(config: HospitalConfig, block: int, n: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     "`n` general-domain reports, each of a patient of its own (note_id, text), and their finding codes (`code_table`)."
     r, d = rng(config.seed, 'general', block), disease()

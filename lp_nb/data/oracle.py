@@ -113,7 +113,7 @@ def sweep_hidden(r, e: Evidence, scores, y):
     total = np.cumsum(weight, -1)
     return GRID[(r.random((*y.shape[:2], 1)) * total[..., -1:] > total).sum(-1)]
 
-# %% ../../nbs/1_data/04_oracle.ipynb #sweep-hidden-2
+# %% ../../nbs/1_data/04_oracle.ipynb #finding-score
 def finding_score(e: Evidence, j, quiet):
     "Log-likelihood (n, chains) of the statements on findings `j`, given log P(no parent causes them) (n, chains, len(j))."
     there, gone = e.there[:, None, j], e.gone[:, None, j]
@@ -156,7 +156,7 @@ def sample(e: Evidence, seed: int, chains: int, sweeps: int, burn: int):
             total += np.concatenate([death[..., None], chance], -1).mean(1)
     return total / sweeps
 
-# %% ../../nbs/1_data/04_oracle.ipynb #oracle
+# %% ../../nbs/1_data/04_oracle.ipynb #effort
 @dataclass(frozen=True)
 class Effort:
     "How long the sampler runs."
@@ -164,7 +164,7 @@ class Effort:
     sweeps: int = 60  # counted
     burn: int = 20  # not counted
 
-# %% ../../nbs/1_data/04_oracle.ipynb #oracle-3
+# %% ../../nbs/1_data/04_oracle.ipynb #posterior-of
 def posterior(root, evidence: str = 'both', seed: int = 0, effort: Effort = Effort(), stays=None) -> pd.DataFrame:
     "Mortality and the 25 phenotypes: posterior probabilities given 48 hours, by stay_id."
     if evidence not in ('both', 'text', 'series', 'none'):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK', 'UNITS', 'UNIT_SHARE', 'VENTILATED', 'LOS_HOURS', 'LOS_SEVERITY', 'LOS_SPREAD', 'STYLE_SHARE',
            'TEMPLATE_SHARE', 'RACES', 'RACE_SHARE', 'RANGE', 'VITALS', 'EFFECTS', 'HospitalConfig', 'age_score',
-           'Disease', 'phenotype_codes', 'disease', 'draw_age', 'identifiers', 'draw_block', 'effects',
+           'phenotype_codes', 'draw_age', 'Disease', 'disease', 'identifiers', 'draw_block', 'effects',
            'autoregression', 'drift_time', 'simulate', 'charted', 'sufficient']
 
 # %% ../../nbs/1_data/01_people.ipynb #imports
@@ -89,17 +89,28 @@ def intercept(slopes, share: float) -> float:
         low, high = (middle, high) if expit(middle + slopes).mean() < share else (low, middle)
     return (low + high) / 2
 
-# %% ../../nbs/1_data/01_people.ipynb #intercepts-2
+# %% ../../nbs/1_data/01_people.ipynb #age-score
 def age_score(age):
     "Age in years on the scale of the model: 0 at 65, one unit per 15 years."
     return (np.asarray(age, float) - 65) / 15
 
-# %% ../../nbs/1_data/01_people.ipynb #intercepts-3
+# %% ../../nbs/1_data/01_people.ipynb #read-table
 def read_table(text: str) -> pd.DataFrame:
     "A table typed as text: names and numbers separated by spaces, comment lines skipped."
     lines = [line.split() for line in text.strip().splitlines() if not line.startswith('#')]
     frame = pd.DataFrame(lines, columns=['index', 'name', 'share', 'severity', 'burden', 'age', 'death'])
     return frame.astype({c: float for c in frame.columns[2:]} | {'index': int}).set_index('index')
+
+# %% ../../nbs/1_data/01_people.ipynb #phenotype-codes
+def phenotype_codes() -> pl.DataFrame:
+    "The benchmark's phenotypes and their ICD codes: label_index, phenotype, icd_version, icd_code."
+    columns = dict(label_index=pl.Int32, phenotype=pl.String, icd_version=pl.Int32, icd_code=pl.String)
+    return pl.read_csv(asset('phenotypes_complete.csv'), schema_overrides=columns).select(list(columns))
+
+# %% ../../nbs/1_data/01_people.ipynb #draw-age
+def draw_age(r, n: int):
+    "Ages in whole years of `n` adults, 18 to 100."
+    return np.clip(r.normal(65, 16, n), 18, 100).round().astype(int)
 
 # %% ../../nbs/1_data/01_people.ipynb #disease-model
 @dataclass(frozen=True)
@@ -124,13 +135,7 @@ class Disease:
         "Log-odds of dying in hospital, (n,)."
         return self.death_base + y @ self.death + DEATH_SEVERITY * severity + DEATH_AGE * age
 
-# %% ../../nbs/1_data/01_people.ipynb #disease-build
-def phenotype_codes() -> pl.DataFrame:
-    "The benchmark's phenotypes and their ICD codes: label_index, phenotype, icd_version, icd_code."
-    columns = dict(label_index=pl.Int32, phenotype=pl.String, icd_version=pl.Int32, icd_code=pl.String)
-    return pl.read_csv(asset('phenotypes_complete.csv'), schema_overrides=columns).select(list(columns))
-
-# %% ../../nbs/1_data/01_people.ipynb #disease-build-2
+# %% ../../nbs/1_data/01_people.ipynb #disease-solved
 @lru_cache
 def disease() -> Disease:
     "The disease model with its intercepts solved."
@@ -145,11 +150,6 @@ def disease() -> Disease:
                 t['age'].to_numpy(), t['death'].to_numpy(), 0.0)
     y = r.random((20000, 25)) < expit(d.odds(s, z, a))
     return replace(d, death_base=intercept(d.death_odds(y, s, a), DEATH_SHARE))
-
-# %% ../../nbs/1_data/01_people.ipynb #disease-build-3
-def draw_age(r, n: int):
-    "Ages in whole years of `n` adults, 18 to 100."
-    return np.clip(r.normal(65, 16, n), 18, 100).round().astype(int)
 
 # %% ../../nbs/1_data/01_people.ipynb #people-words
 BLOCK = 500  # patients drawn and written at once
@@ -234,12 +234,12 @@ def set_clock(config: HospitalConfig, block: int, v: dict) -> dict:
     return v | dict(admit=admit - admit % 60, leave=leave, intime=np.stack([first_in, second_in], -1),
                     outtime=np.stack([first_out, second_out], -1))
 
-# %% ../../nbs/1_data/01_people.ipynb #flat
+# %% ../../nbs/1_data/01_people.ipynb #new-year
 def new_year(years) -> np.ndarray:
     "Seconds since 1970 of New Year, for an array of years."
     return (np.asarray(years) - 1970).astype('datetime64[Y]').astype('datetime64[s]').astype(np.int64)
 
-# %% ../../nbs/1_data/01_people.ipynb #flat-2
+# %% ../../nbs/1_data/01_people.ipynb #draw-block
 def draw_block(config: HospitalConfig, block: int, first: tuple, n: int):
     "People, visits, stays and phenotypes (visits, 25) of one block; `first` counts the patients, visits, stays before it."
     people = draw_patients(config, block, first[0], n)
@@ -304,7 +304,7 @@ def effects():
             out[:, VITALS.index.get_loc(vital), column[cause]] = float(level), float(drift)
     return out
 
-# %% ../../nbs/1_data/01_people.ipynb #effects-2
+# %% ../../nbs/1_data/01_people.ipynb #unit-offsets
 @lru_cache
 def unit_offsets():
     "What each care unit adds to each vital at ward = 1: (9, 10)."
@@ -328,12 +328,12 @@ def autoregression(
     age = np.arange(len(shocks)) - np.repeat(start, length)
     return run - np.repeat(carried, length) * rho ** (age + 1.0)
 
-# %% ../../nbs/1_data/01_people.ipynb #simulate
+# %% ../../nbs/1_data/01_people.ipynb #drift-time
 def drift_time(hour):
     "How far the drift has run at `hour`: 0 at admission, 1 from hour 48 on."
     return np.minimum(hour, 48) / 48
 
-# %% ../../nbs/1_data/01_people.ipynb #simulate-2
+# %% ../../nbs/1_data/01_people.ipynb #simulate
 def simulate(config: HospitalConfig, block: int, stays: pl.DataFrame, y) -> dict:
     "The ten vitals of each stay-hour and which of them are charted; `y` is (stays, 25)."
     r, n, m = rng(config.seed, 'vitals', block), len(stays), len(VITALS)
