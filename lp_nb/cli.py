@@ -59,7 +59,7 @@ def loaded_in(plans) -> str:
 def encoder_of(model: str, max_tokens: int, architecture: str = '', plans=()):
     "The encoder of these options; an unknown model is told before a night of work."
     from lp_nb.learning.encoders import EncoderConfig, tokenizer_name
-    from lp_nb.data.reports import load_tokenizer
+    from lp_nb.learning.tokens import load_tokenizer
 
     shape = architecture or ('' if model != 'small' else loaded_in(plans))
     config = EncoderConfig(model=model, architecture=shape, max_tokens=max_tokens)
@@ -193,7 +193,7 @@ def hospital(
     Example: lp-nb hospital data/hospital --patients 2400 --set bind=0.6 --set style=0.5
     """
     from lp_nb.view.demo import hospital_at
-    from lp_nb.data.hospital import HospitalConfig
+    from lp_nb.data.people import HospitalConfig
 
     sets = settings(set_, HospitalConfig, 'For example --set bind=0.6; see `lp-nb hospital --help`.')
     root = hospital_at(out, HospitalConfig(**with_options(sets, context, 'patients', 'seed')), replace)
@@ -822,7 +822,7 @@ def only_tables(out: Path | None):
 def show_judgement(home: Path, study, few: dict | None, out: Path, oracle: bool, as_json: bool):
     "Table 1 in the terminal, all tables and the report in a folder."
     from lp_nb.view.demo import hospital_record, judged
-    from lp_nb.data.hospital import HospitalConfig
+    from lp_nb.data.people import HospitalConfig
     from lp_nb.view.report import study_report
     from lp_nb.view.results import forest
     from lp_nb.study.table1 import PAPER_TABLE, SHOWN, judge

@@ -29,7 +29,8 @@ def compose(
     every: int | None = None,  # hours between vital signs; chosen if None
 ) -> dict:
     "The configuration of a hospital of about that size: the vital signs are thinned out, then other items fill it up."
-    from lp_nb.data.hospital import BLOCK, HospitalConfig, blocks, chart_rows, draw_block, draw_hours
+    from lp_nb.data.hospital import blocks, chart_rows, draw_hours
+    from lp_nb.data.people import BLOCK, HospitalConfig, draw_block
 
     every = every or min(LONGEST, max(1, round(ROWS_A_STAY * stays / (useful * rows))))
     config = HospitalConfig(patients=max(1, round(stays / STAYS_A_PATIENT)), general=0, chart_every=every)
@@ -49,7 +50,8 @@ def make(
     **wanted,  # of `compose`
 ):
     "Write the hospital that `compose` gives."
-    from lp_nb.data.hospital import HospitalConfig, make_hospital
+    from lp_nb.data.hospital import make_hospital
+    from lp_nb.data.people import HospitalConfig
 
     make_hospital(out, HospitalConfig(**compose(**wanted)))
 

@@ -34,7 +34,7 @@ os.environ.setdefault('LPNB_QUIET', '1')
 from lp_nb.data.cohort import example_cohort  # noqa: E402
 from lp_nb.core import rng  # noqa: E402
 from lp_nb.learning.encoders import EncoderConfig, build_towers, collate_documents, document_tokens, embed, mixed  # noqa: E402
-from lp_nb.data.reports import tokenize, train_tokenizer  # noqa: E402
+from lp_nb.learning.tokens import tokenize, train_tokenizer  # noqa: E402
 from lp_nb.learning.supervised import Supervised, bundle  # noqa: E402
 from lp_nb.learning.inputs import LearningData, epoch_batches
 from lp_nb.learning.training import Trainer, fit, train_step  # noqa: E402

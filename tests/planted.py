@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.data.hospital import make_hospital
+from lp_nb.data.people import HospitalConfig
 
 NAME, STREET, FINDING = 'Zyxwyth Quorvane', '14 Glimmerholt Lane, Dunwithy', 'thrumblewort effusion'
 PHONE, DATE, VALUE = '-'.join(['617', '555', '0142']), '19 March 2207', 137.482913

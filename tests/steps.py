@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import save_file
 
 from lp_nb.learning.autoencoding import Autoencode
-from lp_nb import encoders
+from lp_nb.learning import encoders
 from lp_nb.data.cohort import Cohort
 from lp_nb.learning.contrastive import Contrastive
 from lp_nb.learning.encoders import EncoderConfig, build_towers
 from lp_nb.learning.lab import Lab
 from lp_nb.learning.mlm import MLM
 from lp_nb.learning.processes import join_processes, rank
-from lp_nb.data.reports import tokenize
+from lp_nb.learning.tokens import tokenize
 from lp_nb.learning.supervised import FUSIONS, Supervised, bundle
 from lp_nb.learning.inputs import learning_data
 from lp_nb.learning.training import Trainer, isolated_random, train_step

@@ -24,12 +24,14 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lp_nb import cohort as cohorts
-from lp_nb import lines, series, tables
+from lp_nb.data import lines, series, tables
+from lp_nb.data.hospital import blocks
+from lp_nb.cli import cohort as cohorts
 from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
 from lp_nb.privacy import mark_synthetic
-from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.data.hospital import make_hospital
+from lp_nb.data.people import HospitalConfig
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 HOME = dict(chartevents='icu', icustays='icu', labevents='hosp', patients='hosp', admissions='hosp', diagnoses_icd='hosp',
@@ -229,7 +231,8 @@ def shrink(part: int, block: int | None = None, name: str | None = None):
     "From now on `part` rows of a table, or only of the table `name`, make a part, and `block` patients a block."
     import inspect
 
-    from lp_nb import cohort, series, tables
+    from lp_nb.data import series, tables
+    from lp_nb.data.hospital import blocks
 
     extract = inspect.unwrap(tables.extract)
 
@@ -240,15 +243,15 @@ def shrink(part: int, block: int | None = None, name: str | None = None):
         return extract(*call.args, **call.kwargs)
 
     assert 'rows' in inspect.signature(extract).parameters
-    series.extract = cohort.extract = few
+    series.extract = blocks.extract = few
     if block:
-        cohort.block_size = lambda *args: block
+        blocks.block_size = lambda *args: block
 
 
 @pytest.fixture
 def small_parts(monkeypatch):
     "`shrink`, taken back after the test."
-    for module, name in ((series, 'extract'), (cohorts, 'extract'), (cohorts, 'block_size')):
+    for module, name in ((series, 'extract'), (blocks, 'extract'), (blocks, 'block_size')):
         monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(lines, 'BLOCK', 1 << 14)
     return shrink
@@ -1115,7 +1118,7 @@ def test_any_bytes_changed(tiny, tmp_path, name, flips, packed, how):
 PART, BLOCK, SEED = 4000, 60, 20260101  # rows of a part, patients of a block; of the moments
 CHILD = inspect.getsource(shrink) + '''
 import os, signal, sys
-from lp_nb import cohort
+from lp_nb.cli import cohort
 root, out, work, stop, part, block = sys.argv[1:]
 shrink(int(part), int(block))
 if stop:
@@ -1238,7 +1241,7 @@ class Interrupted(BaseException):
     "What a test raises in the middle of a build."
 
 
-@pytest.mark.parametrize('module, name, calls', [(tables, 'write_part', 7), (cohorts, 'save_block', 3),
+@pytest.mark.parametrize('module, name, calls', [(tables, 'write_part', 7), (blocks, 'save_block', 3),
                                                  (cohorts, 'canaries', 1)])
 def test_interrupted_build_goes_on(module, name, calls, hospital, undisturbed, tmp_path, monkeypatch):
     "What an interrupted build had finished is not done again by the next one."
@@ -1285,7 +1288,7 @@ def test_two_processes_build_the_same_cohort(kept, hospital, undisturbed, tmp_pa
 
 def test_kept_work_after_a_table_changed(hospital, tmp_path, monkeypatch):
     "Intermediate results of one state of the tables do not find their way into a cohort of another."
-    monkeypatch.setattr(cohorts, 'BLOCK', 15_000)
+    monkeypatch.setattr(blocks, 'BLOCK', 15_000)
     root = tmp_path / 'hospital'
     shutil.copytree(hospital, root)
     build_cohort(root, out=tmp_path / 'before', work=tmp_path / 'work')

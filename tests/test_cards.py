@@ -132,7 +132,7 @@ def test_patients_of_whom_something_is_not_known(lab, run, metrics, tmp_path, mo
     n = np.arange(len(stays))
     gaps = stays.assign(gender=stays['gender'].where(n >= 15), careunit=stays['careunit'].where(n != 20), race=stays['race'].where(n % 9 > 0))
     before = characteristics(lab.cohort, 'all')
-    monkeypatch.setattr(run.cohort, 'stays', gaps)
+    monkeypatch.setitem(run.cohort.__dict__, 'stays', gaps)
     after = characteristics(run.cohort, 'all')
     assert after.loc[('sex', 'unknown'), 'all'].startswith('15 (') and ('care unit', 'unknown') in after.index
     assert after.loc['year group', 'all'].equals(before.loc['year group', 'all'])

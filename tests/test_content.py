@@ -14,7 +14,8 @@ from lp_nb.core import UserError, fingerprint, fingerprint_at
 from lp_nb.folders import read_json, sealed, write_json
 from lp_nb.privacy import open_data
 from lp_nb.learning.encoders import EncoderConfig
-from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.data.hospital import make_hospital
+from lp_nb.data.people import HospitalConfig
 from lp_nb.learning.lab import Lab
 from lp_nb.data.tables import open_mimic
 from lp_nb.learning.training import Control, Stopped

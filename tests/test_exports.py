@@ -207,7 +207,7 @@ def test_benchmark_folders_are_read_by_their_own_readers(preset, task, tmp_path)
             if preset == 'medfuse':
                 assert np.allclose(table, cohort.features(stay), rtol=0, atol=1e-6)
                 continue
-            i = cohort.row(stay)
+            i = cohort.stays.index.get_loc(stay)
             values = np.array(cohort.arrays[0][cohort.arrays[1][i]:cohort.arrays[1][i + 1]])
             assert len(table) == len(values)
             for word, place in {'pH': 'pH', 'Heart Rate': 'Heart rate', 'Glascow coma scale verbal response': 'GCS verbal'}.items():

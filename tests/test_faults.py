@@ -15,7 +15,8 @@ from kills import HURRY, contents, temporary
 from lp_nb import __version__
 from lp_nb.study.cards import load_run
 from lp_nb.cli import main
-from lp_nb.data.cohort import FORMAT, Cohort, build_cohort
+from lp_nb.data.blocks import FORMAT
+from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError, file_fingerprint, set_threads
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.learning.lab import Lab, Run

@@ -21,7 +21,8 @@ INI = ConfigParser(delimiters=['='])
 INI.read(ROOT / 'settings.ini', encoding='utf-8')
 INI = INI['DEFAULT']
 HEAVY = {'torch', 'transformers', 'pandas', 'polars', 'numpy', 'scipy', 'matplotlib', 'ipywidgets', 'IPython', 'sklearn', 'optuna'}
-LIGHT = 'data.tables data.series data.features data.reports data.stays data.cohort data.sharing data.hospital'\
+LIGHT = 'data.ledger data.tables data.series data.features data.reports data.corpus data.stays data.blocks data.audit data.cohort data.sharing'\
+    ' data.people data.dictation data.hospital data.oracle'\
     ' measures.evaluation measures.intervals measures.comparison measures.calibration study.subgroups view.results view.widgets.curves'
 
 

@@ -37,11 +37,13 @@ from lp_nb.folders import git, read_json
 from lp_nb.privacy import install_filter, refuse_unfiltered
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.view.figures import cohort_flow, quality_figure
-from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.data.hospital import make_hospital
+from lp_nb.data.people import HospitalConfig
 from lp_nb.learning.lab import Lab
 from lp_nb.data.sharing import cell_texts, characteristics, export, save_table
 from lp_nb.study.sweeps import Search, Study, chosen_run
-from lp_nb.data.tables import open_mimic, shareable, whose_of
+from lp_nb.data.ledger import shareable, whose_of
+from lp_nb.data.tables import open_mimic
 from lp_nb.study.table1 import LAYERED
 from lp_nb.view.widgets.views import write_page
 from lp_nb.view.widgets.gallery import CohortFlow, DeviationCurves, Explorer, ResultsBoard, StayViewer

@@ -44,8 +44,8 @@ def planted(record):
     return made, n
 
 
-MADE_UP = 'lp_nb.data.hospital'  # how the synthetic hospital is drawn: no stay of a table is in it
-RECORDS = [c for c in classes() if dataclasses.is_dataclass(c) and c.__module__ != MADE_UP and planted(c)[1]]
+MADE_UP = ('lp_nb.data.people', 'lp_nb.data.dictation', 'lp_nb.data.oracle')  # how the synthetic hospital is drawn: no stay of a table is in it
+RECORDS = [c for c in classes() if dataclasses.is_dataclass(c) and c.__module__ not in MADE_UP and planted(c)[1]]
 
 
 @pytest.mark.parametrize('record', RECORDS, ids=lambda c: c.__name__)

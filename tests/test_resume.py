@@ -63,9 +63,9 @@ SLOW = '''
 import time
 from pathlib import Path
 
-from lp_nb import cohort
+from lp_nb.data import audit
 
-write = cohort.write_tables
+write = audit.write_tables
 
 
 def slow(frames, folder):
@@ -75,7 +75,7 @@ def slow(frames, folder):
     return made
 
 
-cohort.write_tables = slow
+audit.write_tables = slow
 '''
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from lp_nb import cohort as cohorts
-from lp_nb import hospital as hospitals
+from lp_nb.cli import cohort as cohorts
+from lp_nb.cli import hospital as hospitals
 from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
 from lp_nb.privacy import is_synthetic
 from lp_nb.view.demo import hospital_at
-from lp_nb.data.hospital import HospitalConfig, make_hospital
+from lp_nb.data.hospital import make_hospital
+from lp_nb.data.people import HospitalConfig
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 SMALL = HospitalConfig(patients=6, general=4)

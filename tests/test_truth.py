@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 
 from lp_nb.data.cohort import build_cohort
-from lp_nb.data.hospital import HospitalConfig, emitted, make_hospital, planted
+from lp_nb.data.hospital import emitted, make_hospital, planted
+from lp_nb.data.people import HospitalConfig
 from lp_nb.data.series import PLACE, VARIABLES
 
 EVERYBODY = dict(window='whole', transfers='keep', stays_per_admission='all', missing_report='keep', no_diagnosis='negative',

@@ -12,7 +12,7 @@ OVERLAP = [E.stay(1, 0, 72), E.stay(2, 24, 120, subject_id=101)]  # one patient,
 def heart(cohort, stay, hour):
     "The heart rate of a stay in an hour."
     values, offsets, _ = cohort.arrays
-    return float(values[offsets[cohort.row(stay)] + hour, PLACE['Heart rate']])
+    return float(values[offsets[cohort.stays.index.get_loc(stay)] + hour, PLACE['Heart rate']])
 
 
 def outside(cohort):

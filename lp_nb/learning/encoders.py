@@ -32,7 +32,7 @@ from ..core import UserError, file_fingerprint, rng, set_threads
 from ..folders import read_json, write_json
 from ..privacy import outlined
 from ..plugins import Registry
-from ..data.reports import TokenStore, chunk_ends, load_tokenizer, model_folder
+from .tokens import TokenStore, chunk_ends, load_tokenizer, model_folder
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #threads
 set_threads()

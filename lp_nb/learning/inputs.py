@@ -21,8 +21,8 @@ from torch import nn
 
 from ..core import rng
 from ..data.cohort import Cohort
-from ..data.reports import (TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer,
-                                without_hours)
+from ..data.reports import without_hours
+from .tokens import TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer
 from .encoders import (EncoderConfig, Towers, collate_documents, collate_series,
                                      document_tokens, embed, tokenizer_name)
 from ..privacy import outlined

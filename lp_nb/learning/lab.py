@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from ..core import UserError, file_fingerprint, fingerprint, require, rng
 from ..data.cohort import Cohort, check_cohort
-from ..data.reports import model_folder
+from .tokens import model_folder
 from ..folders import new_file, new_folder, place, read_json, write_json
 from .encoders import (SMALL, EncoderConfig, chosen_precision, document_tokens, model_weights,
                                      save_report)

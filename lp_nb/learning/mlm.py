@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 
 from ..core import UserError, rng
-from ..privacy import outlined
-from .encoders import EncoderConfig, Towers, drawn, mean_by_chunk, model_weights, pack_chunks, pretrained_lm, tokenizer_name, tune, wide
-from ..data.reports import load_tokenizer
+from .tokens import load_tokenizer
+from .encoders import (EncoderConfig, Towers, drawn, mean_by_chunk, model_weights, pack_chunks,
+                                     pretrained_lm, tokenizer_name, tune, wide)
 from .inputs import MOST, LearningData, pieces_per_word
 from .stage import Objective, Scored, Stage, check_choices, check_least
+from ..privacy import outlined
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #continues-word
 MASKS = ('[MASK]', '<mask>')

@@ -15,16 +15,17 @@ import numpy as np
 import polars as pl
 import torch
 
-from ..data.cohort import Corpus
 from ..core import UserError, file_fingerprint, fingerprint, rng, track
-from ..folders import discard, new_folder, place, read_json, sole_writer, write_json
-from ..privacy import outlined
-from .encoders import EncoderConfig, build_towers, save_lm
+from ..data.cohort import Corpus
 from ..data.hospital import HospitalConfig, general_corpus
-from .mlm import MLM
-from ..data.reports import documents, tokenize, train_tokenizer
+from ..data.reports import documents
+from .tokens import tokenize, train_tokenizer
+from ..folders import discard, new_folder, place, read_json, sole_writer, write_json
+from .encoders import EncoderConfig, build_towers, save_lm
 from .inputs import MOST, LearningData
+from .mlm import MLM
 from .training import Trainer, fit
+from ..privacy import outlined
 
 # %% ../../nbs/3_learning/07_reader.ipynb #recipe
 @dataclass(frozen=True)

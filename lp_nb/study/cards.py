@@ -43,7 +43,8 @@ from ..learning.shelf import checked, result_of
 from ..learning.unit import is_done
 from ..learning.mlm import Load
 from ..learning.plans import PRESETS, Plan, field_types, plan
-from ..data.reports import load_tokenizer, model_folder, model_words, tokenize, without_hours
+from ..data.reports import without_hours
+from ..learning.tokens import load_tokenizer, model_folder, model_words, tokenize
 from ..data.series import VARIABLES
 from ..data.sharing import characteristics, meanings, quartiles
 from ..data.stays import make_rules

@@ -32,7 +32,7 @@ from ..measures.intervals import NO_INTERVAL, nested
 from ..learning.shelf import may_write
 from ..learning.mlm import Load
 from ..learning.plans import Plan, plan
-from ..data.reports import model_words
+from ..learning.tokens import model_words
 from ..data.sharing import save_table
 from .subgroups import characteristics_of, subgroup_gaps, subgroups
 from ..learning.supervised import Supervised, labelled_positions

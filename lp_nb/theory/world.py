@@ -21,7 +21,8 @@ from scipy.special import expit, logsumexp
 
 from ..core import UserError, fingerprint, rng
 from ..data.cohort import Cohort, no_codes
-from ..data.hospital import BOILERPLATE, DEVICES, findings
+from ..data.dictation import BOILERPLATE, findings
+from ..data.dictation import DEVICES
 from ..learning.encoders import EncoderConfig
 from ..learning.lab import Lab
 from ..privacy import outlined

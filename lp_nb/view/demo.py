@@ -25,7 +25,9 @@ from ..core import Progress, UserError, file_fingerprint, fingerprint
 from ..folders import read_json, write_json
 from ..privacy import is_synthetic
 from ..learning.encoders import EncoderConfig
-from ..data.hospital import HospitalConfig, make_hospital, oracle, true_statements
+from ..data.hospital import make_hospital
+from ..data.oracle import oracle, true_statements
+from ..data.people import HospitalConfig
 from ..study.pairs import run_pairs
 from .report import layered_run, report_key, study_geometry, study_layout, study_report, study_verdicts
 from ..learning.supervised import STRENGTHS

@@ -38,7 +38,7 @@ from ..folders import place
 from ..privacy import mask_count, mask_counts, safe, unseen
 from ..measures.maps import Layout, movement, noise_floor, window
 from ..data.series import VARIABLES
-from ..data.tables import shareable as shareable_steps, whose_of
+from ..data.ledger import shareable as shareable_steps, whose_of
 
 # %% ../../nbs/6_view/01_figures.ipynb #theme
 OKABE_ITO = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#999999', '#F0E442')

@@ -37,7 +37,7 @@ from ...learning.shelf import checked
 from ...learning.unit import lab_addresses, stage_folder
 from ...measures.maps import node_frame
 from ...learning.mlm import lm_logits, masking
-from ...data.reports import chunk_ends, tokenize
+from ...learning.tokens import chunk_ends, tokenize
 from ...data.series import SCORES, VARIABLES
 from ...learning.supervised import READS, Supervised, make_head
 from ...learning.inputs import device_of, embed_series
