@@ -32,7 +32,7 @@ from ...learning.contrastive import Contrastive
 from ...core import UserError, one_of, require
 from ...privacy import outlined, short_id
 from ...learning.encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
-from ..figures import canvas, keep, style
+from ..style import canvas, keep, style
 from ...learning.lab import checked, lab_addresses, stage_folder
 from ...measures.maps import node_frame
 from ...learning.mlm import lm_logits, masking

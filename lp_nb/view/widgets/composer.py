@@ -20,12 +20,13 @@ import traitlets as T
 from matplotlib.patches import Circle
 
 from ...core import UserError, one_of, require
-from ..figures import OKABE_ITO, canvas, keep, style
-from ...learning.lab import Run, bytes_said, checked, finished_nodes, lab_addresses, measured_rates, stage_kind, unfinished_nodes
-from .live import Live, hand_back, stage_seconds
+from ...learning.lab import (Run, bytes_said, checked, finished_nodes, lab_addresses, measured_rates,
+                                stage_kind, unfinished_nodes)
 from ...learning.plans import PRESETS, STAGES, Plan, field_types, is_default, plan, restated, setting
-from ...plugins import source_of
 from ...learning.training import Stage
+from ...plugins import source_of
+from ..style import OKABE_ITO, canvas, keep, style
+from .live import Live, hand_back, stage_seconds
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #edits

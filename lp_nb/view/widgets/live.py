@@ -21,11 +21,13 @@ import pandas as pd
 import traitlets as T
 
 from ...core import UserError, no_progress, require
-from ...privacy import outlined
-from ..figures import OKABE_ITO, canvas, keep, score_panel, style
-from ...learning.lab import Run, checked, is_done, lab_addresses, measured_rates, result_of, stage_cost, stage_folder, stage_kind, unfinished_nodes
+from ...learning.lab import (Run, checked, is_done, lab_addresses, measured_rates, result_of, stage_cost,
+                                stage_folder, stage_kind, unfinished_nodes)
 from ...learning.plans import Plan, plan, stage_text
 from ...learning.training import Control, Stage, Stopped, rate_at, touched_rate, touches
+from ...privacy import outlined
+from ..figures import score_panel
+from ..style import OKABE_ITO, canvas, keep, style
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #thinned
