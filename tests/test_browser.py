@@ -9,10 +9,10 @@ from harness import ROOT, JupyterLab, Notebook, browser_page, copy_of, lasso, ma
 LAST = 'explorer-example'  # the cell of 17c_explorer that shows the explorer linked to its curves
 PANELS = '''from lp_nb.view.widgets.cases import StayTraits
 from lp_nb.view.widgets.composer import ComposerView
-from lp_nb import live as training
+from lp_nb.view.widgets.live import Live
 from lp_nb.view.widgets.boards import ResultsBoard
 
-live, view = training.Live(), ComposerView(cards=[dict(name='mlm', settings={})], line='mlm')
+live, view = Live(), ComposerView(cards=[dict(name='mlm', settings={})], line='mlm')
 of_cohort = StayTraits(stay=1, outcomes=[[name, True, None] for name in 'abcde'], places=[['', 'all splits']])
 points = ResultsBoard(pd.DataFrame(dict(task='t', arm=['a', 'b'], metric='AUROC', value=[0.7, 0.8], low=float('nan'), high=float('nan'))))
 W.VBox([live, view, of_cohort, points])'''  # panels that draw what they are given, without a lab
@@ -171,9 +171,9 @@ def test_the_composer_runs_nothing_while_a_line_is_wrong(opened):
 def test_why_a_run_failed_stays_on_the_panel(opened):
     failed = opened.page.query_selector('.lp-live-failure')
     assert failed.is_hidden()
-    opened.value('[setattr(live, "failure", "Expected a finite loss, got nan."), training.say(live, "failed")]')
+    opened.value('[setattr(live.watch, "failure", "Expected a finite loss, got nan."), live.say("failed")]')
     wait_for(failed.is_visible, 'the reason', 10)
-    opened.value('training.say(live, "failed", "Expected a stage in training, got none.")')
+    opened.value('live.say("failed", "Expected a stage in training, got none.")')
     wait_for(lambda: 'got none' in opened.page.inner_text('.lp-live'), 'what was said later', 10)
     assert 'got nan' in opened.page.inner_text('.lp-live-failure')
 

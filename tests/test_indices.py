@@ -19,14 +19,14 @@ from lp_nb.measures.readouts import OWN_MEASURES, BatchedCKA, add_measure, knn_a
 from lp_nb.study.subgroups import subgroups
 
 ROOMS = ('measures.evaluation measures.intervals measures.comparison study.baselines measures.calibration'
-         ' study.subgroups measures.geometry measures.readouts study.trajectories measures.maps view.figures view.results view.widgets.cases view.widgets.explorer view.widgets.boards').split()
+         ' study.subgroups measures.geometry measures.readouts study.trajectories measures.maps view.style view.flow view.quality view.figures view.results view.widgets.cases view.widgets.explorer view.widgets.boards').split()
 TABLES = {'y', 'p', 'pa', 'pb', 'patients', 'by', 'h', 'c', 'a', 'b', 'classes', 'nuisances', 'y_val', 'p_val', 'arms', 'predictions', 'train', 'test',
           'fit', 'judge', 'reports', 'series', 'maps', 'stages', 'table', 'color', 'values', 'labels', 'layout'}  # names of parameters that may be tables of stays
 room_of = lambda module: module.rsplit('.', 1)[-1]
 NONE = {  # functions with two such names that take no two tables of stays, and why
     'evaluation.label_names': 'names of labels', 'comparison.difference': 'numbers', 'comparison.seed_difference': 'values by seed',
     'baselines.fitters': 'arrays over the rows of the cohort', 'geometry.decided': 'intervals', 'trajectories.measure_run': 'names of columns',
-    'figures.join': 'steps of a ledger', 'figures.shared_quantiles': 'names of columns', 'results.interval_marks': 'heights'}
+    'flow.join': 'steps of a ledger', 'quality.shared_quantiles': 'names of columns', 'results.interval_marks': 'heights'}
 
 
 def tables_of(f) -> list:

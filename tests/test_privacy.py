@@ -36,9 +36,10 @@ from lp_nb.core import UserError, rng
 from lp_nb.folders import git, read_json
 from lp_nb.privacy import install_filter, refuse_unfiltered
 from lp_nb.learning.encoders import EncoderConfig
-from lp_nb.view.figures import cohort_flow, quality_figure
 from lp_nb.data.hospital import make_hospital
 from lp_nb.data.people import HospitalConfig
+from lp_nb.view.flow import cohort_flow
+from lp_nb.view.quality import quality_figure
 from lp_nb.learning.lab import Lab
 from lp_nb.data.sharing import cell_texts, characteristics, export, save_table
 from lp_nb.study.sweeps import Search, Study, chosen_run

@@ -18,22 +18,25 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
-from ...measures.calibration import reliability_table, rescale, temperature
-from ...measures.comparison import claim, compare, power_said
 from ...core import UserError, one_of, require
-from ...folders import place
-from ...privacy import mask_count
-from .curves import plain
-from ...measures.evaluation import same_stays
-from ..figures import SPLITS, Box, ledger_steps, check_columns, cohort_flow, flow_boxes, guarded, split_patients, split_table, split_text
 from ...data.lines import count_lines
-from ..results import (
-    bounds_of, check_results, difference_forest, forest, groups_of, kinds_of, label_curves, reliability_curves, short, signed, split_published,
-    subgroup_forest, value_text)
 from ...data.sharing import switches
 from ...data.stays import PRESETS
+from ...folders import place
+from ...measures.calibration import reliability_table, rescale, temperature
+from ...measures.comparison import claim, compare, power_said
+from ...measures.evaluation import same_stays
+from ...privacy import mask_count
 from ...study.sweeps import Study
-from ...study.table1 import PAPER_TABLE, PARTS, SHOWN, Judgement, drawn, judge, layered_arm, looked_into, truth
+from ...study.table1 import (PAPER_TABLE, PARTS, SHOWN, Judgement, drawn, judge, layered_arm, looked_into,
+                                truth)
+from ..flow import (SPLITS, Box, cohort_flow, flow_boxes, guarded, ledger_steps, split_patients,
+                             split_table, split_text)
+from ..results import (bounds_of, check_results, difference_forest, forest, groups_of, kinds_of,
+                                label_curves, reliability_curves, short, signed, split_published,
+                                subgroup_forest, value_text)
+from ..style import check_columns
+from .curves import plain
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #step-rules

@@ -26,22 +26,22 @@ from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #imports-kit
-from ...learning.autoencoding import Autoencode
-from ...measures.calibration import clustered_wilson
-from ...learning.contrastive import Contrastive
 from ...core import UserError, one_of, require
-from ...privacy import outlined, short_id
-from ...learning.encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
-from ..figures import canvas, keep, style
-from ...learning.shelf import checked
-from ...learning.unit import lab_addresses, stage_folder
-from ...measures.maps import node_frame
-from ...learning.mlm import lm_logits, masking
-from ...learning.tokens import chunk_ends, tokenize
 from ...data.series import SCORES, VARIABLES
-from ...learning.supervised import READS, Supervised, make_head
+from ...learning.autoencoding import Autoencode
+from ...learning.contrastive import Contrastive
+from ...learning.encoders import Towers, attend, collate_documents, document_tokens, embed, pack_chunks
 from ...learning.inputs import device_of, embed_series
+from ...learning.mlm import lm_logits, masking
+from ...learning.shelf import checked
+from ...learning.supervised import READS, Supervised, make_head
+from ...learning.tokens import chunk_ends, tokenize
+from ...learning.unit import lab_addresses, stage_folder
+from ...measures.calibration import clustered_wilson
+from ...measures.maps import node_frame
+from ...privacy import outlined, short_id
 from ...study.trajectories import stage_towers
+from ..figures import canvas, keep, style
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #units

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
-from ...theory.bench import bench_claims, frame_of, kept_record, with_readings
 from ...core import UserError
-from .curves import PLAIN_NAMES, plain
-from ..figures import check_columns, curve_axis
+from ...theory.bench import bench_claims, frame_of, kept_record, with_readings
 from ...theory.claims import Between
+from ..figures import curve_axis
+from ..style import check_columns
 from ..theory_figures import MARKS, WORLD_SAYS, effect_text, verdict_chart
+from .curves import PLAIN_NAMES, plain
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/08_claims.ipynb #verdict-rows

@@ -12,8 +12,9 @@ import pandas as pd
 import traitlets as T
 
 from ...core import one_of
-from ..figures import MEASURES, OKABE_ITO, check_columns, curve_axis, deviation_curves, gaps, seeds_said, segments, short_plans
 from ...measures.maps import check_runs
+from ..figures import MEASURES, curve_axis, deviation_curves, gaps, seeds_said, segments, short_plans
+from ..style import OKABE_ITO, check_columns
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #read-run

@@ -22,14 +22,16 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
-from .cases import CaseView
 from ...core import UserError, meant, one_of, rng
-from ...privacy import mask_count
-from .curves import DeviationCurves
 from ...measures.evaluation import same_stays
-from ..figures import MISSING, OKABE_ITO, arrows_to, as_words, fading_arrow, figure_svg, pair_maps, short_plans, stage_maps
 from ...measures.maps import METHODS, Layout, check_runs, clearest, honesty, movement, run_layout
+from ...privacy import mask_count
 from ...study.pairs import aligned_at, pairs_ready, run_pairs
+from ..figures import arrows_to, fading_arrow, pair_maps, short_plans, stage_maps
+from ..page import figure_svg
+from ..style import MISSING, OKABE_ITO, as_words
+from .cases import CaseView
+from .curves import DeviationCurves
 from .views import View, script, sheet, write_page
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #risks

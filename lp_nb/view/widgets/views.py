@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from ...core import UserError, asset
 from ...folders import new_file, place
-from ..figures import REPORT_CSS, refuse_identifiers
+from ..page import REPORT_CSS, refuse_identifiers
 
 # %% ../../../nbs/6_view/widgets/01_views.ipynb #look
 END = 'export default { render }'
