@@ -40,7 +40,8 @@ from lp_nb.view.figures import cohort_flow, quality_figure
 from lp_nb.data.hospital import HospitalConfig, make_hospital
 from lp_nb.learning.lab import Lab
 from lp_nb.data.sharing import cell_texts, characteristics, export, save_table
-from lp_nb.study.sweeps import Search, Study, chosen_run
+from lp_nb.study.search import Search
+from lp_nb.study.sweeps import Study, chosen_run
 from lp_nb.data.tables import open_mimic, shareable, whose_of
 from lp_nb.study.table1 import LAYERED
 from lp_nb.view.widgets.views import write_page

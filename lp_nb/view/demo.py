@@ -29,7 +29,9 @@ from ..data.hospital import HospitalConfig, make_hospital, oracle, true_statemen
 from ..study.pairs import run_pairs
 from .report import layered_run, report_key, study_geometry, study_layout, study_report, study_verdicts
 from ..learning.supervised import STRENGTHS
-from ..study.sweeps import Search, Study, start_worker
+from ..study.engines import start_worker
+from ..study.search import Search
+from ..study.sweeps import Study
 from ..study.table1 import Judgement, judge, kept_frame, label_study
 
 # %% ../../nbs/6_view/05_demo.ipynb #sizes
