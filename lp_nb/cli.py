@@ -731,7 +731,7 @@ def named_arms(plans: list[str] | None) -> dict | None:
 
 def search_of(runs: int, low: float, high: float, sampler: str, storage: str | None):
     "The search of these options."
-    from lp_nb.study.sweeps import Search
+    from lp_nb.study.search import Search
 
     return Search(runs, low, high, sampler=sampler, storage=storage)
 

@@ -24,9 +24,8 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lp_nb.data import lines, series, tables
-from lp_nb.data.hospital import blocks
-from lp_nb.cli import cohort as cohorts
+from lp_nb.data import blocks, lines, series, tables
+from lp_nb.data import cohort as cohorts
 from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
 from lp_nb.privacy import mark_synthetic
@@ -231,8 +230,7 @@ def shrink(part: int, block: int | None = None, name: str | None = None):
     "From now on `part` rows of a table, or only of the table `name`, make a part, and `block` patients a block."
     import inspect
 
-    from lp_nb.data import series, tables
-    from lp_nb.data.hospital import blocks
+    from lp_nb.data import blocks, series, tables
 
     extract = inspect.unwrap(tables.extract)
 
@@ -1118,7 +1116,7 @@ def test_any_bytes_changed(tiny, tmp_path, name, flips, packed, how):
 PART, BLOCK, SEED = 4000, 60, 20260101  # rows of a part, patients of a block; of the moments
 CHILD = inspect.getsource(shrink) + '''
 import os, signal, sys
-from lp_nb.cli import cohort
+from lp_nb.data import cohort
 root, out, work, stop, part, block = sys.argv[1:]
 shrink(int(part), int(block))
 if stop:

@@ -9,7 +9,7 @@ import pytest
 
 from lp_nb.theory.bench import (
     Bench, Budget, Cell, Part, arm_table, bench_claims, compared, control_cells, core_cells, dry_run, each, evidence_of, frame_of, record, run_bench, sequence,
-    tuned, verdict_tables, work_of,
+    tuned, verdict_tables, untrained,
 )
 from lp_nb.core import UserError
 from lp_nb.learning.plans import plan
@@ -36,7 +36,7 @@ def done(tmp_path_factory):
 
 def test_nothing_is_left_and_nothing_is_done_twice(done):
     bench, evidence = done
-    assert work_of(bench) == {}
+    assert untrained(bench) == {}
     assert (dry_run(bench)['results'], dry_run(bench)['arms']) == (0, 0)
     before = {p: p.stat().st_mtime_ns for p in bench.folder.rglob('*.safetensors')}
     run_bench(bench, workers=1)
@@ -51,7 +51,7 @@ def test_who_trains_does_not_matter(done, tmp_path):
     one = tiny(tmp_path / 'lab', seeds=1)
     half = replace(one, parts=(replace(one.parts[0], cells={k: c for k, c in one.parts[0].cells.items() if k in ('R', 'M')}),))
     run_bench(half, workers=1)
-    assert 0 < len(work_of(one)) < len(work_of(tiny(tmp_path / 'other', seeds=1)))
+    assert 0 < len(untrained(one)) < len(untrained(tiny(tmp_path / 'other', seeds=1)))
     run_bench(one, workers=1)
     assert json.dumps(evidence_of(one, workers=1)['B'][0]) == json.dumps(evidence['B'][0])
 
@@ -65,7 +65,7 @@ def test_a_killed_worker_is_told_and_what_is_done_is_kept(done):
     bench, _ = done
     with pytest.raises(UserError, match='one that was killed'):
         list(each(bench, kills_itself, bench.jobs[:2], 'testing', 2))
-    assert work_of(bench) == {}
+    assert untrained(bench) == {}
 
 
 def test_every_claim_is_judged_and_two_seeds_decide_no_order(done):

@@ -12,7 +12,8 @@ import pytest
 
 from lp_nb.data.cohort import Cohort
 from lp_nb.learning.encoders import EncoderConfig
-from lp_nb.study.sweeps import Search, Study
+from lp_nb.study.search import Search
+from lp_nb.study.sweeps import Study
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / 'data' / 'sample'

@@ -22,7 +22,8 @@ from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.learning.lab import Lab, Run
 from lp_nb.learning.shelf import folder_gc, folder_tree
 from lp_nb.learning.plans import plan as parse
-from lp_nb.study.sweeps import Search, Study
+from lp_nb.study.search import Search
+from lp_nb.study.sweeps import Study
 
 SAMPLE = Path(__file__).parents[1] / 'data' / 'sample'
 PLAN = 'supervised(reads=series, epochs=1)'

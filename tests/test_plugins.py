@@ -49,7 +49,8 @@ from lp_nb.data.cohort import example_cohort
 from lp_nb.core import UserError
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.plugins import use
-from lp_nb.study.sweeps import Search, Study, open_study
+from lp_nb.study.search import Search
+from lp_nb.study.sweeps import Study, open_study
 
 folder, mine = sys.argv[1:]
 use(mine)

@@ -42,9 +42,9 @@ from lp_nb.view.flow import cohort_flow
 from lp_nb.view.quality import quality_figure
 from lp_nb.learning.lab import Lab
 from lp_nb.data.sharing import cell_texts, characteristics, export, save_table
-from lp_nb.study.sweeps import Search, Study, chosen_run
 from lp_nb.data.ledger import shareable, whose_of
 from lp_nb.data.tables import open_mimic
+from lp_nb.study.sweeps import Search, Study, chosen_run
 from lp_nb.study.table1 import LAYERED
 from lp_nb.view.widgets.views import write_page
 from lp_nb.view.widgets.gallery import CohortFlow, DeviationCurves, Explorer, ResultsBoard, StayViewer

@@ -17,7 +17,8 @@ from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.learning.shelf import folder_gc
-from lp_nb.study.sweeps import Search, Study, failures
+from lp_nb.study.sweeps import Search, Study
+from lp_nb.study.work import failures
 
 ROOT = Path(__file__).parents[1]
 TINY = dict(width=32, layers=1, heads=2, vocab_size=500, dim=32, series_hidden=16)
@@ -40,10 +41,8 @@ def settings(folder, cohort, arms=ARMS, workers=2, save_every=0.0, **search):
 
 def study_of(said):
     "The study that is told of."
-    study = Study(said['folder'], dict(mortality=Cohort.load(said['cohort'])), said['arms'], Search(**said['search']),
-                  encoder=EncoderConfig(**said['encoder']), probe_stays=16, points=2, save_every=said['save_every'])
-    study.poll = 0.1
-    return study
+    return Study(said['folder'], dict(mortality=Cohort.load(said['cohort'])), said['arms'], Search(**said['search']), poll=0.1,
+                 encoder=EncoderConfig(**said['encoder']), probe_stays=16, points=2, save_every=said['save_every'])
 
 
 def run_driver(said, error):
@@ -168,7 +167,7 @@ def test_two_drivers_share_the_work(cohort, tmp_path):
             removed += folder_gc(tmp_path / 'lab', dry_run=False, hours=0).query('removed')['path'].tolist()
         time.sleep(0.02)
     study = study_of(settings(tmp_path / 'lab', cohort, arms))
-    failed = failures(study)
+    failed = failures(study.backlog)
     assert len(failed) == 1 and failed['plan'].item().startswith('mlm(') and 'finite loss' in failed['reason'].item()
     for workers, driver in zip((1, 2), drivers, strict=True):
         assert f'1 of {len(study.nodes)} failed, 2 more build on them' in ended(driver, tmp_path / f'error{workers}')
@@ -205,18 +204,18 @@ def test_workers_take_nothing_from_the_working_folder(cohort, tmp_path, monkeypa
 
 WORDS = 'CHEST PAIN, Dr. Quorvane was told'
 BROKEN = f"""
-from lp_nb import {{module}}
+import lp_nb.{{module}}
 
 
 def broken(*args, **more):
     raise ValueError('could not read {WORDS} of 30000417')
 
 
-{{module}}.{{name}} = broken
+lp_nb.{{module}}.{{name}} = broken
 """
 
 
-@pytest.mark.parametrize('module, name', (('training', 'train_step'), ('sweeps', 'open_nodes')))
+@pytest.mark.parametrize('module, name', (('learning.training', 'train_step'), ('study.work', 'Backlog.left')))
 @pytest.mark.parametrize('debug', (False, True))
 def test_an_exception_of_a_library_is_told_by_type_and_place(cohort, tmp_path, monkeypatch, module, name, debug):
     "In what the driver says, in the records of failures and in what a worker that cannot work leaves; the text with --debug only."
@@ -228,14 +227,14 @@ def test_an_exception_of_a_library_is_told_by_type_and_place(cohort, tmp_path, m
     with pytest.raises(UserError) as e:
         study.run(workers=2)
     records = [p.read_text() for p in (tmp_path / 'lab').glob('failures/*.json')]
-    assert 'ValueError' in str(e.value) and (debug or 'broken.py' in str(e.value)) and len(records) == 2 * (module == 'training')
+    assert 'ValueError' in str(e.value) and (debug or 'broken.py' in str(e.value)) and len(records) == 2 * (module == 'learning.training')
     for text in (str(e.value), *records):
         assert ('ValueError' in text) and ('Quorvane' in text) == ('30000417' in text) == debug
 
 
 TWICE = """
 import os, signal, sys
-from lp_nb.study.sweeps import stop_on_signal
+from lp_nb.study.engines import stop_on_signal
 control, left = stop_on_signal(), [signal.SIGTERM] * 20
 
 def again(frame, event, arg):  # at every line that runs while the flag is being set

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CORE', 'MEASURING', 'LINKS', 'T1', 'SHOWN', 'CURVES', 'Budget', 'sequence', 'tuned', 'Cell', 'core_cells',
            'control_cells', 'extra_cells', 'order_cells', 'tower_cells', 'Part', 'Bench', 'open_lab', 'full_bench',
-           'quick_bench', 'work_of', 'is_measured', 'dry_run', 'in_processes', 'each', 'run_bench', 'bayes_row',
+           'quick_bench', 'untrained', 'is_measured', 'dry_run', 'in_processes', 'each', 'run_bench', 'bayes_row',
            'evidence_of', 'From', 'arms_of', 'link_slack', 'constant_growth', 'tightness', 'theorem_1_claims',
            'most_labels', 'printed_corollary', 'effect', 'bench_claims', 'fit_controls', 'verdict_tables', 'compared',
            'arm_table', 'curve_rows', 'readings_of', 'with_readings', 'commit', 'record', 'kept_record', 'frame_of']
@@ -20,7 +20,6 @@ from functools import cached_property, lru_cache
 from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -32,18 +31,22 @@ from ..measures.comparison import seed_difference
 # %% ../../nbs/5_theory/04_bench.ipynb #imports-2
 from ..core import Failed, Progress, UserError, asset, rng
 from ..folders import place, read_json
-from ..learning.lab import Lab, Run
-from ..learning.unit import is_done, lab_addresses, stage_cost, stage_kind, towers_at, unit_of
-from ..learning.plans import Plan, plan
+from ..privacy import outlined
 from ..measures.evaluation import auroc, macro
 from ..measures.geometry import deviation_below, unit
+from ..learning.lab import Lab, Run, is_done, lab_addresses, towers_at
+from ..learning.unit import stage_cost, stage_kind, unit_of
+from ..learning.plans import Plan, plan
 from ..measures.readouts import cka, measure
-from ..privacy import outlined
-from ..study.sweeps import measured, start_worker, timed
-from ..study.trajectories import kept_rows, measure_run, modalities, plane_point, trajectory
-from .claims import Between, Claim, Reading, evidence as evidence_for, family, verdicts
 from .statements import aligned_ratio, corollary, cross_modal, predictable_ratio, theorem1
-from .world import SPECIALS, WORLDS, Sizes, exact_labels, world, world_lab
+from ..study.engines import start_worker
+from ..study.work import rates
+from .claims import Between, Claim, Reading, evidence as evidence_for, family, verdicts
+from ..study.trajectories import kept_rows, measure_run, modalities, plane_point, trajectory
+from .world import SPECIALS, world
+from .world import WORLDS, exact_labels
+from .world import Sizes
+from .world import world_lab
 
 # %% ../../nbs/5_theory/04_bench.ipynb #budget
 @dataclass(frozen=True)
@@ -219,9 +222,10 @@ def quick_bench(folder, seeds: int = 2) -> Bench:
     return Bench(place(folder), (Part('B', cells, seeds),), Sizes(train=1500, val=200, test=1500, general=10_000), 400)
 
 # %% ../../nbs/5_theory/04_bench.ipynb #open-jobs
-def work_of(bench: Bench) -> dict[str, tuple]:
+def untrained(bench: Bench) -> dict[str, tuple]:
     "Everything that is not trained yet: address -> (world, seed, plan, kind of stage, documents), each prefix once."
-    out, done = {}, set()
+    out = {}
+    done = set()
     for world, seed, _, text in bench.jobs:
         lab, whole = bench.lab(world, seed), plan(text)
         for n, address in enumerate(lab_addresses(lab, whole, seed)[1:], 1):
@@ -246,18 +250,15 @@ def is_measured(lab: Lab, seed: int, cell: Cell) -> bool:
 
 def dry_run(bench: Bench, workers: int | None = None) -> dict:
     "Stage results and measured arms that are missing, seconds for `workers`, and what the estimate rests on."
-    workers, left = workers or os.cpu_count(), work_of(bench)
-    labs = {f'{p.world} 0': bench.lab(p.world, 0) for p in bench.parts}
-    study = SimpleNamespace(folder=bench.folder, labs=labs)
-    rates = measured(study)
-    for world, seed, whole, kind, _ in left.values():
-        if kind not in rates:
-            node = SimpleNamespace(task=f'{world} 0', unit=unit_of(bench.lab(world, 0), whole, 0))
-            rates[kind] = timed(study, node), 'three steps that were timed now'
-    seconds = sum(rates[kind][0] * cost for *_, kind, cost in left.values())
-    arms = sum(not is_measured(bench.lab(p.world, s), s, c) for p in bench.parts for c in p.cells.values() for s in range(p.seeds))
+    workers = workers or os.cpu_count()
+    left = untrained(bench)
+    units = ((lab := bench.lab(world, 0), unit_of(lab, whole, 0)) for world, _, whole, *_ in left.values())
+    known = rates(bench.folder, bench.lab(bench.parts[0].world, 0).encoder, units)
+    seconds = sum(known[kind][0] * cost for *_, kind, cost in left.values())
+    cells = [(p.world, seed, cell) for p in bench.parts for cell in p.cells.values() for seed in range(p.seeds)]
+    arms = sum(not is_measured(bench.lab(world, seed), seed, cell) for world, seed, cell in cells)
     return dict(results=len(left), arms=arms, workers=workers, seconds=round((seconds + MEASURING * arms) / workers, 1),
-                basis={kind: rates[kind][1] for kind in sorted({v[3] for v in left.values()})})
+                basis={kind: known[kind][1] for kind in sorted({v[3] for v in left.values()})})
 
 # %% ../../nbs/5_theory/04_bench.ipynb #run
 def train_job(bench: Bench, job: tuple) -> tuple:
@@ -293,7 +294,7 @@ def each(bench: Bench, work, jobs: list, what: str, workers: int | None):
 # %% ../../nbs/5_theory/04_bench.ipynb #run-bench
 def run_bench(bench: Bench, workers: int | None = None):
     "Train what is missing."
-    left = {(world, seed) + (str(whole),) for world, seed, whole, *_ in work_of(bench).values()}
+    left = {(world, seed) + (str(whole),) for world, seed, whole, *_ in untrained(bench).values()}
     jobs = [j for j in bench.jobs if (j[0], j[1], str(plan(j[3]))) in left]
     for _ in each(bench, train_job, jobs, 'training (plans)', workers):
         pass

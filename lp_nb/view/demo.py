@@ -30,7 +30,8 @@ from ..learning.supervised import STRENGTHS
 from ..privacy import is_synthetic
 from ..study.baselines import logistic
 from ..study.pairs import run_pairs
-from ..study.sweeps import Search, Study, start_worker
+from ..study.engines import start_worker
+from ..study.sweeps import Search, Study
 from ..study.table1 import Judgement, judge, kept_frame, label_study
 from .report import (layered_run, report_key, study_geometry, study_layout, study_report,
                                study_verdicts)

@@ -20,14 +20,15 @@ import pandas as pd
 import traitlets as T
 
 from ...core import UserError, no_progress, require
-from ...learning.lab import Run, measured_rates
+from ...learning.lab import Run, checked, is_done, lab_addresses, measured_rates, stage_folder
+from ...learning.shelf import result_of, unfinished_nodes
+from ...learning.unit import stage_cost, stage_kind
 from ...learning.plans import Plan, plan, stage_text
-from ...learning.shelf import checked, result_of, unfinished_nodes
-from ...learning.stage import Stage, rate_at, touched_rate, touches
-from ...learning.training import Control, Stopped
-from ...learning.unit import is_done, lab_addresses, stage_cost, stage_folder, stage_kind
+from ...learning.stage import touched_rate
+from ...learning.training import Control, Stage, Stopped, rate_at, touches
 from ...privacy import outlined
-from ..figures import OKABE_ITO, canvas, keep, score_panel, style
+from ..figures import score_panel
+from ..style import OKABE_ITO, canvas, keep, style
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #thinned
@@ -74,6 +75,17 @@ def best_words(track: 'Track') -> str:
     top = max((score for _, _, score in track.scored if score is not None), default=None)
     return '' if top is None else f'loss {-top:.3f}' if track.by == 'loss' else f'{track.by} {top:.3f}'
 
+# %% ../../../nbs/6_view/widgets/05_live.ipynb #track-make
+def digits(x) -> float | None:
+    "A number in five digits; None for whatever JSON cannot hold."
+    return float(f'{x:.5g}') if x is not None and math.isfinite(x) else None
+
+
+def add_epoch(track: 'Track', row: dict):
+    "Add one row of a history."
+    track.scored.append([int(row['step']), digits(row['val_loss']), digits(row['score'])])
+    track.by, track.step, track.epoch = row['by'], int(row['step']), int(row['epoch'])
+
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #track-class
 @outlined
 @dataclass
@@ -103,17 +115,6 @@ class Track:
     def scores(self) -> list:
         "The points of the validation, ready to travel: the score only where it is more than the negative loss."
         return [[step, loss, None if self.by == 'loss' else score] for step, loss, score in self.scored]
-
-# %% ../../../nbs/6_view/widgets/05_live.ipynb #track-make
-def digits(x) -> float | None:
-    "A number in five digits; None for whatever JSON cannot hold."
-    return float(f'{x:.5g}') if x is not None and math.isfinite(x) else None
-
-
-def add_epoch(track: 'Track', row: dict):
-    "Add one row of a history."
-    track.scored.append([int(row['step']), digits(row['val_loss']), digits(row['score'])])
-    track.by, track.step, track.epoch = row['by'], int(row['step']), int(row['epoch'])
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #clock
 class Clock:
@@ -156,27 +157,6 @@ def stage_seconds(lab, stage: Stage, rates: dict[str, float]) -> float | None:
     "What a stage will take at most, from the rates of `measured_rates`; None where its kind was not measured yet."
     rate = rates.get(stage_kind(stage))
     return None if rate is None else rate * stage_cost(lab, stage)
-
-# %% ../../../nbs/6_view/widgets/05_live.ipynb #header
-def header(watch: Watch) -> dict:
-    "The numbers on top of the panel."
-    out = dict(status=watch.status, said=watch.said, failure=watch.failure, now=watch.now)
-    if watch.trainer is None or watch.now is None:
-        return out
-    track, stage, speed = watch.tracks[watch.now], watch.trainer.stage, watch.clock.speed()
-    planned = None
-    if stage.learns:
-        factor = watch.trainer.members[0].factor
-        planned = rate_at(min(track.step, track.total - 1), track.total,
-                          replace(stage, touched=None)) * factor
-    times = rate_asked(watch)
-    left = (track.total - track.step) / speed if speed else None
-    return out | dict(
-        step=track.step, total=track.total, epoch=track.epoch, epochs=stage.epochs if stage.learns else 1,
-        at_most=stage.learns and stage.patience < stage.epochs,
-                      speed=digits(speed * track.batch_mean) if speed else None,
-        left=left and round(left, 1), rate=planned and digits(planned * times), planned=digits(planned),
-                      **plan_left(watch, left))
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #began
 def began_words(track: Track, again: bool) -> str:
@@ -287,14 +267,26 @@ def plan_left(watch: Watch, left: float | None) -> dict:
     unmeasured = list(dict.fromkeys(s.name for s, t in zip(later, seconds, strict=True) if t is None))
     return dict(plan_left=None if unmeasured else round(left + sum(seconds), 1), unmeasured=unmeasured)
 
-# %% ../../../nbs/6_view/widgets/05_live.ipynb #nobody
-def nobody() -> Context:
-    "A context in which a message belongs to no cell."
-    context = copy_context()
-    for var in list(context):
-        if var.name == 'shell_parent':  # ipykernel: the request on whose behalf things are sent
-            context.run(var.set, {})
-    return context
+# %% ../../../nbs/6_view/widgets/05_live.ipynb #header
+def header(watch: Watch) -> dict:
+    "The numbers on top of the panel."
+    out = dict(status=watch.status, said=watch.said, failure=watch.failure, now=watch.now)
+    if watch.trainer is None or watch.now is None:
+        return out
+    track, stage, speed = watch.tracks[watch.now], watch.trainer.stage, watch.clock.speed()
+    planned = None
+    if stage.learns:
+        factor = watch.trainer.members[0].factor
+        planned = rate_at(min(track.step, track.total - 1), track.total,
+                          replace(stage, touched=None)) * factor
+    times = rate_asked(watch)
+    left = (track.total - track.step) / speed if speed else None
+    return out | dict(
+        step=track.step, total=track.total, epoch=track.epoch, epochs=stage.epochs if stage.learns else 1,
+        at_most=stage.learns and stage.patience < stage.epochs,
+                      speed=digits(speed * track.batch_mean) if speed else None,
+        left=left and round(left, 1), rate=planned and digits(planned * times), planned=digits(planned),
+                      **plan_left(watch, left))
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #show
 def news(tracks: list[Track]) -> list[dict]:
@@ -311,6 +303,15 @@ def news(tracks: list[Track]) -> list[dict]:
 def all_curves(tracks: list[Track]) -> list[dict]:
     "All curves, for a view that has none."
     return [dict(stage=n, keep=0, loss=list(t.loss.points), scores=t.scores()) for n, t in enumerate(tracks)]
+
+# %% ../../../nbs/6_view/widgets/05_live.ipynb #nobody
+def nobody() -> Context:
+    "A context in which a message belongs to no cell."
+    context = copy_context()
+    for var in list(context):
+        if var.name == 'shell_parent':  # ipykernel: the request on whose behalf things are sent
+            context.run(var.set, {})
+    return context
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #hands
 MOST = 100  # times the planned learning rate, or a hundredth of it, may be asked for by hand
@@ -408,6 +409,25 @@ def leave(watch: Watch):
     for track in watch.tracks:
         track.state = track.state if track.state != 'now' else 'failed' if watch.failure else 'stopped'
 
+# %% ../../../nbs/6_view/widgets/05_live.ipynb #work-words
+def failure_words(watch: Watch, error: Exception) -> str:
+    "What went wrong, and from where the same plan would go on."
+    cause = (str(error) if isinstance(error, UserError)
+             else f'{type(error).__name__}: {error}').split('\n')[0]
+    if watch.now is None:
+        return cause
+    address, name = lab_addresses(watch.lab, watch.plan,
+                                  watch.seed)[1 + watch.now], watch.tracks[watch.now].stage.name
+    step = next((n['step'] for n in unfinished_nodes(watch.lab.folder) if n['key'] == address), 0)
+    kept = f'The last checkpoint of {name} is of step {step}: live.run() goes on from there.'
+    return f'{cause} {kept if step else f"No checkpoint of {name} was kept: live.run() begins it anew."}'
+
+
+def changes(run: Run) -> str:
+    "What is said of a run that was changed by hand."
+    touched = '; '.join(f'{run.plan.stages[n - 1].name}: {what}' for n, what in run.touched.items())
+    return touched and f'Changed by hand ({touched}), so kept under an address of its own.'
+
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #work
 class Job:
     "Runs of plans in a thread of their own, one at a time; `outcome` is the last run, or what ended it."
@@ -463,25 +483,6 @@ class Job:
             self.hands.stop()
             self.ended.wait()
             raise KeyboardInterrupt(self.watch.said) from None
-
-# %% ../../../nbs/6_view/widgets/05_live.ipynb #work-words
-def failure_words(watch: Watch, error: Exception) -> str:
-    "What went wrong, and from where the same plan would go on."
-    cause = (str(error) if isinstance(error, UserError)
-             else f'{type(error).__name__}: {error}').split('\n')[0]
-    if watch.now is None:
-        return cause
-    address, name = lab_addresses(watch.lab, watch.plan,
-                                  watch.seed)[1 + watch.now], watch.tracks[watch.now].stage.name
-    step = next((n['step'] for n in unfinished_nodes(watch.lab.folder) if n['key'] == address), 0)
-    kept = f'The last checkpoint of {name} is of step {step}: live.run() goes on from there.'
-    return f'{cause} {kept if step else f"No checkpoint of {name} was kept: live.run() begins it anew."}'
-
-
-def changes(run: Run) -> str:
-    "What is said of a run that was changed by hand."
-    touched = '; '.join(f'{run.plan.stages[n - 1].name}: {what}' for n, what in run.touched.items())
-    return touched and f'Changed by hand ({touched}), so kept under an address of its own.'
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #wait
 async def wait_beside(job: Job):
