@@ -9,7 +9,7 @@
 
 Data: `make_hospital` and `hospital_named` write a synthetic hospital in the layout of MIMIC-IV, `oracle` and `perfect_reader` are
 its ceilings; `build_cohort` turns tables into a `Cohort`, `example_cohort` makes one to play with.
-Learning: a `plan` is a line of text, a `Lab` runs it and keeps what it computed, with the encoders of an `EncoderConfig`; `lab_tree`
+Learning: a `plan` is a line of text, a `Lab` runs it and keeps what it computed, with the encoders of an `EncoderConfig`; its `tree()`
 draws what is there. A stage of your own is an `Objective` and a `Stage`, named with `add_stage`; `add_series_encoder` takes an encoder.
 Judging: `evaluate` gives metrics with intervals, `compare` and `claim` paired differences (of `arm_draws`); a `Study` runs many arms
 with a `Search`, `arms_of` makes Table 1's, and `judge` says what they showed.
@@ -29,21 +29,24 @@ __version__ = "0.2.0"
 
 _FACE = {  # module -> the names that it gives
     'core': 'UserError',
-    'data.hospital': 'make_hospital oracle',
+    'data.hospital': 'make_hospital',
+    'data.oracle': 'oracle',
     'data.cohort': 'Cohort build_cohort example_cohort',
     'measures.intervals': 'evaluate',
     'measures.comparison': 'arm_draws claim compare',
     'measures.readouts': 'add_measure measure',
     'measures.maps': 'clearest honesty run_layout',
     'learning.encoders': 'EncoderConfig add_series_encoder',
-    'learning.training': 'Objective Stage',
+    'learning.stage': 'Objective Stage',
     'learning.plans': 'add_stage plan',
-    'learning.lab': 'Lab lab_tree',
-    'study.sweeps': 'Search Study',
+    'learning.lab': 'Lab',
+    'study.search': 'Search',
+    'study.sweeps': 'Study',
     'study.table1': 'arms_of judge',
     'study.trajectories': 'trajectory',
     'theory.claims': 'Claim verdicts',
-    'view.figures': 'cohort_flow deviation_curves stage_maps',
+    'view.flow': 'cohort_flow',
+    'view.figures': 'deviation_curves stage_maps',
     'view.results': 'forest',
     'view.demo': 'hospital_named perfect_reader',
     'view.widgets.gallery': 'CohortFlow Composer DeviationCurves Explorer Live ResultsBoard StayViewer',
@@ -52,24 +55,35 @@ _HOME = {name: module for module, names in _FACE.items() for name in names.split
 
 if TYPE_CHECKING:  # what an editor and a type checker see
     from .core import UserError as UserError
-    from .data.hospital import make_hospital as make_hospital, oracle as oracle
+    from .data.hospital import make_hospital as make_hospital
+    from .data.oracle import oracle as oracle
     from .data.cohort import Cohort as Cohort, build_cohort as build_cohort, example_cohort as example_cohort
     from .measures.intervals import evaluate as evaluate
     from .measures.comparison import arm_draws as arm_draws, claim as claim, compare as compare
     from .measures.readouts import add_measure as add_measure, measure as measure
     from .measures.maps import clearest as clearest, honesty as honesty, run_layout as run_layout
     from .learning.encoders import EncoderConfig as EncoderConfig, add_series_encoder as add_series_encoder
-    from .learning.training import Objective as Objective, Stage as Stage
+    from .learning.stage import Objective as Objective, Stage as Stage
     from .learning.plans import add_stage as add_stage, plan as plan
-    from .learning.lab import Lab as Lab, lab_tree as lab_tree
-    from .study.sweeps import Search as Search, Study as Study
+    from .learning.lab import Lab as Lab
+    from .study.search import Search as Search
+    from .study.sweeps import Study as Study
     from .study.table1 import arms_of as arms_of, judge as judge
     from .study.trajectories import trajectory as trajectory
     from .theory.claims import Claim as Claim, verdicts as verdicts
-    from .view.figures import cohort_flow as cohort_flow, deviation_curves as deviation_curves, stage_maps as stage_maps
+    from .view.flow import cohort_flow as cohort_flow
+    from .view.figures import deviation_curves as deviation_curves, stage_maps as stage_maps
     from .view.results import forest as forest
     from .view.demo import hospital_named as hospital_named, perfect_reader as perfect_reader
-    from .view.widgets.gallery import CohortFlow as CohortFlow, Composer as Composer, DeviationCurves as DeviationCurves, Explorer as Explorer, Live as Live, ResultsBoard as ResultsBoard, StayViewer as StayViewer
+    from .view.widgets.gallery import (
+        CohortFlow as CohortFlow,
+        Composer as Composer,
+        DeviationCurves as DeviationCurves,
+        Explorer as Explorer,
+        Live as Live,
+        ResultsBoard as ResultsBoard,
+        StayViewer as StayViewer,
+    )
 
 
 def __getattr__(name: str):
