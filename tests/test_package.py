@@ -96,6 +96,14 @@ def test_constraints_lie_within_the_bounds():
         assert version and r.specifier.contains(version), f'{r}, constraints.txt has {version}'
 
 
+def test_the_face_is_typed(tmp_path):
+    "A type checker in basic mode has nothing to say about a program that goes through the public face."
+    settings = dict(include=[str(ROOT / 'tests' / 'typed.py')], extraPaths=[str(ROOT)], typeCheckingMode='basic', pythonVersion='3.11')
+    (tmp_path / 'pyrightconfig.json').write_text(json.dumps(settings))
+    done = subprocess.run([sys.executable, '-m', 'basedpyright', '--project', tmp_path, '--pythonpath', sys.executable], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 SOURCE = '''
 @dataclass
 class Cup:
