@@ -28,8 +28,8 @@ def views(folders: list, stay_ids: list, rules: Rules) -> dict:
     "stay_id -> what a model could see of it: (hourly values, history, document)."
     out = {}
     for folder in folders:
-        here = pl.scan_parquet(folder / 'stays.parquet', glob=False).filter(pl.col('stay_id').is_in(stay_ids)).select(pl.len()).collect().item()
-        if not here:
+        here = pl.scan_parquet(folder / 'stays.parquet', glob=False).filter(pl.col('stay_id').is_in(stay_ids))
+        if not here.select(pl.len()).collect().item():
             continue
         gathered = load_block(folder)
         if gathered.reports is not None:
@@ -57,11 +57,13 @@ def copy_events(part, blocks: list, subjects: list, name: str) -> pl.DataFrame:
         value=pl.when(word).then(pl.lit('word')).otherwise('value'), valuenum=pl.col('x'))
     return rows.select(list(SCHEMA[name]))
 
-
+# %% ../../nbs/1_data/15_audit.ipynb #copy-tables
 def copy_tables(tables: Tables, parts: dict, chosen: Chosen, subjects: list) -> dict:
     "All rows of the given patients that any rule reads, as table name -> frame (typed)."
-    mine, blocks = pl.col('subject_id').is_in(subjects), chosen.patients.filter(pl.col('subject_id').is_in(subjects))['block'].unique()
-    frames = {n: read(tables, n, lambda f: f.filter(mine)) for n in tables.names() if n not in (*parts, 'd_icd_diagnoses')}
+    mine = pl.col('subject_id').is_in(subjects)
+    blocks = chosen.patients.filter(mine)['block'].unique()
+    small = [n for n in tables.names() if n not in (*parts, 'd_icd_diagnoses')]
+    frames = {n: read(tables, n, lambda f: f.filter(mine)) for n in small}
     if tables.has('d_icd_diagnoses'):
         frames['d_icd_diagnoses'] = read(tables, 'd_icd_diagnoses')
     for name, part in parts.items():
@@ -71,7 +73,7 @@ def copy_tables(tables: Tables, parts: dict, chosen: Chosen, subjects: list) -> 
             frames[name] = copy_events(part, blocks, subjects, name)
     return frames
 
-# %% ../../nbs/1_data/15_audit.ipynb #canary-copy-2
+# %% ../../nbs/1_data/15_audit.ipynb #write-tables
 def write_tables(frames: dict, folder: Path) -> Tables:
     "The frames as parquet files below `folder`, opened."
     for name, frame in frames.items():

@@ -182,7 +182,7 @@ def shows_nobody(cohort: 'Cohort') -> bool:
     return release in ('synthetic', 'exact world') or release == 'demo' and not cohort.has_reports
 
 
-def fate_of(cohort: 'Cohort', stay_id: int) -> str:
+def why_gone(cohort: 'Cohort', stay_id: int) -> str:
     "Why a stay of the tables is in the cohort, or at which step it left and for which reason."
     if stay_id in cohort.stays.index:
         return f'in the cohort ({cohort.stays.loc[stay_id, "split"]})'
@@ -302,7 +302,7 @@ class Cohort:
 
     def why(self, stay_id: int) -> str:
         "Why a stay of the tables is in the cohort, or at which step it left and for which reason."
-        return fate_of(self, stay_id)
+        return why_gone(self, stay_id)
 
     def series(self, normalize: bool = True) -> tuple:
         "(values (sum of hours, 32 or 76), offsets (stays + 1) int64), stays in the order of `stays`."
