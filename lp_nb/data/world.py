@@ -236,7 +236,7 @@ def draw_reports(w: World, r, pattern, reader, ward) -> np.ndarray:
     rows = table[reader[:, None], ward[:, None], kind]  # (n, s, slots, words)
     return (r.random((n, s, SLOTS, 1)) > rows[..., :-1]).sum(-1).reshape(n, s * SLOTS)
 
-# %% ../../nbs/1_data/05_world.ipynb #sample-b
+# %% ../../nbs/1_data/05_world.ipynb #sample-patients
 def sample(
     config: WorldConfig,  # which world
     n: int,  # patients
