@@ -508,7 +508,7 @@ def latest(place: np.ndarray, time: np.ndarray, size: int, within_hour: str) -> 
     (np.maximum if within_hour == 'last' else np.minimum).at(edge, place, time)
     return time == edge[place]
 
-# %% ../../nbs/1_data/09_series.ipynb #hourly
+# %% ../../nbs/1_data/09_series.ipynb #charted
 def charted(events: pl.DataFrame, stays: pl.DataFrame, selected: pl.DataFrame, rules: SeriesRules, ledger: Ledger):
     "(values placed in stays, fates per variable): the events of a block judged, made unique and placed, in the order of the rules."
     words = events.filter(pl.col('itemid') == 0) if 'value' in events.columns else events.head(0)
@@ -521,7 +521,7 @@ def charted(events: pl.DataFrame, stays: pl.DataFrame, selected: pl.DataFrame, r
     good, fates = plausible(placed, rules, ledger)
     return one_per_moment(good, 'stay', rules, 'values', ledger), fates
 
-# %% ../../nbs/1_data/09_series.ipynb #hourly-2
+# %% ../../nbs/1_data/09_series.ipynb #hourly
 def hourly(
     events: pl.DataFrame,  # of `block_events`
     stays: pl.DataFrame,  # one row a stay: identifiers, admittime, intime, outtime, window_end, end_hours, hours
