@@ -117,7 +117,7 @@ def look_ahead(rules: Rules) -> list:
     return [what for what, holds in known.items() if holds]
 
 # %% ../../nbs/1_data/16_cohort.ipynb #write-texts
-def write_texts(folder: Path, folders: list, corpus: Corpus):
+def write_reports(folder: Path, folders: list, corpus: Corpus):
     "The reports and the rows of words where the blocks have some; general-domain texts, and their codes where there are some."
     reports, rows = append_frames(folders, 'reports'), append_frames(folders, 'rows')
     if reports is not None:
@@ -141,7 +141,7 @@ def write_cohort(folder: Path, folders: list, chosen: Chosen, ledger: Ledger, ru
     course_table(stays, rules).write_parquet(folder / 'course.parquet')
     if reports is not None:
         found['reports_without_storetime'] = reports.select(pl.col('no_storetime').sum()).collect().item()
-    write_texts(folder, folders, corpus)
+    write_reports(folder, folders, corpus)
     ledger.frame().to_parquet(folder / 'ledger.parquet')
     pd.DataFrame(ledger.gone, columns=['stay_id', 'step', 'reason']).to_parquet(folder / 'attrition.parquet')
     quality(values, before, fates, rules.words).to_parquet(folder / 'quality.parquet')
@@ -182,7 +182,7 @@ def shows_nobody(cohort: 'Cohort') -> bool:
     return release in ('synthetic', 'exact world') or release == 'demo' and not cohort.has_reports
 
 
-def fate_of(cohort: 'Cohort', stay_id: int) -> str:
+def why_gone(cohort: 'Cohort', stay_id: int) -> str:
     "Why a stay of the tables is in the cohort, or at which step it left and for which reason."
     if stay_id in cohort.stays.index:
         return f'in the cohort ({cohort.stays.loc[stay_id, "split"]})'
@@ -214,7 +214,7 @@ def cohort_folder(dir) -> Path:
     return place(dir)
 
 
-def checked(cohort: 'Cohort') -> 'Cohort':
+def openable(cohort: 'Cohort') -> 'Cohort':
     "The cohort, if it is of this format and its rows may lie where they lie."
     same_format(cohort.manifest, FORMAT, 'a cohort', cohort.dir,
                 'Build it again with the same command, or go on with the version that built it.')
@@ -256,7 +256,7 @@ def ids_of(cohort: 'Cohort', split: str) -> pd.Index:
     return cohort.stays.index[cohort.stays['split'] == split]
 
 
-def description(cohort: 'Cohort') -> str:
+def one_line(cohort: 'Cohort') -> str:
     "A cohort in one line."
     sizes = ' / '.join(f'{len(cohort.ids(split)):,} {split}' for split in ('train', 'val', 'test'))
     kind = 'series and reports' if cohort.has_reports else 'series only'
@@ -294,7 +294,7 @@ class Cohort:
     @classmethod
     def load(cls, dir) -> 'Cohort':
         "The cohort in folder `dir`."
-        return checked(cls(cohort_folder(dir)))
+        return openable(cls(cohort_folder(dir)))
 
     def ids(self, split: str) -> pd.Index:
         "stay_id of the stays in 'train', 'val' or 'test', in the order of `stays`."
@@ -302,7 +302,7 @@ class Cohort:
 
     def why(self, stay_id: int) -> str:
         "Why a stay of the tables is in the cohort, or at which step it left and for which reason."
-        return fate_of(self, stay_id)
+        return why_gone(self, stay_id)
 
     def series(self, normalize: bool = True) -> tuple:
         "(values (sum of hours, 32 or 76), offsets (stays + 1) int64), stays in the order of `stays`."
@@ -321,7 +321,7 @@ class Cohort:
         return audit_folder(self)
 
     def __repr__(self):
-        return description(self)
+        return one_line(self)
 
 # %% ../../nbs/1_data/16_cohort.ipynb #audit-times
 def late(time: pd.Series, end: pd.Series, rules: dict) -> pd.Series:
@@ -449,7 +449,7 @@ def working(out: Path, work, private: bool):
         shutil.rmtree(shared)
 
 # %% ../../nbs/1_data/16_cohort.ipynb #manifest
-def manifest_of(tables: Tables, rules: Rules, chosen: Chosen, ledger: Ledger, inputs: dict, made: dict, tried: int) -> dict:
+def new_manifest(tables: Tables, rules: Rules, chosen: Chosen, ledger: Ledger, inputs: dict, made: dict, tried: int) -> dict:
     "What the folder says of itself, but for its files; `made` is of `write_cohort`, `tried` the number of canary stays."
     versions = {name: version(name) for name in ('numpy', 'pandas', 'polars')} | dict(lp_nb=__version__)
     return dict(
@@ -482,7 +482,7 @@ def compute(tables: Tables, rules: Rules, split_files, texts: Corpus, inputs: di
         bar.step(note='canaries found nothing')
         made = write_cohort(folder, folders, chosen, ledger, rules, split_files, texts)
         bar.step(note='written')
-        seal_cohort(folder, manifest_of(tables, rules, chosen, ledger, inputs, made, tried))
+        seal_cohort(folder, new_manifest(tables, rules, chosen, ledger, inputs, made, tried))
         bar.step(note='audited')
 
 # %% ../../nbs/1_data/16_cohort.ipynb #build

@@ -55,27 +55,7 @@ def follow(codes: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:
     place = pl.DataFrame(dict(text=kept.cast(pl.Int64))).with_row_index('now')
     return codes.join(place, on='text', maintain_order='left').with_columns(text=pl.col('now').cast(pl.Int64)).select(list(CODES))
 
-# %% ../../nbs/1_data/12_corpus.ipynb #corpus-read
-def read_corpus(
-    root: Path,  # MIMIC-IV root; its general/reports is the default
-    corpus=None,  # None, a list of str, or a file
-) -> Corpus:
-    "General-domain texts, empty ones left out, and the codes that lie beside the default ones; without texts where there are none."
-    if isinstance(corpus, (list, tuple)):
-        return Corpus([t for t in corpus if t.strip()])
-    path = place(corpus) if corpus else find_table(place(root) / 'general', 'reports')
-    if path is None:
-        return Corpus([])
-    if not path.is_file():
-        raise UserError('a file of general-domain texts', f'no {path}', 'Give csv or parquet with a column text, or .txt.')
-    frame = corpus_table(path)
-    texts = [t.replace('\r\n', '\n').strip() for t in frame['text']]
-    kept = pl.Series([i for i, t in enumerate(texts) if t], dtype=pl.Int64)
-    beside = None if corpus else find_table(place(root) / 'general', 'codes')
-    codes = no_codes() if beside is None else follow(read_codes(beside, frame['note_id']), kept)
-    return Corpus([t for t in texts if t], codes)
-
-# %% ../../nbs/1_data/12_corpus.ipynb #corpus-2
+# %% ../../nbs/1_data/12_corpus.ipynb #as-words
 def as_words(path: Path, what: str, todo: str) -> pl.DataFrame:
     "The table in a csv or parquet file, all of a csv as text, or the lines of .txt as a column text."
     try:
@@ -113,3 +93,23 @@ def read_codes(path: Path, note_id: pl.Series) -> pl.DataFrame:
         raise UserError(f'statements about the texts beside it in {path}, each with a finding and a polarity among {", ".join(POLARITIES)}',
                         f'{len(wrong):,} of {len(frame):,} with others' if len(wrong) else 'others, of unknown or repeated note_id', again)
     return joined.select(pl.col(name).cast(kind) for name, kind in CODES.items())
+
+# %% ../../nbs/1_data/12_corpus.ipynb #corpus-read
+def read_corpus(
+    root: Path,  # MIMIC-IV root; its general/reports is the default
+    corpus=None,  # None, a list of str, or a file
+) -> Corpus:
+    "General-domain texts, empty ones left out, and the codes that lie beside the default ones; without texts where there are none."
+    if isinstance(corpus, (list, tuple)):
+        return Corpus([t for t in corpus if t.strip()])
+    path = place(corpus) if corpus else find_table(place(root) / 'general', 'reports')
+    if path is None:
+        return Corpus([])
+    if not path.is_file():
+        raise UserError('a file of general-domain texts', f'no {path}', 'Give csv or parquet with a column text, or .txt.')
+    frame = corpus_table(path)
+    texts = [t.replace('\r\n', '\n').strip() for t in frame['text']]
+    kept = pl.Series([i for i, t in enumerate(texts) if t], dtype=pl.Int64)
+    beside = None if corpus else find_table(place(root) / 'general', 'codes')
+    codes = no_codes() if beside is None else follow(read_codes(beside, frame['note_id']), kept)
+    return Corpus([t for t in texts if t], codes)

@@ -103,7 +103,7 @@ def scale_of(
         out['std'].append((float(x.std()) if len(x) and x.std() > 0 else 1.0) if own else std)
     return out
 
-# %% ../../nbs/1_data/10_features.ipynb #scale-2
+# %% ../../nbs/1_data/10_features.ipynb #normal-of
 def normal_of(i: int, words: str) -> float:
     "The benchmark's normal coma word: its score, or its place among the categories."
     if words == 'scores' or i == CHARTED:

@@ -25,7 +25,7 @@ from .. import __version__
 from ..core import Progress, UserError, asset, rng
 from .dictation import KINDS, draw_notes, general_corpus
 from .people import (BLOCK, HOUR, UNITS, VITALS, HospitalConfig, age_score, disease, draw_block,
-                               phenotype_codes, simulate, sufficient)
+                               benchmark_codes, simulate, sufficient)
 from ..folders import new_folder, place, read_json, refuse_replacing, same_format, sole_writer
 from ..privacy import mark_synthetic
 
@@ -125,7 +125,7 @@ OTHER = {9: 'V1582 3051 53081 2449 311 2859 5990 V5861 30000 2749 7197 V4589 V12
 @lru_cache
 def code_book() -> dict:
     "(version, label index) -> codes that belong to this phenotype only, the usual one first where it is among them."
-    codes = phenotype_codes()
+    codes = benchmark_codes()
     own = codes.filter(pl.len().over('icd_version', 'icd_code') == 1)
     out = {}
     for version in (9, 10):
@@ -156,7 +156,7 @@ def diagnoses_table(config: HospitalConfig, block: int, visits: pl.DataFrame, y)
 # %% ../../nbs/1_data/03_hospital.ipynb #dictionary
 def dictionary_table() -> pl.DataFrame:
     "hosp/d_icd_diagnoses, with the phenotype's name as title."
-    known = phenotype_codes().unique(['icd_version', 'icd_code'], keep='first', maintain_order=True)
+    known = benchmark_codes().unique(['icd_version', 'icd_code'], keep='first', maintain_order=True)
     other = [(code, version, 'Other condition') for version, codes in OTHER.items() for code in codes]
     titles = known.select('icd_code', 'icd_version', long_title='phenotype').vstack(
         pl.DataFrame(other, schema=dict(icd_code=pl.String, icd_version=pl.Int32, long_title=pl.String), orient='row'))

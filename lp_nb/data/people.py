@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK', 'UNITS', 'UNIT_SHARE', 'VENTILATED', 'LOS_HOURS', 'LOS_SEVERITY', 'LOS_SPREAD', 'STYLE_SHARE',
            'TEMPLATE_SHARE', 'RACES', 'RACE_SHARE', 'RANGE', 'VITALS', 'EFFECTS', 'HospitalConfig', 'age_score',
-           'phenotype_codes', 'draw_age', 'Disease', 'disease', 'identifiers', 'draw_block', 'effects',
+           'benchmark_codes', 'draw_age', 'Disease', 'disease', 'identifiers', 'draw_block', 'effects',
            'autoregression', 'drift_time', 'simulate', 'charted', 'sufficient']
 
 # %% ../../nbs/1_data/01_people.ipynb #imports
@@ -102,7 +102,7 @@ def read_table(text: str) -> pd.DataFrame:
     return frame.astype({c: float for c in frame.columns[2:]} | {'index': int}).set_index('index')
 
 # %% ../../nbs/1_data/01_people.ipynb #phenotype-codes
-def phenotype_codes() -> pl.DataFrame:
+def benchmark_codes() -> pl.DataFrame:
     "The benchmark's phenotypes and their ICD codes: label_index, phenotype, icd_version, icd_code."
     columns = dict(label_index=pl.Int32, phenotype=pl.String, icd_version=pl.Int32, icd_code=pl.String)
     return pl.read_csv(asset('phenotypes_complete.csv'), schema_overrides=columns).select(list(columns))
@@ -144,7 +144,7 @@ def disease() -> Disease:
     s, z = r.normal(size=(2, 20000))
     a = age_score(draw_age(r, 20000))
     base = np.array([intercept(s * k.severity + z * k.burden + a * k.age, k.share) for k in t.itertuples()])
-    labels = phenotype_codes().unique('label_index').sort('label_index')['phenotype'].to_list()
+    labels = benchmark_codes().unique('label_index').sort('label_index')['phenotype'].to_list()
     chronic = (t['severity'] == 0).to_numpy()
     d = Disease(tuple(t['name']), tuple(labels), chronic, base, t['severity'].to_numpy(), t['burden'].to_numpy(),
                 t['age'].to_numpy(), t['death'].to_numpy(), 0.0)

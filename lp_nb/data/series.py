@@ -7,9 +7,9 @@ __all__ = ['VARIABLES', 'CHARTED', 'OTHER_FLUIDS', 'HISTORY', 'SCORES', 'CATEGOR
            'OUTSIDE', 'OTHERS', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
            'Variable', 'items', 'SeriesRules', 'word_scores', 'by_word', 'number', 'needs_words', 'as_number',
            'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window',
-           'is_history', 'place', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'patients_of_fates',
-           'plausible', 'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'as_scores', 'quantiles',
-           'quality', 'by_month']
+           'is_history', 'place_events', 'admit', 'from_text', 'read_values', 'conversions', 'convert',
+           'patients_of_fates', 'plausible', 'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'as_scores',
+           'quantiles', 'quality', 'by_month']
 
 # %% ../../nbs/1_data/09_series.ipynb #imports
 from dataclasses import dataclass
@@ -292,7 +292,7 @@ def count_lost(rows: int, lost: pl.DataFrame, stays: pl.DataFrame, ledger: Ledge
     count_reasons(rows, lost.with_columns(why.alias('why')), tuple(reasons), ledger)
 
 # %% ../../nbs/1_data/09_series.ipynb #place
-def place(
+def place_events(
     events: pl.DataFrame,  # with subject_id, hadm_id, stay_id, time, variable
     stays: pl.DataFrame,  # subject_id, hadm_id, stay_id, admittime, intime, outtime, window_end, end_hours, hours
     rules: SeriesRules,
@@ -336,7 +336,7 @@ def count_outside(rows: int, lost: pl.DataFrame, ledger: Ledger):
 
 # %% ../../nbs/1_data/09_series.ipynb #place-owned
 def place_owned(values: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, ledger: Ledger) -> pl.DataFrame:
-    "`place` by identifiers: one row per value and stay whose id appears at its moment or whose ICU days contain it."
+    "`place_events` by identifiers: one row per value and stay whose id appears at its moment or whose ICU days contain it."
     owners = values.select('subject_id', 'time', owner=pl.col('stay_id')).unique()
     near = values.with_row_index('event').join(windows_of(stays), on='subject_id', maintain_order='left', suffix='_window')
     mine = near.join(owners, left_on=['subject_id', 'time', 'stay_id_window'], right_on=['subject_id', 'time', 'owner'], how='semi',
@@ -508,7 +508,7 @@ def latest(place: np.ndarray, time: np.ndarray, size: int, within_hour: str) -> 
     (np.maximum if within_hour == 'last' else np.minimum).at(edge, place, time)
     return time == edge[place]
 
-# %% ../../nbs/1_data/09_series.ipynb #hourly
+# %% ../../nbs/1_data/09_series.ipynb #charted
 def charted(events: pl.DataFrame, stays: pl.DataFrame, selected: pl.DataFrame, rules: SeriesRules, ledger: Ledger):
     "(values placed in stays, fates per variable): the events of a block judged, made unique and placed, in the order of the rules."
     words = events.filter(pl.col('itemid') == 0) if 'value' in events.columns else events.head(0)
@@ -517,11 +517,11 @@ def charted(events: pl.DataFrame, stays: pl.DataFrame, selected: pl.DataFrame, r
         mine, words = admit(mine, selected, ledger), admit(words, selected, Ledger())
         good, fates = plausible(read_values(mine, words['subject_id'], rules), rules, ledger, 'events')
         return place_owned(one_per_moment(good, 'subject_id', rules, 'events', ledger), stays, rules, ledger), fates
-    placed = place(read_values(mine, words['subject_id'], rules), stays, rules, ledger)
+    placed = place_events(read_values(mine, words['subject_id'], rules), stays, rules, ledger)
     good, fates = plausible(placed, rules, ledger)
     return one_per_moment(good, 'stay', rules, 'values', ledger), fates
 
-# %% ../../nbs/1_data/09_series.ipynb #hourly-2
+# %% ../../nbs/1_data/09_series.ipynb #hourly
 def hourly(
     events: pl.DataFrame,  # of `block_events`
     stays: pl.DataFrame,  # one row a stay: identifiers, admittime, intime, outtime, window_end, end_hours, hours

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NUMBERS', 'GROUPS', 'UNKNOWN', 'FORMATS', 'verify', 'meanings', 'switches', 'effects', 'fate_of', 'parted', 'diff',
-           'race_group', 'spread', 'quartiles', 'as_levels', 'levels_of', 'characteristics', 'covered', 'cell_texts',
+           'race_group', 'spread', 'quartiles', 'as_levels', 'covered', 'cell_texts', 'levels_of', 'characteristics',
            'save_table', 'as_latex', 'export']
 
 # %% ../../nbs/1_data/17_sharing.ipynb #imports
@@ -78,7 +78,7 @@ def collect(tables: Tables, rules: Rules, work) -> tuple:
             labels[row[0]], seen[row[0]], hours[row[0]] = row[1:], x[a:b], charted[a:b]
     return labels, seen, hours
 
-# %% ../../nbs/1_data/17_sharing.ipynb #effect-2
+# %% ../../nbs/1_data/17_sharing.ipynb #effect-of-switch
 def cells_changed(a: dict, b: dict) -> int | None:
     "Cells that differ in the stays that both have; None where the columns are others."
     both, n = sorted(set(a) & set(b)), 0
@@ -137,14 +137,7 @@ def steps_of(path, manifest: dict) -> dict:
         return {(r.unit, r.step, r.reason): r.rows for r in ledger.itertuples()}
     return {(row['unit'], row['step'], reason): n for row in manifest['attrition'] for reason, n in dict(kept=row['kept'], **row['dropped']).items()}
 
-
-def side_by_side(a: dict, b: dict) -> pd.DataFrame:
-    "The attrition of two cohorts (of `steps_of`): step, reason, and the rows of each where they are not the same."
-    keys = list(dict.fromkeys([*a, *b]))
-    frame = pd.DataFrame([(*key, str(a.get(key, '')), str(b.get(key, ''))) for key in keys], columns=['unit', 'step', 'reason', 'A', 'B'])
-    return frame[frame['A'] != frame['B']].reset_index(drop=True)
-
-# %% ../../nbs/1_data/17_sharing.ipynb #diff-manifests-2
+# %% ../../nbs/1_data/17_sharing.ipynb #diff-folders
 def different(a: dict, b: dict) -> pd.DataFrame:
     "What differs between the inputs of two manifests: switches, release, source files, label."
     rows = [('switch', k, a['rules'].get(k), b['rules'].get(k)) for k in dict.fromkeys([*a['rules'], *b['rules']])]
@@ -154,7 +147,14 @@ def different(a: dict, b: dict) -> pd.DataFrame:
     rows += [('counts', f'{s} {k}', a['counts'][s][k], b['counts'][s][k]) for s in a['counts'] for k in ('stays', 'patients')]
     return pd.DataFrame([r for r in rows if r[2] != r[3]], columns=['what', 'name', 'A', 'B'])
 
-# %% ../../nbs/1_data/17_sharing.ipynb #diff
+
+def side_by_side(a: dict, b: dict) -> pd.DataFrame:
+    "The attrition of two cohorts (of `steps_of`): step, reason, and the rows of each where they are not the same."
+    keys = list(dict.fromkeys([*a, *b]))
+    frame = pd.DataFrame([(*key, str(a.get(key, '')), str(b.get(key, ''))) for key in keys], columns=['unit', 'step', 'reason', 'A', 'B'])
+    return frame[frame['A'] != frame['B']].reset_index(drop=True)
+
+# %% ../../nbs/1_data/17_sharing.ipynb #parted
 def fate_of(cohort: Cohort) -> pd.Series:
     "What became of every stay of the tables, by stay_id."
     gone = cohort.attrition
@@ -167,7 +167,7 @@ def parted(a: Cohort, b: Cohort) -> pd.DataFrame:
     fates = fates[fates['A'] != fates['B']]
     return fates.groupby(['A', 'B'], sort=False).size().rename('stays').sort_values(ascending=False).reset_index()
 
-
+# %% ../../nbs/1_data/17_sharing.ipynb #diff
 def diff(
     a,  # folder of a cohort, or its manifest
     b,
@@ -195,7 +195,7 @@ def race_group(race: pd.Series) -> pd.Series:
         out[text.str.contains(pattern)] = name
     return out
 
-
+# %% ../../nbs/1_data/17_sharing.ipynb #quartiles
 def spread(groups: list) -> float:
     "Largest standardised difference of means between any two groups (Austin 2009)."
     stats = [(np.nanmean(g), np.nanvar(g)) for g in groups if pd.notna(g).any()]
@@ -235,33 +235,6 @@ def groups_of(stays: pd.DataFrame, by: str) -> dict:
     if small:
         raise UserError('at least 10 patients in every group of a table that may be shared', f'fewer in {by} {", ".join(small)}', "Use by='all'.")
     return parts
-
-# %% ../../nbs/1_data/17_sharing.ipynb #characteristics
-def levels_of(cohort: Cohort, stays: pd.DataFrame, by: str) -> dict:
-    "Characteristic -> level -> whether each stay is of it; a label has one level, whose text is empty, and the rest."
-    of = {name: as_levels(stays[column]) for name, column in GROUPS.items()}
-    return {name: {k: text == k for k in sorted(text.unique())} for name, text in of.items()} | {label: {'': stays[label] == 1, 'rest': stays[label] != 1} for label in cohort.labels if label != by}
-
-
-def characteristics(
-    cohort: Cohort,
-    by: str = 'split',  # 'split', 'all', or the name of a label
-) -> pd.DataFrame:
-    "Patient characteristics by group, with small cells hidden: it may be shared."
-    stays = cohort.stays.assign(race_group=race_group(cohort.stays['race']))
-    parts = groups_of(stays, by)
-    rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}, patients={k: p['subject_id'].nunique() for k, p in parts.items()}), None),
-            ('patients', '', mask_counts({k: p['subject_id'].nunique() for k, p in parts.items()}), None)]
-    for name, column in NUMBERS.items():
-        rows.append((name, 'median [quartiles]', {k: quartiles(p[column], p['subject_id']) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
-    for name, levels in levels_of(cohort, stays, by).items():
-        counts, whose = ([[f(p[is_in[p.index]]) for p in parts.values()] for is_in in levels.values()] for f in (len, lambda p: p['subject_id'].nunique()))
-        for (level, is_in), texts in zip(levels.items(), cell_texts(np.array(counts), [len(p) for p in parts.values()], np.array(whose))):
-            told = 'hidden' not in texts and '<10' not in texts  # else the difference would tell the share
-            d = spread([is_in[p.index].astype(float) for p in parts.values()]) if told else None
-            rows += [(name, level, dict(zip(parts, texts)), d)] * (level != 'rest' or name in GROUPS)
-    frame = pd.DataFrame([dict(characteristic=n, level=v, **cells, difference=d) for n, v, cells, d in rows])
-    return frame.set_index(['characteristic', 'level'])
 
 # %% ../../nbs/1_data/17_sharing.ipynb #hidden-cells
 def covered(
@@ -303,6 +276,33 @@ def follows(counts: np.ndarray, hidden: np.ndarray, mute: np.ndarray, least: int
     reach = lambda one: [sign * linprog(sign * one, A_eq=known, b_eq=known @ counts.ravel(), bounds=ends).fun for sign in (1, -1)]
     small = np.flatnonzero((hidden | mute).ravel() & (counts > 0).ravel() & (counts < least).ravel())
     return any(np.ptp(reach(one)) < 0.5 for one in np.eye(counts.size)[small])
+
+# %% ../../nbs/1_data/17_sharing.ipynb #characteristics
+def levels_of(cohort: Cohort, stays: pd.DataFrame, by: str) -> dict:
+    "Characteristic -> level -> whether each stay is of it; a label has one level, whose text is empty, and the rest."
+    of = {name: as_levels(stays[column]) for name, column in GROUPS.items()}
+    return {name: {k: text == k for k in sorted(text.unique())} for name, text in of.items()} | {label: {'': stays[label] == 1, 'rest': stays[label] != 1} for label in cohort.labels if label != by}
+
+
+def characteristics(
+    cohort: Cohort,
+    by: str = 'split',  # 'split', 'all', or the name of a label
+) -> pd.DataFrame:
+    "Patient characteristics by group, with small cells hidden: it may be shared."
+    stays = cohort.stays.assign(race_group=race_group(cohort.stays['race']))
+    parts = groups_of(stays, by)
+    rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}, patients={k: p['subject_id'].nunique() for k, p in parts.items()}), None),
+            ('patients', '', mask_counts({k: p['subject_id'].nunique() for k, p in parts.items()}), None)]
+    for name, column in NUMBERS.items():
+        rows.append((name, 'median [quartiles]', {k: quartiles(p[column], p['subject_id']) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
+    for name, levels in levels_of(cohort, stays, by).items():
+        counts, whose = ([[f(p[is_in[p.index]]) for p in parts.values()] for is_in in levels.values()] for f in (len, lambda p: p['subject_id'].nunique()))
+        for (level, is_in), texts in zip(levels.items(), cell_texts(np.array(counts), [len(p) for p in parts.values()], np.array(whose))):
+            told = 'hidden' not in texts and '<10' not in texts  # else the difference would tell the share
+            d = spread([is_in[p.index].astype(float) for p in parts.values()]) if told else None
+            rows += [(name, level, dict(zip(parts, texts)), d)] * (level != 'rest' or name in GROUPS)
+    frame = pd.DataFrame([dict(characteristic=n, level=v, **cells, difference=d) for n, v, cells, d in rows])
+    return frame.set_index(['characteristic', 'level'])
 
 # %% ../../nbs/1_data/17_sharing.ipynb #spreadsheet
 FORMULA = re.compile(r'[=@\t]|[+\-].*[A-Za-z|!"]', re.DOTALL)  # how a text begins that a spreadsheet would compute
@@ -371,7 +371,7 @@ def export_csv(cohort: Cohort, out: Path):
     for_spreadsheet(cohort.ledger).to_csv(out / 'ledger.csv', index=False)
     for_spreadsheet(cohort.quality).to_csv(out / 'quality.csv', index=False)
 
-# %% ../../nbs/1_data/17_sharing.ipynb #meds-course
+# %% ../../nbs/1_data/17_sharing.ipynb #last-moments
 def last_moments(stays: pl.DataFrame) -> pl.DataFrame:
     "subject_id and time of the death of the patients of these stays (with their course) who are known to have died."
     in_time = pl.when(pl.col('deathtime') <= pl.col('dischtime')).then('deathtime').otherwise('dischtime')
@@ -381,7 +381,7 @@ def last_moments(stays: pl.DataFrame) -> pl.DataFrame:
     ends = of.agg(here=in_time.filter('died').max(), later=pl.when(day.is_not_null()).then(after).max())
     return ends.select('subject_id', time=pl.coalesce('here', 'later'))
 
-# %% ../../nbs/1_data/17_sharing.ipynb #meds-course-2
+# %% ../../nbs/1_data/17_sharing.ipynb #meds-course
 def meds_course(stays: pl.DataFrame) -> pl.DataFrame:
     "Rows of MEDS about these stays (with their course): static facts, birth, admissions, discharges, death."
     person = stays.sort('intime').unique('subject_id', keep='first', maintain_order=True)
@@ -396,7 +396,7 @@ def meds_course(stays: pl.DataFrame) -> pl.DataFrame:
     facts.append(row(person.drop_nulls('age'), none, 'AGE//YEARS', pl.col('age').cast(pl.Float32).alias('numeric_value')))
     return pl.concat([*facts, *(part.drop_nulls('time') for part in timed)], how='diagonal_relaxed')
 
-# %% ../../nbs/1_data/17_sharing.ipynb #export-meds
+# %% ../../nbs/1_data/17_sharing.ipynb #meds-events
 def meds_events(cohort: Cohort, times: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
     "Rows of MEDS for the stays number `first` to `last`: who they are and how they fared, hourly values, reports."
     mine = times[first:last]
@@ -414,28 +414,7 @@ def meds_events(cohort: Cohort, times: pl.DataFrame, first: int, last: int) -> p
     missing = [pl.lit(None, t).alias(c) for c, t in (('numeric_value', pl.Float32), ('text_value', pl.String)) if c not in frame.columns]
     return frame.with_columns(*missing).select('subject_id', pl.col('time').cast(pl.Datetime('us')), 'code', pl.col('numeric_value').cast(pl.Float32), 'text_value', 'hadm_id')
 
-# %% ../../nbs/1_data/17_sharing.ipynb #export-meds-folder
-def export_meds(cohort: Cohort, out: Path):
-    "data/SPLIT/*.parquet, metadata/ and labels/ in the layout of MEDS 0.4."
-    kept = cohort.stays[['subject_id', 'hadm_id', 'split', 'age', 'gender', 'race', *cohort.labels]].join(cohort.course)
-    stays = pl.from_pandas(kept.reset_index()).with_row_index('row')
-    times = stays.join(pl.read_parquet(cohort.dir / 'audit.parquet', glob=False), on='stay_id', maintain_order='left')
-    codes = set()
-    patients = stays['subject_id'].unique(maintain_order=True)
-    for shard, first in enumerate(track(range(0, len(patients), 2_000), 'writing MEDS')):
-        some = times.filter(pl.col('subject_id').is_in(patients[first:first + 2_000].implode()))
-        events = meds_events(cohort, times, some['row'].min(), some['row'].max() + 1).sort('subject_id', 'time', nulls_last=False, maintain_order=True)
-        for split, name in SPLITS.items():
-            of = events.filter(pl.col('subject_id').is_in(some.filter(pl.col('split') == split)['subject_id'].implode()))
-            if len(of):
-                write_arrow(of, out / 'data' / name / f'{shard}.parquet', text_value='large_string')
-                codes |= set(of['code'].unique())
-    write_meds_metadata(cohort, stays, sorted(codes), out / 'metadata')
-    for i, label in enumerate(cohort.labels):
-        values = times.select('subject_id', prediction_time='window_end', boolean_value=pl.col(label).cast(pl.Boolean))
-        write_arrow(values, out / 'labels' / f'{i:02d}-{re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")}' / 'labels.parquet')
-
-# %% ../../nbs/1_data/17_sharing.ipynb #export-meds-folder-2
+# %% ../../nbs/1_data/17_sharing.ipynb #meds-metadata
 def write_meds_metadata(cohort: Cohort, stays: pl.DataFrame, codes: list, out: Path):
     "Splits, codes and the description of the data set."
     split = stays.select('subject_id', pl.col('split').replace_strict(SPLITS)).unique(maintain_order=True)
@@ -458,6 +437,27 @@ def write_arrow(frame: pl.DataFrame, path: Path, **types):
     schema = pa.schema([(f.name, getattr(pa, types[f.name])() if f.name in types else plain.get(f.type, f.type)) for f in table.schema])
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.cast(schema), path)
+
+# %% ../../nbs/1_data/17_sharing.ipynb #export-meds
+def export_meds(cohort: Cohort, out: Path):
+    "data/SPLIT/*.parquet, metadata/ and labels/ in the layout of MEDS 0.4."
+    kept = cohort.stays[['subject_id', 'hadm_id', 'split', 'age', 'gender', 'race', *cohort.labels]].join(cohort.course)
+    stays = pl.from_pandas(kept.reset_index()).with_row_index('row')
+    times = stays.join(pl.read_parquet(cohort.dir / 'audit.parquet', glob=False), on='stay_id', maintain_order='left')
+    codes = set()
+    patients = stays['subject_id'].unique(maintain_order=True)
+    for shard, first in enumerate(track(range(0, len(patients), 2_000), 'writing MEDS')):
+        some = times.filter(pl.col('subject_id').is_in(patients[first:first + 2_000].implode()))
+        events = meds_events(cohort, times, some['row'].min(), some['row'].max() + 1).sort('subject_id', 'time', nulls_last=False, maintain_order=True)
+        for split, name in SPLITS.items():
+            of = events.filter(pl.col('subject_id').is_in(some.filter(pl.col('split') == split)['subject_id'].implode()))
+            if len(of):
+                write_arrow(of, out / 'data' / name / f'{shard}.parquet', text_value='large_string')
+                codes |= set(of['code'].unique())
+    write_meds_metadata(cohort, stays, sorted(codes), out / 'metadata')
+    for i, label in enumerate(cohort.labels):
+        values = times.select('subject_id', prediction_time='window_end', boolean_value=pl.col(label).cast(pl.Boolean))
+        write_arrow(values, out / 'labels' / f'{i:02d}-{re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")}' / 'labels.parquet')
 
 # %% ../../nbs/1_data/17_sharing.ipynb #benchmark-moments
 def benchmark_moments(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
@@ -489,7 +489,7 @@ def benchmark_table(moments: pl.DataFrame, words: str) -> pl.DataFrame:
     missing = [pl.lit(None, pl.String).alias(c) for c in CHANNELS if c not in wide.columns]
     return wide.with_columns(*missing).select('stay_id', 'Hours', *sorted(CHANNELS)).sort('stay_id', 'Hours')
 
-# %% ../../nbs/1_data/17_sharing.ipynb #export-benchmark
+# %% ../../nbs/1_data/17_sharing.ipynb #list-rows
 TASK_FOLDER = dict(mortality='in-hospital-mortality', phenotyping='phenotyping')
 
 
@@ -513,7 +513,7 @@ def write_episodes(cohort: Cohort, files: pd.Series):
         for stay, path in files.iloc[first:first + 1_000].items():
             parts.get(stay, empty).write_csv(path)
 
-# %% ../../nbs/1_data/17_sharing.ipynb #export-benchmark-2
+# %% ../../nbs/1_data/17_sharing.ipynb #export-benchmark
 def export_benchmark(cohort: Cohort, out: Path, medfuse: bool = False):
     "TASK/train and TASK/test with a file per episode and a listfile.csv, and the three list files beside them."
     rows, home = list_rows(cohort, medfuse), out / TASK_FOLDER[cohort.task]

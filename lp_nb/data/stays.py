@@ -245,7 +245,7 @@ def code_book(tables: Tables) -> pl.DataFrame:
     "icd_code and icd_version of the release's code book, in the form of the lists."
     return as_listed(read(tables, 'd_icd_diagnoses')).unique()
 
-
+# %% ../../nbs/1_data/13_stays.ipynb #known-codes
 def known_codes(tables: Tables, rows: pl.DataFrame) -> pl.Series:
     "Whether the book of the release has the code of each row; without a book, whether it has the form of a code."
     if tables.has('d_icd_diagnoses'):
@@ -253,7 +253,7 @@ def known_codes(tables: Tables, rows: pl.DataFrame) -> pl.Series:
     forms = [(pl.col('icd_version') == version) & pl.col('icd_code').str.contains(form) for version, form in FORMS.items()]
     return rows.select(pl.any_horizontal(forms).fill_null(False))['icd_version']
 
-# %% ../../nbs/1_data/13_stays.ipynb #codes-check
+
 def without_zeros(rows: pl.DataFrame) -> int:
     "How many ICD-9 rows would have a code of a phenotype with a zero before it, if no ICD-9 code begins with one; else 0."
     nine = rows.filter(pl.col('icd_version') == 9)['icd_code'].drop_nulls()
@@ -262,7 +262,7 @@ def without_zeros(rows: pl.DataFrame) -> int:
     found = nine.is_in(bare.implode()) & ~nine.is_in(ours.implode())
     return 0 if nine.str.starts_with('0').any() else int(found.sum())
 
-
+# %% ../../nbs/1_data/13_stays.ipynb #codes-check
 def check_codes(tables: Tables, rows: pl.DataFrame) -> dict:
     "How many diagnosis rows have a code that nobody knows; raises where these are more than a few per cent, or where zeros are gone."
     path, unknown = tables.path('diagnoses_icd'), int((~known_codes(tables, rows)).sum())

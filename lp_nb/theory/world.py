@@ -242,7 +242,7 @@ def draw_reports(w: World, r, pattern, reader, ward) -> np.ndarray:
     rows = table[reader[:, None], ward[:, None], kind]  # (n, s, slots, words)
     return (r.random((n, s, SLOTS, 1)) > rows[..., :-1]).sum(-1).reshape(n, s * SLOTS)
 
-# %% ../../nbs/5_theory/01_world.ipynb #sample-b
+# %% ../../nbs/5_theory/01_world.ipynb #sample-patients
 def sample(
     config: WorldConfig,  # which world
     n: int,  # patients
