@@ -262,8 +262,8 @@ def work_done(lab, trainer: Trainer, stage: Stage) -> float:
 
 def went(lab, trainer: Trainer, k: int, stage: Stage, took: float) -> dict:
     "How member `k` did, and the work that it was, for its result."
-    member, at, together = trainer.members[k], trainer.at, len(trainer.members)
-    metrics = dict(score=member.best_score, best_step=member.best_step, steps=at.step,
+    record, at, together = trainer.records[k], trainer.at, len(trainer.records)
+    metrics = dict(score=record.best_score, best_step=record.best_step, steps=at.step,
                    seconds=round(at.seconds, 2))
     work = dict(kind=stage_kind(stage), took=max(took, at.seconds) / together,
                 cost=work_done(lab, trainer, stage) / together)
@@ -284,7 +284,7 @@ def write_result(lab, trainer: Trainer, k: int, plan: Plan, seed: int, address: 
     with new_folder(folder) as d:
         save_file(weights(objective), d / 'model.safetensors')
         history(trainer, k).to_parquet(d / 'history.parquet')
-        own = lambda z: np.ascontiguousarray(z[k] if len(trainer.members) > 1 else z)
+        own = lambda z: np.ascontiguousarray(z[k] if len(trainer.records) > 1 else z)
         save_file({str(step): torch.from_numpy(own(z)) for step, z in trainer.probes.items()},
                   d / 'probes.safetensors')
         predictions = {split: torch.from_numpy(p) for split, p in objective.predictions().items()}

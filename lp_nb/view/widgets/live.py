@@ -160,7 +160,7 @@ def header(live: 'Live') -> dict:
         return out
     track, trainer, speed = live.tracks[live.now], live.trainer, live.clock.speed()
     stage = trainer.stage
-    planned = rate_at(min(track.step, track.total - 1), track.total, replace(stage, touched=None)) * trainer.members[0].factor if stage.learns else None
+    planned = rate_at(min(track.step, track.total - 1), track.total, replace(stage, touched=None)) * trainer.records[0].factor if stage.learns else None
     times = live.target if live.control.asked else touched_rate(stage.touched, track.step)
     left = (track.total - track.step) / speed if speed else None
     return out | dict(
@@ -195,7 +195,7 @@ def begin_stage(live: 'Live', trainer):
     track = live.tracks[live.now]
     track.state, track.total, track.step = 'now', trainer.total, trainer.at.step
     track.batch_mean = len(trainer.objective.examples) * trainer.stage.epochs / trainer.total if trainer.stage.learns else 0.0
-    for row in trainer.members[0].history:  # a run that goes on
+    for row in trainer.records[0].history:  # a run that goes on
         if math.isfinite(row['loss']):
             track.loss.add(row['step'], digits(row['loss']))
         add_epoch(track, row)
@@ -234,7 +234,7 @@ def end_stage(live: 'Live', trainer):
 
 def scored(live: 'Live', trainer):
     "An epoch was scored."
-    add_epoch(live.tracks[live.now], trainer.members[0].history[-1])
+    add_epoch(live.tracks[live.now], trainer.records[0].history[-1])
 
 
 EVENTS = dict(train_begin=begin_stage, step_end=took_step, evaluate=scored, touched=was_touched, train_end=end_stage)
