@@ -312,7 +312,7 @@ def bundled(shape: Shape, steps: int, documents: int) -> list:
              row('bundle', 'of which encoding; the ratio if heads cost nothing', encoding[None], whole),
              row('bundle', 'of which learning', learning[None])]
     show(lines)
-    epochs = [len(m.history) for m in made[0].members]
+    epochs = [len(m.history) for m in made[0].records]
     print(f'  epochs that the members learned: {min(epochs)} to {max(epochs)}; validation is counted for ours only')
     return lines
 
