@@ -49,8 +49,8 @@ def joined(
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #reliability
 def reliability_table(
-    y,  # labels 0/1, shape (n,), or (n, L): all cells pooled
-    p,  # probabilities, the shape of y
+    y,  # labels 0/1, shape (n,), or (n, L): all cells pooled; or `Aligned`
+    p=None,  # probabilities, the shape of y
     patients=None,  # patient of each row
     bins: int = 10,  # of equal mass, at most
     least: int = 10,  # events and non-events that a bin must hold
@@ -84,8 +84,8 @@ def one_temperature(
 
 
 def temperature(
-    y,  # labels 0/1 of the validation stays, (n,) or (n, L)
-    p,  # their probabilities, the shape of y
+    y,  # labels 0/1 of the validation stays, (n,) or (n, L); or `Aligned`
+    p=None,  # their probabilities, the shape of y
 ) -> np.ndarray:
     "The temperature of each label that minimises validation log loss, shape (L,); 1 where there is none (Guo et al. 2017)."
     y, p, _ = checked(y, p)
@@ -109,21 +109,23 @@ MEASURES = ('Brier', 'log loss', 'ECE', 'calibration slope', 'calibration in the
 
 
 def calibration_report(
-    y_val, p_val,  # labels and probabilities of the validation stays, (n, L)
-    y, p,  # of the test stays
+    y_val,  # labels of the validation stays, (n, L); or `Aligned`
+    p_val=None,  # their probabilities
+    y=None,  # labels of the test stays; or `Aligned`
+    p=None,  # their probabilities
     patients=None,  # of the test stays
     labels=None,  # names
     n: int = 200,  # resamples
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:
-    "`evaluate` of the calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label 'macro'."
-    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val}, 'columns')
-    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients})
-    labels, t = label_names(y, labels), temperature(y_val, p_val)
-    shape = checked(y, p)[1].shape
-    both = {'as trained': np.reshape(p, shape), 'temperature': rescale(np.reshape(p, shape), t)}
-    return pd.concat([evaluate(y, q, patients, labels, MEASURES, n, seed).assign(when=when, temperature=[*t, np.nan] * len(MEASURES))
-                      for when, q in both.items()], ignore_index=True)
+    "The calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label 'macro'."
+    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val},
+               'columns')
+    names, t, test = label_names(y, labels), temperature(y_val, p_val), checked(y, p, patients)
+    both = {'as trained': test, 'temperature': test.with_risks(rescale(test.p, t))}
+    return pd.concat([evaluate(one, labels=names, metrics=MEASURES, n=n, seed=seed)
+                      .assign(when=when, temperature=[*t, np.nan] * len(MEASURES)) for when, one in both.items()],
+                     ignore_index=True)
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #decision
 def net_benefit_curve(

@@ -18,7 +18,8 @@ from scipy.optimize import brentq
 
 from ..core import UserError, fingerprint
 from ..privacy import outlined
-from .evaluation import HIGHER, LOWER, auroc, checked, known, label_names, macro, one_label, same_stays, score, why_undefined
+from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked, known, label_names, macro, one_label,
+                                           same_stays, score, why_undefined)
 from .intervals import OF_EVENTS, bootstrap, degrees, interval, lacking, nested, over_seeds, placements
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #difference
@@ -53,6 +54,20 @@ def same_arms(tables: dict, patients):
     same_stays(tables, 'columns')
     same_stays(tables | {'patient ids': patients})
 
+# %% ../../nbs/2_measures/03_comparison.ipynb #pair-rows
+def pair_rows(first: Aligned, second: Aligned, labels: list, metric: str, d: np.ndarray, level: float) -> list[dict]:
+    "The rows of `paired_difference` under one metric; `d` are the differences in resamples (R, L)."
+    y, codes, rows = first.y, first.codes, []
+    va, vb = score(first, metric=metric), score(second, metric=metric)
+    few = partial(lacking, codes=codes, estimate='p') if metric in OF_EVENTS else lambda y: ''
+    for j, label in enumerate(labels):
+        row = difference(label, metric, va[j], vb[j], d[:, j], level, few(y[:, j]))
+        if metric == 'AUROC':
+            row |= dict(delong_p=delong_difference(y[:, j], first.p[:, j], second.p[:, j], codes)['p'])
+        rows.append(row)
+    means = mean_of_used(d, np.isfinite(va))
+    return rows + [difference('macro', metric, macro(va)[0], macro(vb)[0], means, level, few(y))]
+
 # %% ../../nbs/2_measures/03_comparison.ipynb #paired
 def paired_difference(
     y,  # labels 0/1, (n,) or (n, L)
@@ -67,17 +82,11 @@ def paired_difference(
 ) -> pd.DataFrame:
     "First minus second arm per label and macro: difference, interval, bootstrap p, and DeLong p for AUROC."
     same_arms({'labels': y, 'first probabilities': pa, 'second probabilities': pb}, patients)
-    labels, a, b = label_names(y, labels), *(bootstrap(y, p, patients, metrics, n, seed) for p in (pa, pb))
-    y, pa, codes = checked(y, pa, patients)
-    pb, rows = checked(y, np.reshape(pb, y.shape))[1], []
-    for m in known(metrics):
-        va, vb, d = score(y, pa, m), score(y, pb, m), a[m] - b[m]
-        used, few = np.isfinite(va), partial(lacking, codes=codes, estimate='p') if m in OF_EVENTS else lambda y: ''
-        for j, label in enumerate(labels):
-            cross = dict(delong_p=delong_difference(y[:, j], pa[:, j], pb[:, j], codes)['p']) if m == 'AUROC' else {}
-            rows.append(difference(label, m, va[j], vb[j], d[:, j], level, few(y[:, j])) | cross)
-        rows.append(difference('macro', m, macro(va)[0], macro(vb)[0], mean_of_used(d, used), level, few(y)))
-    return pd.DataFrame(rows)
+    labels = label_names(y, labels)
+    first, second = (checked(y, p, patients) for p in (pa, pb))
+    a, b = (bootstrap(one, metrics=metrics, n=n, seed=seed) for one in (first, second))
+    rows = [pair_rows(first, second, labels, m, a[m] - b[m], level) for m in known(metrics)]
+    return pd.DataFrame([row for part in rows for row in part])
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #delong
 def delong_difference(y, pa, pb, patients=None) -> dict:
@@ -177,27 +186,44 @@ class ArmDraws:
     stays: str = ''  # fingerprint of labels, patients and resamples: what is compared must share it
     few: str = ''  # why no p is given, where the events or the others are too few
 
+# %% ../../nbs/2_measures/03_comparison.ipynb #aligned-seeds
+def aligned_seeds(y, predictions: list, patients) -> list[Aligned]:
+    "The predictions of each seed beside labels and patients, all of the same stays."
+    same_arms({'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}, patients)
+    return [checked(y, p, patients) for p in predictions]
+
+
+def stays_said(seeds: list[Aligned], n: int, seed: int) -> str:
+    "A fingerprint of labels, patients and resamples of an arm, whose seeds must share their stays."
+    first = seeds[0]
+    who = lambda one: np.asarray(one.patients).astype(str)
+    for one in seeds[1:]:
+        if not (np.array_equal(one.y, first.y) and np.array_equal(who(one), who(first))):
+            raise UserError('seeds of one arm on the same stays', 'other labels or patients', 'Align them on one split.')
+    return fingerprint([first.y.tolist(), who(first).tolist(), n, seed])
+
 # %% ../../nbs/2_measures/03_comparison.ipynb #arm-draws
 def arm_draws(
-    y,  # labels 0/1, (n, L)
-    predictions: list,  # probabilities (n, L), one array per seed
-    patients,
+    y,  # labels 0/1, (n, L); or a list of `Aligned`, one per seed
+    predictions: list | None = None,  # probabilities (n, L), one array per seed
+    patients=None,
     metrics=('AUROC', 'AUPRC'),
     n: int = 1000,  # resamples; the same for every arm
     seed: int = 0,
 ) -> dict[str, ArmDraws]:
     "Metric -> `ArmDraws` of an arm."
-    same_arms({'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}, patients)
-    out, stays = {m: ([], []) for m in known(metrics)}, fingerprint([np.asarray(y).tolist(), np.asarray(patients).astype(str).tolist(), n, seed])
-    for p in predictions:
-        drawn = bootstrap(y, p, patients, metrics, n, seed)
+    seeds = y if predictions is None else aligned_seeds(y, predictions, patients)
+    out = {m: ([], []) for m in known(metrics)}
+    for one in seeds:
+        drawn = bootstrap(one, metrics=metrics, n=n, seed=seed)
         for m, (values, draws) in out.items():
-            whole = score(y, p, m)
-            used = np.isfinite(whole)
+            whole = score(one, metric=m)
             values.append(macro(whole)[0])
-            draws.append(mean_of_used(drawn[m], used))
-    few = lacking(*(checked(y, predictions[0], patients)[k] for k in (0, 2)), 'p')
-    return {m: ArmDraws(np.array(values), np.array(draws), m, stays, few if m in OF_EVENTS else '') for m, (values, draws) in out.items()}
+            draws.append(mean_of_used(drawn[m], np.isfinite(whole)))
+    stays = stays_said(seeds, n, seed)
+    few = lacking(seeds[0].y, seeds[0].codes, 'p')
+    return {m: ArmDraws(np.array(values), np.array(draws), m, stays, few if m in OF_EVENTS else '')
+            for m, (values, draws) in out.items()}
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #paired-seeds
 def paired(first: ArmDraws, second: ArmDraws) -> ArmDraws:

@@ -63,8 +63,8 @@ def replicates(
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #bootstrap
 def bootstrap(
-    y,  # labels 0/1, (n,) or (n, L)
-    p,  # probabilities, the shape of y
+    y,  # labels 0/1, (n,) or (n, L); or `Aligned`
+    p=None,  # probabilities, the shape of y
     patients=None,  # patient of each row; None: every row its own
     metrics=('AUROC', 'AUPRC'),  # names in METRICS
     n: int = 1000,  # resamples
@@ -197,8 +197,8 @@ def bounds(y: np.ndarray, values: dict, metric: str, j: int, level: float, metho
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #evaluate
 def evaluate(
-    y,  # labels 0/1, (n,) or (n, L)
-    p,  # probabilities, the shape of y
+    y,  # labels 0/1, (n,) or (n, L); or `Aligned`
+    p=None,  # probabilities, the shape of y
     patients=None,  # patient of each row
     labels=None,  # names of the labels; default: the columns of y, or numbers
     metrics=('AUROC', 'AUPRC'),  # names in METRICS

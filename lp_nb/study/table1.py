@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PAPER_TABLE', 'ROWS', 'BASELINES', 'JUDGEMENT', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'TOGETHER', 'FAMILY', 'MARGIN',
            'SHARES', 'PARTS', 'published', 'encoder_said', 'differs', 'arms_of', 'kept_frame', 'kept_baselines',
-           'Predictor', 'predictors', 'truth', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines',
+           'Predictor', 'truth', 'predictors', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines',
            'amount_said', 'label_points', 'label_study', 'label_rows', 'label_points_of', 'skill_shares', 'looked_into',
            'of_each', 'calibration_of', 'reliability_of', 'grouped', 'benefit_rows', 'Judgement', 'judge', 'cell',
            'wide', 'beaten', 'powers', 'words', 'save_judgement']
@@ -28,7 +28,7 @@ from ..measures.comparison import adjusted, arm_draws, claim, differences, power
 from ..core import UserError, fingerprint, no_progress, require, track
 from ..folders import new_file, new_folder, place, sole_writer
 from ..privacy import mask_count, outlined
-from ..measures.evaluation import auprc, auroc, macro
+from ..measures.evaluation import Aligned, auprc, auroc, checked, macro
 from ..measures.intervals import NO_INTERVAL, nested
 from ..learning.lab import may_write
 from ..learning.mlm import Load
@@ -148,25 +148,13 @@ def reference(of, train=None) -> pd.DataFrame:
 @outlined
 @dataclass(frozen=True)
 class Predictor:
-    "Something that predicts: an arm, a baseline or a reference, with test probabilities (n, L) by seed."
+    "Something that predicts: an arm, a baseline or a reference, with its test probabilities by seed."
 
     name: str
     kind: str  # 'arm', 'baseline' or 'oracle'
     plan: str
-    test: list
-    val: np.ndarray | None = None  # of the first seed
-
-
-def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
-    "All that predicts a task's test stays; `references` is name -> test probabilities, or a function that makes them."
-    cohort, out = study.labs[task].cohort, []
-    read = lambda frame, split: frame.loc[cohort.ids(split), cohort.labels].to_numpy()
-    for arm in dict.fromkeys(row[1] for row in study.rows if row[0] == task):
-        runs = [chosen_run(study, task, arm, seed) for seed in study.seeds]
-        out.append(Predictor(arm, 'arm', str(study.arms[arm]), [read(r.predictions('test'), 'test') for r in runs], read(runs[0].predictions('val'), 'val')))
-    for name, frame in kept_baselines(study, task).items():
-        out.append(Predictor(name, 'baseline', '', [read(frame, 'test')], read(frame, 'val')))
-    return out + [Predictor(name, 'oracle', '', [read(reference(of), 'test')]) for name, of in references.items()]
+    test: list[Aligned]  # beside labels and patients, one for each seed
+    val: Aligned | None = None  # of the first seed
 
 
 def truth(study: Study, task: str, split: str = 'test') -> tuple[np.ndarray, np.ndarray]:
@@ -175,6 +163,23 @@ def truth(study: Study, task: str, split: str = 'test') -> tuple[np.ndarray, np.
     stays = cohort.stays.loc[cohort.ids(split)]
     return stays[cohort.labels].to_numpy(int), stays['subject_id'].to_numpy()
 
+
+def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
+    "All that predicts a task's test stays, checked once; `references` is name -> test probabilities, or a function."
+    cohort, out = study.labs[task].cohort, []
+
+    def read(frame, split='test'):
+        y, patients = truth(study, task, split)
+        return checked(y, frame.loc[cohort.ids(split), cohort.labels].to_numpy(), patients)
+
+    for arm in dict.fromkeys(row[1] for row in study.rows if row[0] == task):
+        runs = [chosen_run(study, task, arm, seed) for seed in study.seeds]
+        tests = [read(r.predictions('test')) for r in runs]
+        out.append(Predictor(arm, 'arm', str(study.arms[arm]), tests, read(runs[0].predictions('val'), 'val')))
+    for name, frame in kept_baselines(study, task).items():
+        out.append(Predictor(name, 'baseline', '', [read(frame)], read(frame, 'val')))
+    return out + [Predictor(name, 'oracle', '', [read(reference(of))]) for name, of in references.items()]
+
 # %% ../../nbs/4_study/07_table1.ipynb #rows
 SHOWN = ('AUROC', 'AUPRC')  # the columns of the printed table
 METRICS_KEPT = SHOWN + ('Brier', 'log loss', 'ECE', 'sensitivity at 90 % specificity', 'net benefit at 10 % risk')
@@ -182,9 +187,8 @@ METRICS_KEPT = SHOWN + ('Brier', 'log loss', 'ECE', 'sensitivity at 90 % specifi
 
 def drawn(study: Study, task: str, references: dict, n: int) -> dict[str, tuple]:
     "Name -> (predictor, its draws by metric)."
-    y, patients = truth(study, task)
-    found = predictors(study, task, references)
-    return {p.name: (p, arm_draws(y, p.test, patients, METRICS_KEPT, n)) for p in track(found, f'resampling {task}')}
+    all_of = predictors(study, task, references)
+    return {p.name: (p, arm_draws(p.test, metrics=METRICS_KEPT, n=n)) for p in track(all_of, f'resampling {task}')}
 
 
 def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
@@ -267,7 +271,7 @@ def label_study(study: Study, shares=SHARES, draws: int = 3, runs: int = 3) -> S
                  part_of=study.key, probe_stays=lab.probe_stays, points=lab.points, save_every=lab.save_every)
 
 # %% ../../nbs/4_study/07_table1.ipynb #label-rows
-Point = namedtuple('Point', 'arm kind amount labels events tests')  # tests: probabilities (n, L), one for each draw and seed
+Point = namedtuple('Point', 'arm kind amount labels events tests')  # tests: `Aligned`, one for each draw and seed
 
 
 def arm_points(study: Study, points: dict, task: str) -> tuple[list[Point], dict]:
@@ -295,10 +299,10 @@ def other_points(study: Study, seen: dict, task: str, references: dict) -> list[
 # %% ../../nbs/4_study/07_table1.ipynb #label-curves
 def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
     "Mean, smallest and largest test value over draws and seeds of every point: task, arm, kind, metric, amount, share, labels, events, draws, value, low, high."
-    rows, (y, _), stays = [], truth(study, task), len(study.labs[task].cohort.ids('train'))
+    rows, stays = [], len(study.labs[task].cohort.ids('train'))
     for p in points:
         for metric, f in dict(AUROC=auroc, AUPRC=auprc).items():
-            values = [macro(f(y, test))[0] for test in p.tests]
+            values = [macro(f(test))[0] for test in p.tests]
             rows.append(dict(task=task, arm=p.arm, kind=p.kind, metric=metric, amount=amount_said(p.amount), share=p.amount if p.amount <= 1 else p.labels / stays,
                              labels=p.labels, events=p.events, draws=len(p.tests), value=np.mean(values), low=np.min(values), high=np.max(values)))
     return rows
@@ -314,11 +318,11 @@ def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
     "The declared pairs, and the layered arm against the words, at every amount of labels: `adjusted`, with task and amount; `points` by task."
     rows = {}
     for task, of in points.items():
-        (y, patients), whole = truth(study, task), layered_arm([p.arm for p in of if p.kind == 'arm'])
+        whole = layered_arm([p.arm for p in of if p.kind == 'arm'])
         for amount in dict.fromkeys(p.amount for p in of):
             arms = {p.arm: p.tests for p in of if p.amount == amount}
             pairs = [(a, b) for a, b in (*FAMILY, (whole, 'report words')) if a == whole and b in arms]
-            drawn = {name: arm_draws(y, arms[name], patients, ('AUROC',), n)['AUROC'] for name in dict.fromkeys(x for p in pairs for x in p)}
+            drawn = {name: arm_draws(arms[name], metrics=('AUROC',), n=n)['AUROC'] for name in dict.fromkeys(x for p in pairs for x in p)}
             rows.setdefault(amount, []).extend(dict(task=task, amount=amount_said(amount), **row) for row in differences(drawn, pairs, MARGIN))
     found = pd.concat([adjusted(of) for of in rows.values()], ignore_index=True)  # each amount is a table of its own, with a family of its own
     return found.assign(claim=[few_claim(r, len(study.seeds)) for r in found.itertuples()])
@@ -331,7 +335,9 @@ def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 
     for task in of.labs:
         there = {row[1] for row in of.rows if row[0] == task}
         arms, seen = arm_points(of, {k: v for k, v in points.items() if k in there}, task)
-        out[task] = arms + other_points(of, seen, task, references.get(task, {}))
+        points_of = arms + other_points(of, seen, task, references.get(task, {}))
+        y, patients = truth(of, task)
+        out[task] = [p._replace(tests=[checked(y, test, patients) for test in p.tests]) for p in points_of]
     return out
 
 
@@ -359,25 +365,23 @@ def of_each(study: Study, all_drawn: dict, make, arms=None) -> pd.DataFrame:
 
 def calibration_of(study: Study, task: str, p: Predictor, n: int) -> pd.DataFrame:
     "Calibration by label before and after temperature scaling."
-    (y, patients), (y_val, _) = truth(study, task), truth(study, task, 'val')
-    return calibration_report(y_val, p.val, y, p.test[0], patients, study.labs[task].cohort.labels, n)
+    return calibration_report(p.val, y=p.test[0], labels=study.labs[task].cohort.labels, n=n)
 
 
 def reliability_of(study: Study, task: str, p: Predictor) -> pd.DataFrame:
     "Event rate by risk, all labels pooled."
-    y, patients = truth(study, task)
-    return reliability_table(y, p.test[0], patients)
+    return reliability_table(p.test[0])
 
 
 def grouped(study: Study, task: str, p: Predictor, ask, **options) -> pd.DataFrame:
     "`subgroups` or `subgroup_gaps` by the characteristics of the test stays."
-    (y, patients), cohort = truth(study, task), study.labs[task].cohort
-    return ask(y, p.test[0], characteristics_of(cohort).loc[cohort.ids('test')], patients, **options)
+    cohort = study.labs[task].cohort
+    return ask(p.test[0], by=characteristics_of(cohort).loc[cohort.ids('test')], **options)
 
 
 def benefit_rows(study: Study, all_drawn: dict) -> pd.DataFrame:
     "Net benefit of each arm by threshold, mean over labels."
-    curves = {task: {p.name: p.test[0] for p in looked_into(study, all_drawn, task)} for task in all_drawn}
+    curves = {task: {p.name: p.test[0].p for p in looked_into(study, all_drawn, task)} for task in all_drawn}
     return pd.concat([net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()], ignore_index=True)
 
 # %% ../../nbs/4_study/07_table1.ipynb #judgement

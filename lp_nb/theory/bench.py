@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['CORE', 'MEASURING', 'LINKS', 'T1', 'SHOWN', 'CURVES', 'Budget', 'sequence', 'tuned', 'Cell', 'core_cells',
            'control_cells', 'extra_cells', 'order_cells', 'tower_cells', 'Part', 'Bench', 'open_lab', 'full_bench',
-           'quick_bench', 'untrained', 'is_measured', 'dry_run', 'in_processes', 'each', 'run_bench', 'bayes_row',
-           'evidence_of', 'From', 'arms_of', 'link_slack', 'constant_growth', 'tightness', 'theorem_1_claims',
-           'most_labels', 'printed_corollary', 'effect', 'bench_claims', 'fit_controls', 'verdict_tables', 'compared',
-           'arm_table', 'curve_rows', 'readings_of', 'with_readings', 'commit', 'record', 'kept_record', 'frame_of']
+           'quick_bench', 'untrained', 'is_measured', 'dry_run', 'in_processes', 'each', 'run_bench', 'evidence_of',
+           'From', 'arms_of', 'link_slack', 'most_labels', 'printed_corollary', 'bench_claims', 'fit_controls',
+           'verdict_tables', 'compared', 'arm_table', 'curve_rows', 'readings_of', 'with_readings', 'record',
+           'kept_record', 'frame_of']
 
 # %% ../../nbs/5_theory/03_bench.ipynb #imports
 import json
@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 from .. import __version__
 from ..measures.comparison import seed_difference
 
-# %% ../../nbs/5_theory/03_bench.ipynb #imports-2
+# %% ../../nbs/5_theory/03_bench.ipynb #imports-kit
 from ..core import Failed, Progress, UserError, asset, rng
 from ..folders import place, read_json
 from ..privacy import outlined
@@ -107,7 +107,7 @@ def core_cells(b: Budget, labels=(400,), curve=()) -> dict[str, Cell]:
     more = dict(M=tuple(curve), MC=tuple(curve), C=tuple(curve[-1:]))
     return {name: Cell(sequence(name, b), text, tuple(labels) + more.get(name, ())) for name, text in why.items()}
 
-
+# %% ../../nbs/5_theory/03_bench.ipynb #control-cells
 def control_cells(b: Budget) -> dict[str, Cell]:
     "Positive and negative controls."
     why = dict(K='labels as positives', MK='labels as positives, after MLM', Z='nothing shared', MZ='nothing shared, after MLM')
@@ -304,7 +304,7 @@ def run_at(lab: Lab, text: str, seed: int) -> Run:
     "The finished run of a plan; of the untrained towers for ''."
     return Run(lab, plan(text) if text else Plan(()), seed)
 
-
+# %% ../../nbs/5_theory/03_bench.ipynb #arm-measures
 def only_here(run: Run) -> dict:
     "Ceiling slack, what scaling does, and the label share of permuted labels."
     h, y = run.embeddings('test').to_numpy(float), run.cohort.stays[run.cohort.labels]
@@ -401,7 +401,7 @@ def foretold(lab: Lab, seed: int) -> float:
             right.append(said['predicted_lower'] == seen['lower'])
     return float(np.mean(right))
 
-
+# %% ../../nbs/5_theory/03_bench.ipynb #two-views
 def two_views(seed: int, ward: float, n: int = 10_000) -> tuple:
     "Text (n, 12) and series (n, 8) that share a class of three values and a ward of strength `ward`; the class (n,)."
     g = rng(seed, 'two views', ward)
@@ -414,6 +414,13 @@ def linear_rows(lab: Lab, seed: int, cells: dict) -> dict:
     clean, loud = (aligned_ratio(*two_views(seed, ward)) for ward in (0.0, 4.0))
     return dict(foretold=foretold(lab, seed), off=abs(clean['after'] / clean['predicted'] - 1), fell=float(np.log(clean['before'] / clean['after'])),
                 rose=float(np.log(loud['after'] / loud['before'])))
+
+# %% ../../nbs/5_theory/03_bench.ipynb #bayes
+def bayes_row(lab: Lab) -> dict:
+    "Macro AUROC of the exact posterior on the test patients: what no reader of reports can beat."
+    c, test = lab.cohort, lab.data.positions('test')
+    p, _ = exact_labels(c.config, c.patients.x[test])
+    return dict(auroc=float(macro(auroc(c.patients.y[test], p))[0]))
 
 # %% ../../nbs/5_theory/03_bench.ipynb #seed-evidence
 SPECIAL = {'theorem 1': t1_rows, 'cross-modal': cross_rows, 'track': track_rows, 'linear': linear_rows}
@@ -437,14 +444,7 @@ def seed_evidence(bench: Bench, job: tuple) -> dict:
         out[what] = kept_rows(lab, address, 'special', dict(what=what, cells={k: c.plan for k, c in used.items()}), lambda f=f: [f(lab, seed, used)])[0]
     return out | {'bayes': bayes_row(lab)}
 
-# %% ../../nbs/5_theory/03_bench.ipynb #bayes
-def bayes_row(lab: Lab) -> dict:
-    "Macro AUROC of the exact posterior on the test patients: what no reader of reports can beat."
-    c, test = lab.cohort, lab.data.positions('test')
-    p, _ = exact_labels(c.config, c.patients.x[test])
-    return dict(auroc=float(macro(auroc(c.patients.y[test], p))[0]))
-
-
+# %% ../../nbs/5_theory/03_bench.ipynb #evidence-of
 def evidence_of(bench: Bench, workers: int | None = None) -> dict[str, dict]:
     "World -> seed -> evidence of everything that is trained."
     jobs = sorted({(p.world, s) for p in bench.parts for s in range(p.seeds)}, key=lambda j: (j[1], j[0]))
@@ -489,7 +489,7 @@ def definition_claims() -> list[Claim]:
     return [Claim(f'D2 {k}', f'over R, M, C, MC: the lower {v}, the higher the AUROC of a probe with 200 labels', source, ranks_with(k),
                   family='definition') for k, v in forms.items()]
 
-# %% ../../nbs/5_theory/03_bench.ipynb #theorem-1
+# %% ../../nbs/5_theory/03_bench.ipynb #theorem-one
 LINKS = (('l1', 'risk', 'risk <= tau + B E|p - q|_1'), ('pinsker', 'l1', 'E|p - q|_1 <= E sqrt(2 KL)'),
          ('jensen', 'pinsker', 'E sqrt(2 KL) <= sqrt(2 eps)'), ('gamma_link', 'jensen', 'eps <= eps_general / gamma'))
 T1 = 'theorem 1'
@@ -499,7 +499,7 @@ def link_slack(upper: str, lower: str):
     "Least upper minus lower bound over all amounts of MLM, labels and B."
     return From(((T1, upper), (T1, lower)), lambda seed: np.min(np.array(seed[T1][upper]) - np.array(seed[T1][lower])))
 
-
+# %% ../../nbs/5_theory/03_bench.ipynb #theorem-one-constant
 def constant_growth(seed: dict) -> float:
     "Minus the log growth of the constant that the printed bound needs, from least to most MLM, mean over labels and B."
     frame = pd.DataFrame(seed[T1])
@@ -512,7 +512,7 @@ def tightness(seed: dict) -> float:
     frame = pd.DataFrame(seed[T1])
     return frame[frame['arm'] == frame['arm'].iloc[-1]]['non_vacuous'].mean()
 
-
+# %% ../../nbs/5_theory/03_bench.ipynb #theorem-one-claims
 def theorem_1_claims() -> list[Claim]:
     "Theorem 1 as printed, and the corrected chain link by link."
     chain = [Claim(f"T1' link {i}", f'{said}, at every amount of MLM, for every label and B', 'corrected chain of Theorem 1', link_slack(up, low),
@@ -555,13 +555,13 @@ def printed_corollary(seed: dict) -> float:
     found = corollary(probe['R'], probe['M'], probe['MC'], full, other)
     return found['right'] - found['left']
 
-
+# %% ../../nbs/5_theory/03_bench.ipynb #effect
 def effect(which: str, key: str):
     "A main effect or the interaction of the factorial in a measure of the four arms, per seed."
     signs = {'MLM': (-1, 1, -1, 1), 'contrastive': (-1, -1, 1, 1), 'interaction': (2, -2, -2, 2)}[which]
     return From(tuple((a, key) for a in CORE), lambda seed: sum(s * seed[a][key] for s, a in zip(signs, CORE)) / 2)
 
-# %% ../../nbs/5_theory/03_bench.ipynb #corollary-claims-b
+# %% ../../nbs/5_theory/03_bench.ipynb #corollary-all
 def corollary_claims(labels: int = 400) -> list[Claim]:
     "Corollary 1 as printed, and the 2 x 2 factorial that can take its place."
     key, source = f'sft_{labels}', 'Corollary 1 as a factorial'
@@ -775,7 +775,7 @@ def commit() -> str:
     said = subprocess.run(['git', 'describe', '--always', '--dirty=+', '--abbrev=12'], cwd=folder, capture_output=True, text=True, check=False)
     return said.stdout.strip()
 
-
+# %% ../../nbs/5_theory/03_bench.ipynb #record-make
 def record(bench: Bench, evidence: dict, labels: int = 400) -> dict:
     "Everything that a page needs of a finished bench, as plain values."
     frame = lambda f: json.loads(f.to_json(orient='split', double_precision=6))
@@ -787,7 +787,7 @@ def record(bench: Bench, evidence: dict, labels: int = 400) -> dict:
     return dict(version=__version__, commit=commit(), settings=settings, verdicts=frame(found), arms=arms,
                 compared=frame(compared(evidence)), curves=frame(curve_rows(bench)), likeness=frame(likeness(bench, evidence)))
 
-
+# %% ../../nbs/5_theory/03_bench.ipynb #record-kept
 def kept_record() -> dict:
     "The record of the full bench that comes with the package."
     return read_json(asset('theory.json'))
