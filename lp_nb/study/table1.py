@@ -6,9 +6,8 @@
 __all__ = ['PAPER_TABLE', 'ROWS', 'BASELINES', 'JUDGEMENT', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'TOGETHER', 'FAMILY', 'MARGIN',
            'SHARES', 'PARTS', 'published', 'encoder_said', 'differs', 'arms_of', 'kept_frame', 'kept_baselines',
            'Predictor', 'truth', 'predictors', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines',
-           'amount_said', 'label_points', 'label_study', 'label_rows', 'label_points_of', 'skill_shares', 'looked_into',
-           'of_each', 'calibration_of', 'reliability_of', 'grouped', 'benefit_rows', 'Judgement', 'judge', 'cell',
-           'wide', 'beaten', 'powers', 'words', 'save_judgement']
+           'amount_said', 'label_points', 'label_study', 'label_rows', 'label_points_of', 'skill_shares', 'cell',
+           'wide', 'beaten', 'powers', 'Judgement', 'words', 'judge', 'save_judgement']
 
 # %% ../../nbs/4_study/07_table1.ipynb #imports
 import dataclasses
@@ -144,7 +143,7 @@ def reference(of, train=None) -> pd.DataFrame:
     "Test probabilities of a reference: a table, or what its function makes of the training stays whose labels are seen, (n,) bool; none: all."
     return of(train) if callable(of) else of
 
-# %% ../../nbs/4_study/07_table1.ipynb #predictors
+# %% ../../nbs/4_study/07_table1.ipynb #predictor
 @outlined
 @dataclass(frozen=True)
 class Predictor:
@@ -163,7 +162,7 @@ def truth(study: Study, task: str, split: str = 'test') -> tuple[np.ndarray, np.
     stays = cohort.stays.loc[cohort.ids(split)]
     return stays[cohort.labels].to_numpy(int), stays['subject_id'].to_numpy()
 
-
+# %% ../../nbs/4_study/07_table1.ipynb #predictors
 def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
     "All that predicts a task's test stays, checked once; `references` is name -> test probabilities, or a function."
     cohort, out = study.labs[task].cohort, []
@@ -307,6 +306,19 @@ def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
                              labels=p.labels, events=p.events, draws=len(p.tests), value=np.mean(values), low=np.min(values), high=np.max(values)))
     return rows
 
+# %% ../../nbs/4_study/07_table1.ipynb #label-efficiency
+def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 3, runs: int = 3) -> dict[str, list]:
+    "Every point of the label curves, by task; the label study must have been run."
+    of, points = label_study(study, shares, draws, runs), label_points(study, shares, draws)
+    out = {}
+    for task in of.labs:
+        there = {row[1] for row in of.rows if row[0] == task}
+        arms, seen = arm_points(of, {k: v for k, v in points.items() if k in there}, task)
+        points_of = arms + other_points(of, seen, task, references.get(task, {}))
+        y, patients = truth(of, task)
+        out[task] = [p._replace(tests=[checked(y, test, patients) for test in p.tests]) for p in points_of]
+    return out
+
 # %% ../../nbs/4_study/07_table1.ipynb #few-claim
 def few_claim(row, seeds: int) -> str:
     "`claim` at an amount of labels; what is averaged there are draws of the labels, and seeds where there are several."
@@ -327,20 +339,7 @@ def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
     found = pd.concat([adjusted(of) for of in rows.values()], ignore_index=True)  # each amount is a table of its own, with a family of its own
     return found.assign(claim=[few_claim(r, len(study.seeds)) for r in found.itertuples()])
 
-# %% ../../nbs/4_study/07_table1.ipynb #label-efficiency
-def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 3, runs: int = 3) -> dict[str, list]:
-    "Every point of the label curves, by task; the label study must have been run."
-    of, points = label_study(study, shares, draws, runs), label_points(study, shares, draws)
-    out = {}
-    for task in of.labs:
-        there = {row[1] for row in of.rows if row[0] == task}
-        arms, seen = arm_points(of, {k: v for k, v in points.items() if k in there}, task)
-        points_of = arms + other_points(of, seen, task, references.get(task, {}))
-        y, patients = truth(of, task)
-        out[task] = [p._replace(tests=[checked(y, test, patients) for test in p.tests]) for p in points_of]
-    return out
-
-
+# %% ../../nbs/4_study/07_table1.ipynb #skill-shares
 def skill_shares(labels: pd.DataFrame, ceiling: str = 'perfect reader') -> pd.DataFrame:
     "How much of a ceiling's skill (AUROC - 0.5) each arm has, by task and amount of labels; empty without the ceiling."
     if 'amount' not in labels or ceiling not in set(labels['arm']):
@@ -362,7 +361,7 @@ def of_each(study: Study, all_drawn: dict, make, arms=None) -> pd.DataFrame:
     found = [(task, p) for task in all_drawn for p in looked_into(study, all_drawn, task) if arms is None or p.kind != 'arm' or p.name in arms]
     return pd.concat([make(task, p).assign(task=task, arm=p.name) for task, p in found], ignore_index=True)
 
-
+# %% ../../nbs/4_study/07_table1.ipynb #calibration-of
 def calibration_of(study: Study, task: str, p: Predictor, n: int) -> pd.DataFrame:
     "Calibration by label before and after temperature scaling."
     return calibration_report(p.val, y=p.test[0], labels=study.labs[task].cohort.labels, n=n)
@@ -372,7 +371,7 @@ def reliability_of(study: Study, task: str, p: Predictor) -> pd.DataFrame:
     "Event rate by risk, all labels pooled."
     return reliability_table(p.test[0])
 
-
+# %% ../../nbs/4_study/07_table1.ipynb #grouped
 def grouped(study: Study, task: str, p: Predictor, ask, **options) -> pd.DataFrame:
     "`subgroups` or `subgroup_gaps` by the characteristics of the test stays."
     cohort = study.labs[task].cohort
@@ -383,84 +382,6 @@ def benefit_rows(study: Study, all_drawn: dict) -> pd.DataFrame:
     "Net benefit of each arm by threshold, mean over labels."
     curves = {task: {p.name: p.test[0].p for p in looked_into(study, all_drawn, task)} for task in all_drawn}
     return pd.concat([net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()], ignore_index=True)
-
-# %% ../../nbs/4_study/07_table1.ipynb #judgement
-@outlined
-@dataclass(frozen=True)
-class Judgement:
-    "What a study shows: tables (see the page for their columns), and words."
-
-    table: pd.DataFrame  # task, arm, plan, kind, metric, value, low, high, seed_low, seed_high, both_low, both_high, seeds, n, events, reason
-    comparisons: pd.DataFrame  # the declared family
-    baselines: pd.DataFrame  # each arm minus the best baseline
-    calibration: pd.DataFrame  # before and after one temperature, by label and macro
-    reliability: pd.DataFrame  # event rate by risk
-    benefit: pd.DataFrame  # net benefit by threshold
-    subgroups: pd.DataFrame  # by sex, age band, race, care unit, year group, report
-    gaps: pd.DataFrame  # largest difference between levels, and what chance gives
-    labels: pd.DataFrame  # label curves; empty if they were not asked for
-    few: pd.DataFrame  # the declared family at each amount of labels; empty without label curves
-    notes: list  # what differs from the published table
-
-    def wide(self, published: bool = True) -> pd.DataFrame:
-        "The printed table: a line per arm, a column per task and metric."
-        return wide(pd.concat([self.table, PAPER_TABLE]) if published else self.table)
-
-    def words(self) -> str:
-        "What may be claimed, power first."
-        return words(self)
-
-    def save(self, folder, replace: bool = False) -> Path:
-        "Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace` what else lies there."
-        return save_judgement(self, place(folder), replace)
-
-# %% ../../nbs/4_study/07_table1.ipynb #judge
-def parts_of(study: Study, all_drawn, n: int) -> dict:
-    "Name -> a function that makes a part of the judgement; `all_drawn` gives the resamples, made once."
-    each = lambda make, arms=None: of_each(study, all_drawn(), make, arms)
-    first = [layered_arm(study.arms)]
-    asked = dict(metrics=('AUROC', 'calibration in the large'), n=n // 2)
-    return dict(
-        table=lambda: pd.DataFrame([r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]),
-        comparisons=lambda: compared(study, all_drawn(), lambda task: FAMILY),
-        baselines=lambda: against_baselines(study, all_drawn()),
-        calibration=lambda: each(lambda task, p: calibration_of(study, task, p, n // 5)),
-        reliability=lambda: each(lambda task, p: reliability_of(study, task, p)),
-        benefit=lambda: benefit_rows(study, all_drawn()),
-        subgroups=lambda: each(lambda task, p: grouped(study, task, p, subgroups, **asked), first),
-        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5), first))
-
-# %% ../../nbs/4_study/07_table1.ipynb #judge-b
-def judge(
-    study: Study,  # finished
-    references: dict | None = None,  # task -> {name: test probabilities, or a function of the labels that are seen}, e.g. the oracle's
-    n: int = 1000,  # patient resamples
-    curves: dict | None = None,  # shares, draws, runs of the label curves, whose study is finished; None: no curves
-) -> Judgement:
-    "Table 1 and everything that is to be said about it."
-    require(study, ('labs', 'arms', 'seeds'), 'a study', 'Give Study(folder, cohorts), run to its end.')
-    references = references or {}
-    told = {task: {k: fingerprint(reference(v).to_numpy().round(6).tolist()) for k, v in of.items()} for task, of in references.items()}
-    cohorts = {task: lab.cohort.hash for task, lab in study.labs.items()}
-    key = fingerprint(dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=JUDGEMENT))
-    all_drawn = cache(lambda: {task: drawn(study, task, references.get(task, {}), n) for task in study.labs})
-    parts = parts_of(study, all_drawn, n)
-    kept = {name: kept_frame(study.folder / 'tables' / f'{key}-{name}.parquet', make) for name, make in parts.items()}
-    return Judgement(**kept, **kept_curves(study, curves, key, references, n), notes=differs(study))
-
-# %% ../../nbs/4_study/07_table1.ipynb #kept-curves
-CURVES = ['task', 'arm', 'kind', 'metric', 'amount', 'share', 'labels', 'events', 'draws', 'value', 'low', 'high']
-
-
-def kept_curves(study: Study, curves: dict | None, key: str, references: dict, n: int) -> dict[str, pd.DataFrame]:
-    "The label curves and the comparisons along them, made once; empty tables where none were asked for."
-    if curves is None:
-        return dict(labels=pd.DataFrame(columns=CURVES), few=pd.DataFrame(columns=['task', 'amount', 'claim']))
-    of = fingerprint([key, label_study(study, **curves).key])
-    points = cache(lambda: label_points_of(study, references, **curves))
-    parts = dict(labels=lambda: pd.DataFrame([r for task, found in points().items() for r in label_rows(study, found, task)], columns=CURVES),
-                 few=lambda: few_compared(study, points(), n // 2))
-    return {name: kept_frame(study.folder / 'tables' / f'{of}-{name}.parquet', make) for name, make in parts.items()}
 
 # %% ../../nbs/4_study/07_table1.ipynb #wide
 def cell(row) -> str:
@@ -515,13 +436,91 @@ def powers(comparisons: pd.DataFrame) -> list[str]:
     "For each task, what its test stays could have shown."
     return [f'{task}: {power_said(rows)}' for task, rows in comparisons.groupby('task', sort=False)]
 
+# %% ../../nbs/4_study/07_table1.ipynb #judgement
+@outlined
+@dataclass(frozen=True)
+class Judgement:
+    "What a study shows: tables (see the page for their columns), and words."
 
+    table: pd.DataFrame  # task, arm, plan, kind, metric, value, low, high, seed_low, seed_high, both_low, both_high, seeds, n, events, reason
+    comparisons: pd.DataFrame  # the declared family
+    baselines: pd.DataFrame  # each arm minus the best baseline
+    calibration: pd.DataFrame  # before and after one temperature, by label and macro
+    reliability: pd.DataFrame  # event rate by risk
+    benefit: pd.DataFrame  # net benefit by threshold
+    subgroups: pd.DataFrame  # by sex, age band, race, care unit, year group, report
+    gaps: pd.DataFrame  # largest difference between levels, and what chance gives
+    labels: pd.DataFrame  # label curves; empty if they were not asked for
+    few: pd.DataFrame  # the declared family at each amount of labels; empty without label curves
+    notes: list  # what differs from the published table
+
+    def wide(self, published: bool = True) -> pd.DataFrame:
+        "The printed table: a line per arm, a column per task and metric."
+        return wide(pd.concat([self.table, PAPER_TABLE]) if published else self.table)
+
+    def words(self) -> str:
+        "What may be claimed, power first."
+        return words(self)
+
+    def save(self, folder, replace: bool = False) -> Path:
+        "Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace` what else lies there."
+        return save_judgement(self, place(folder), replace)
+
+# %% ../../nbs/4_study/07_table1.ipynb #all-words
 def words(judgement: Judgement) -> str:
     "Power, claims, baselines and what differs from the published table, a line each."
     lines = []
     if len(judgement.comparisons):
         lines += [*powers(judgement.comparisons), *judgement.comparisons['claim']]
     return '\n'.join([*lines, *beaten(judgement.baselines), *few_said(judgement.few), *skills_said(judgement.labels), *judgement.notes])
+
+# %% ../../nbs/4_study/07_table1.ipynb #judge-parts
+def parts_of(study: Study, all_drawn, n: int) -> dict:
+    "Name -> a function that makes a part of the judgement; `all_drawn` gives the resamples, made once."
+    each = lambda make, arms=None: of_each(study, all_drawn(), make, arms)
+    first = [layered_arm(study.arms)]
+    asked = dict(metrics=('AUROC', 'calibration in the large'), n=n // 2)
+    return dict(
+        table=lambda: pd.DataFrame([r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]),
+        comparisons=lambda: compared(study, all_drawn(), lambda task: FAMILY),
+        baselines=lambda: against_baselines(study, all_drawn()),
+        calibration=lambda: each(lambda task, p: calibration_of(study, task, p, n // 5)),
+        reliability=lambda: each(lambda task, p: reliability_of(study, task, p)),
+        benefit=lambda: benefit_rows(study, all_drawn()),
+        subgroups=lambda: each(lambda task, p: grouped(study, task, p, subgroups, **asked), first),
+        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5), first))
+
+# %% ../../nbs/4_study/07_table1.ipynb #kept-curves
+CURVES = ['task', 'arm', 'kind', 'metric', 'amount', 'share', 'labels', 'events', 'draws', 'value', 'low', 'high']
+
+
+def kept_curves(study: Study, curves: dict | None, key: str, references: dict, n: int) -> dict[str, pd.DataFrame]:
+    "The label curves and the comparisons along them, made once; empty tables where none were asked for."
+    if curves is None:
+        return dict(labels=pd.DataFrame(columns=CURVES), few=pd.DataFrame(columns=['task', 'amount', 'claim']))
+    of = fingerprint([key, label_study(study, **curves).key])
+    points = cache(lambda: label_points_of(study, references, **curves))
+    parts = dict(labels=lambda: pd.DataFrame([r for task, found in points().items() for r in label_rows(study, found, task)], columns=CURVES),
+                 few=lambda: few_compared(study, points(), n // 2))
+    return {name: kept_frame(study.folder / 'tables' / f'{of}-{name}.parquet', make) for name, make in parts.items()}
+
+# %% ../../nbs/4_study/07_table1.ipynb #judge
+def judge(
+    study: Study,  # finished
+    references: dict | None = None,  # task -> {name: test probabilities, or a function of the labels that are seen}, e.g. the oracle's
+    n: int = 1000,  # patient resamples
+    curves: dict | None = None,  # shares, draws, runs of the label curves, whose study is finished; None: no curves
+) -> Judgement:
+    "Table 1 and everything that is to be said about it."
+    require(study, ('labs', 'arms', 'seeds'), 'a study', 'Give Study(folder, cohorts), run to its end.')
+    references = references or {}
+    told = {task: {k: fingerprint(reference(v).to_numpy().round(6).tolist()) for k, v in of.items()} for task, of in references.items()}
+    cohorts = {task: lab.cohort.hash for task, lab in study.labs.items()}
+    key = fingerprint(dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=JUDGEMENT))
+    all_drawn = cache(lambda: {task: drawn(study, task, references.get(task, {}), n) for task in study.labs})
+    parts = parts_of(study, all_drawn, n)
+    kept = {name: kept_frame(study.folder / 'tables' / f'{key}-{name}.parquet', make) for name, make in parts.items()}
+    return Judgement(**kept, **kept_curves(study, curves, key, references, n), notes=differs(study))
 
 # %% ../../nbs/4_study/07_table1.ipynb #save
 PARTS = ('table', 'comparisons', 'baselines', 'calibration', 'reliability', 'benefit', 'subgroups', 'gaps', 'labels', 'few')
