@@ -122,7 +122,11 @@ def sign_flip(
         return float(stats.ttest_1samp(d, 0).pvalue)
     limit = abs(d.sum()) - 1e-12 * max(1.0, np.abs(d).sum())
     first, second = signed_sums(d[::2]), np.sort(signed_sums(d[1::2]))  # every pattern is a pair of halves
-    far = len(second) - np.searchsorted(second, limit - first) + np.searchsorted(second, -limit - first, 'right')
+    far = (
+        len(second)
+        - np.searchsorted(second, limit - first)
+        + np.searchsorted(second, -limit - first, 'right')
+    )
     return 1.0 if limit <= 0 else float(far.sum() / 2.0**len(d))
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #seed-difference
@@ -130,10 +134,16 @@ def seed_difference(a, b, level: float = 0.95) -> dict:
     "Paired over seeds, first minus second: `over_seeds` of the differences, t and sign-flip p, positive seeds."
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape or a.ndim != 1:
-        raise UserError('one value per seed for each arm, same seeds', f'shapes {a.shape} and {b.shape}', 'Run the missing seeds.')
+        raise UserError(
+            'one value per seed for each arm, same seeds',
+            f'shapes {a.shape} and {b.shape}',
+            'Run the missing seeds.',
+        )
     d = a - b
     t_p = float(stats.ttest_1samp(d, 0).pvalue) if len(d) > 1 and np.ptp(d) > 0 else np.nan
-    return over_seeds(d, level) | dict(t_p=t_p, p=sign_flip(d), positive=int((d > 0).sum()), least_p=2 / 2 ** len(d))
+    return over_seeds(d, level) | dict(
+        t_p=t_p, p=sign_flip(d), positive=int((d > 0).sum()), least_p=2 / 2 ** len(d)
+    )
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #family
 def holm(
@@ -156,7 +166,9 @@ def equivalence_p(
     "The larger p of the two one-sided tests that the difference lies outside plus or minus `margin`."
     if not se > 0:
         return np.nan  # without spread nothing is known of it
-    return float(max(stats.t.sf((margin - difference) / se, freedom), stats.t.sf((margin + difference) / se, freedom)))
+    return float(
+        max(stats.t.sf((margin - difference) / se, freedom), stats.t.sf((margin + difference) / se, freedom))
+    )
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #detectable
 def detectable(
@@ -199,7 +211,9 @@ def stays_said(seeds: list[Aligned], n: int, seed: int) -> str:
     who = lambda one: np.asarray(one.patients).astype(str)
     for one in seeds[1:]:
         if not (np.array_equal(one.y, first.y) and np.array_equal(who(one), who(first))):
-            raise UserError('seeds of one arm on the same stays', 'other labels or patients', 'Align them on one split.')
+            raise UserError(
+                'seeds of one arm on the same stays', 'other labels or patients', 'Align them on one split.'
+            )
     return fingerprint([first.y.tolist(), who(first).tolist(), n, seed])
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #arm-draws

@@ -40,7 +40,9 @@ def example_arms(stays: int = 2000, patients: int = 1670, labels: int = 25, seed
     y = (r.random((stays, labels)) < 1 / (1 + np.exp(-1.5 * logit))).astype(int)
     noise = r.normal(size=(stays, labels))
     risk = lambda x: np.round(1 / (1 + np.exp(-x)), 2)
-    return Example(y, risk(logit + 1.6 * noise), risk(logit + 1.4 * noise + 0.5 * r.normal(size=noise.shape)), who)
+    return Example(
+        y, risk(logit + 1.6 * noise), risk(logit + 1.4 * noise + 0.5 * r.normal(size=noise.shape)), who
+    )
 
 # %% ../../nbs/2_measures/01_evaluation.ipynb #same-stays
 def same_stays(
@@ -49,12 +51,17 @@ def same_stays(
 ):
     "Raise where two of some tables name their stays and the names differ: they would be matched by place."
     name, mend = dict(index=('stays', 'x.loc[y.index]'), columns=('labels', 'x[y.columns]'))[axis]
-    named = [(what, getattr(x, axis)) for what, x in tables.items() if isinstance(getattr(x, axis, None), pd.Index)]
+    named = [
+        (what, getattr(x, axis)) for what, x in tables.items() if isinstance(getattr(x, axis, None), pd.Index)
+    ]
     for (first, a), (what, b) in zip(named, named[1:]):
         if not a.equals(b):
             at = next((i for i, (k, m) in enumerate(zip(a, b)) if k != m), min(len(a), len(b)))
-            raise UserError(f'{what} with the {name} of the {first}, in their order', f'other {name} from position {at} on',
-                            f'Bring them into one order ({mend}, y being the {first}), or pass x.to_numpy() if the order is right.')
+            raise UserError(
+                f'{what} with the {name} of the {first}, in their order',
+                f'other {name} from position {at} on',
+                f'Bring them into one order ({mend}, y being the {first}), or pass x.to_numpy() if the order is right.',
+            )
 
 
 def refuse_cell(name: str, a: np.ndarray, good: np.ndarray, mend: str):
@@ -100,7 +107,9 @@ def checked(
         raise UserError('at least one stay', 'none', 'Choose a split that holds stays.')
     y, p = (a.reshape(len(a), -1) for a in (y, p))
     refuse_cell('label 0 or 1', y, np.isin(y, (0, 1)), 'Drop the stays without a label first.')
-    refuse_cell('probability in [0, 1]', p, (p >= 0) & (p <= 1), 'Apply the sigmoid to logits; mend what gives nan.')
+    refuse_cell(
+        'probability in [0, 1]', p, (p >= 0) & (p <= 1), 'Apply the sigmoid to logits; mend what gives nan.'
+    )
     return Aligned(y, p, patient_codes(patients, len(y)), patients)
 
 # %% ../../nbs/2_measures/01_evaluation.ipynb #patient-codes
@@ -164,7 +173,9 @@ def walk(order, event, last, w, out):
                         steps += (events - events_before) * (events / (events + others))
                     events_before, others_before = events, others
             out[0, r, j] = pairs / (2.0 * events * others) if events * others > 0 else np.nan
-            out[1, r, j] = steps / events if events * others > 0 else np.nan  # among events alone it is 1 for any risks
+            out[1, r, j] = (
+                steps / events if events * others > 0 else np.nan
+            )  # among events alone it is 1 for any risks
 
 # %% ../../nbs/2_measures/01_evaluation.ipynb #ranked-areas
 def ranked_areas(
@@ -286,7 +297,11 @@ def calibration_level(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray
 def calibration_slope(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
     "The metric 'calibration slope'."
     x = logit(p)
-    return newton(np.column_stack([np.ones_like(x), x]), y, 0 * x, w)[1] if np.ptp(x) > 0 else np.full(w.shape[1], np.nan)
+    return (
+        newton(np.column_stack([np.ones_like(x), x]), y, 0 * x, w)[1]
+        if np.ptp(x) > 0
+        else np.full(w.shape[1], np.nan)
+    )
 
 
 def calibration_line(y, p) -> tuple[float, float]:
@@ -298,7 +313,11 @@ def calibration_line(y, p) -> tuple[float, float]:
 # %% ../../nbs/2_measures/01_evaluation.ipynb #metrics
 RANKED = ('AUROC', 'AUPRC')  # both come from one walk
 LOWER = ('Brier', 'log loss')  # better when lower
-HIGHER = (*RANKED, 'sensitivity at 90 % specificity', 'net benefit at 10 % risk')  # better when higher; the rest rank no arms
+HIGHER = (
+    *RANKED,
+    'sensitivity at 90 % specificity',
+    'net benefit at 10 % risk',
+)  # better when higher; the rest rank no arms
 
 
 def ranked(which: str):

@@ -50,7 +50,11 @@ def published() -> pd.DataFrame:
         ('phenotyping', 'AUROC'): ((.776, .764, .788), (.772, .764, .783), (.783, .766, .792)),
         ('phenotyping', 'AUPRC'): ((.474, .450, .499), (.471, .448, .478), (.480, .459, .511)),
     }
-    rows = [(t, arm, arms[arm], 'published', m, *v) for (t, m), three in printed.items() for arm, v in zip(arms, three)]
+    rows = [
+        (t, arm, arms[arm], 'published', m, *v)
+        for (t, m), three in printed.items()
+        for arm, v in zip(arms, three)
+    ]
     return pd.DataFrame(rows, columns=['task', 'arm', 'plan', 'kind', 'metric', 'value', 'low', 'high'])
 
 
@@ -61,8 +65,14 @@ def encoder_said(study: Study) -> str:
     "The report encoder of a study in a few words, and what its plans load into it."
     e = next(iter(study.labs.values())).encoder
     scratch = {'small': 'a small ModernBERT from scratch', 'small-bert': 'a small BERT from scratch'}
-    begun = f'one with the sizes of {model_words(e.architecture)}, from scratch' if e.architecture else scratch.get(e.model) or model_words(e.model)
-    loads = dict.fromkeys(s.model for whole in study.arms.values() for s in whole.stages if isinstance(s, Load))
+    begun = (
+        f'one with the sizes of {model_words(e.architecture)}, from scratch'
+        if e.architecture
+        else scratch.get(e.model) or model_words(e.model)
+    )
+    loads = dict.fromkeys(
+        s.model for whole in study.arms.values() for s in whole.stages if isinstance(s, Load)
+    )
     return begun + ''.join(f'; where a plan says so, with the weights of {model_words(m)}' for m in loads)
 
 # %% ../../nbs/4_study/07_table1.ipynb #differs-of
@@ -70,14 +80,20 @@ def differs(study: Study) -> list[str]:
     "In sentences, what keeps a study's numbers from being the published ones."
     sizes = []
     loads = sorted({s.model for whole in study.arms.values() for s in whole.stages if s.name == 'load'})
-    stands = f'beside it stands the row that loads one ({", ".join(map(model_words, loads))})' if loads else 'no row here loads one'
+    stands = (
+        f'beside it stands the row that loads one ({", ".join(map(model_words, loads))})'
+        if loads
+        else 'no row here loads one'
+    )
     for task, one in study.labs.items():
         release, rules = one.cohort.manifest['release'], one.cohort.manifest['rules']
         sizes.append(f'{task}: {release} tables, preset {rules["preset"]}, {len(one.cohort.stays):,} stays')
     last = {dataclasses.asdict(whole.stages[-1]).get('train', 'all') for whole in study.arms.values()}
     frozen = 'Some encoders are frozen in the last stage. ' if last & {'projection', 'head'} else ''
     return [
-        'The published stays: 22,626 (mortality) and 53,576 (phenotyping), release not stated. Here: ' + '; '.join(sizes) + '.',
+        'The published stays: 22,626 (mortality) and 53,576 (phenotyping), release not stated. Here: '
+        + '; '.join(sizes)
+        + '.',
         f'The published "MLM" is a model that was trained elsewhere and loaded: {stands}. Our row "MLM" is trained from nothing on the cohort\'s general corpus.',
         f'The published report encoder: BioBERT. Here: {encoder_said(study)}. {frozen}The published table does not say whether it was frozen; its code freezes it.',
         f'The published search: 10 runs, rates 1e-5 to 1e-3. Here: {study.search.runs} of the last stage, {study.search.low:g} to {study.search.high:g}, '
@@ -95,10 +111,17 @@ def arms_of(layered: str | Plan) -> dict[str, Plan]:
     "The published rows, and none, from a layered plan or preset: the plan with stages left out; 'reader' is whatever it loads."
     stages = plan(layered).stages
     if any(getattr(s, 'codes', 0) for s in stages):
-        raise UserError('masked language modelling alone for the arms that are called MLM', f'codes in {str(layered)!r}',
-                        'That is supervised pretraining on findings: name the arms yourself, with Study(arms=...).')
+        raise UserError(
+            'masked language modelling alone for the arms that are called MLM',
+            f'codes in {str(layered)!r}',
+            'That is supervised pretraining on findings: name the arms yourself, with Study(arms=...).',
+        )
     there = {s.name for s in stages}
-    return {arm: Plan(tuple(s for s in stages if s.name in (*names, 'supervised'))) for arm, names in ROWS.items() if set(names) <= there}
+    return {
+        arm: Plan(tuple(s for s in stages if s.name in (*names, 'supervised')))
+        for arm, names in ROWS.items()
+        if set(names) <= there
+    }
 
 # %% ../../nbs/4_study/07_table1.ipynb #baselines
 def kept_frame(path: Path, make) -> pd.DataFrame:
@@ -135,7 +158,9 @@ def best_baseline(study: Study, task: str) -> str:
     cohort = study.labs[task].cohort
     ids = cohort.ids('val')
     y = cohort.stays.loc[ids, cohort.labels].to_numpy(int)
-    values = {name: macro(auroc(y, p.loc[ids].to_numpy()))[0] for name, p in kept_baselines(study, task).items()}
+    values = {
+        name: macro(auroc(y, p.loc[ids].to_numpy()))[0] for name, p in kept_baselines(study, task).items()
+    }
     return max(values, key=lambda name: np.nan_to_num(values[name]))
 
 # %% ../../nbs/4_study/07_table1.ipynb #reference
@@ -174,7 +199,9 @@ def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
     for arm in dict.fromkeys(row[1] for row in study.rows if row[0] == task):
         runs = [chosen_run(study, task, arm, seed) for seed in study.seeds]
         tests = [read(r.predictions('test')) for r in runs]
-        out.append(Predictor(arm, 'arm', str(study.arms[arm]), tests, read(runs[0].predictions('val'), 'val')))
+        out.append(
+            Predictor(arm, 'arm', str(study.arms[arm]), tests, read(runs[0].predictions('val'), 'val'))
+        )
     for name, frame in kept_baselines(study, task).items():
         out.append(Predictor(name, 'baseline', '', [read(frame)], read(frame, 'val')))
     return out + [Predictor(name, 'oracle', '', [read(reference(of))]) for name, of in references.items()]
@@ -206,8 +233,9 @@ def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
 # %% ../../nbs/4_study/07_table1.ipynb #family
 LAYERED = 'MLM + contrastive'
 TOGETHER = ('reader + contrastive', LAYERED)  # arms that have all layers, the one to look at first
-FAMILY = tuple((whole, part) for whole in TOGETHER for part in (whole.split(' + ')[0], 'contrastive', 'neither')) + (
-    ('fused', 'series only'), ('fused LSTM', 'series only'))
+FAMILY = tuple(
+    (whole, part) for whole in TOGETHER for part in (whole.split(' + ')[0], 'contrastive', 'neither')
+) + (('fused', 'series only'), ('fused LSTM', 'series only'))
 MARGIN = 0.01  # of AUROC: the largest difference that does not matter
 
 
@@ -221,7 +249,9 @@ def compared(study: Study, all_drawn: dict, pairs) -> pd.DataFrame:
     rows = []
     for task, of in all_drawn.items():
         arms = {name: draws['AUROC'] for name, (_, draws) in of.items()}
-        there = [(a, b) for a, b in pairs(task) if a in arms and b in arms]  # a study need not have all arms of the family
+        there = [
+            (a, b) for a, b in pairs(task) if a in arms and b in arms
+        ]  # a study need not have all arms of the family
         rows += [dict(task=task, **row) for row in differences(arms, there, MARGIN)]
     found = adjusted(rows)
     return found.assign(claim=[f'{r.task}: {claim(r)}' for r in found.itertuples()])
@@ -302,8 +332,22 @@ def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
     for p in points:
         for metric, f in dict(AUROC=auroc, AUPRC=auprc).items():
             values = [macro(f(test))[0] for test in p.tests]
-            rows.append(dict(task=task, arm=p.arm, kind=p.kind, metric=metric, amount=amount_said(p.amount), share=p.amount if p.amount <= 1 else p.labels / stays,
-                             labels=p.labels, events=p.events, draws=len(p.tests), value=np.mean(values), low=np.min(values), high=np.max(values)))
+            rows.append(
+                dict(
+                    task=task,
+                    arm=p.arm,
+                    kind=p.kind,
+                    metric=metric,
+                    amount=amount_said(p.amount),
+                    share=p.amount if p.amount <= 1 else p.labels / stays,
+                    labels=p.labels,
+                    events=p.events,
+                    draws=len(p.tests),
+                    value=np.mean(values),
+                    low=np.min(values),
+                    high=np.max(values),
+                )
+            )
     return rows
 
 # %% ../../nbs/4_study/07_table1.ipynb #label-efficiency
@@ -322,7 +366,11 @@ def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 
 # %% ../../nbs/4_study/07_table1.ipynb #few-claim
 def few_claim(row, seeds: int) -> str:
     "`claim` at an amount of labels; what is averaged there are draws of the labels, and seeds where there are several."
-    said = claim(row).replace('one training seed', 'one draw').replace('training seeds', 'draws of labels' if seeds == 1 else 'draws and seeds')
+    said = (
+        claim(row)
+        .replace('one training seed', 'one draw')
+        .replace('training seeds', 'draws of labels' if seeds == 1 else 'draws and seeds')
+    )
     return f'{row.task}, {row.amount} labels: {said}'
 
 # %% ../../nbs/4_study/07_table1.ipynb #few-compared
@@ -334,9 +382,17 @@ def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
         for amount in dict.fromkeys(p.amount for p in of):
             arms = {p.arm: p.tests for p in of if p.amount == amount}
             pairs = [(a, b) for a, b in (*FAMILY, (whole, 'report words')) if a == whole and b in arms]
-            drawn = {name: arm_draws(arms[name], metrics=('AUROC',), n=n)['AUROC'] for name in dict.fromkeys(x for p in pairs for x in p)}
-            rows.setdefault(amount, []).extend(dict(task=task, amount=amount_said(amount), **row) for row in differences(drawn, pairs, MARGIN))
-    found = pd.concat([adjusted(of) for of in rows.values()], ignore_index=True)  # each amount is a table of its own, with a family of its own
+            drawn = {
+                name: arm_draws(arms[name], metrics=('AUROC',), n=n)['AUROC']
+                for name in dict.fromkeys(x for p in pairs for x in p)
+            }
+            rows.setdefault(amount, []).extend(
+                dict(task=task, amount=amount_said(amount), **row)
+                for row in differences(drawn, pairs, MARGIN)
+            )
+    found = pd.concat(
+        [adjusted(of) for of in rows.values()], ignore_index=True
+    )  # each amount is a table of its own, with a family of its own
     return found.assign(claim=[few_claim(r, len(study.seeds)) for r in found.itertuples()])
 
 # %% ../../nbs/4_study/07_table1.ipynb #skill-shares
@@ -346,8 +402,14 @@ def skill_shares(labels: pd.DataFrame, ceiling: str = 'perfect reader') -> pd.Da
         return pd.DataFrame(columns=['task', 'arm', 'amount', 'value', 'share'])
     rows = labels[labels['metric'] == 'AUROC']
     top = rows[rows['arm'] == ceiling].set_index(['task', 'amount'])['value']
-    arms = rows[(rows['kind'] == 'arm') & np.array([k in top.index for k in zip(rows['task'], rows['amount'])], bool)]
-    return arms[['task', 'arm', 'amount', 'value']].assign(share=[(r.value - 0.5) / (top[r.task, r.amount] - 0.5) for r in arms.itertuples()]).reset_index(drop=True)
+    arms = rows[
+        (rows['kind'] == 'arm') & np.array([k in top.index for k in zip(rows['task'], rows['amount'])], bool)
+    ]
+    return (
+        arms[['task', 'arm', 'amount', 'value']]
+        .assign(share=[(r.value - 0.5) / (top[r.task, r.amount] - 0.5) for r in arms.itertuples()])
+        .reset_index(drop=True)
+    )
 
 # %% ../../nbs/4_study/07_table1.ipynb #scrutiny
 def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
@@ -358,7 +420,12 @@ def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
 
 def of_each(study: Study, all_drawn: dict, make, arms=None) -> pd.DataFrame:
     "A table about every arm (or some `arms`) and the best baseline of each task, from `make(task, predictor)`."
-    found = [(task, p) for task in all_drawn for p in looked_into(study, all_drawn, task) if arms is None or p.kind != 'arm' or p.name in arms]
+    found = [
+        (task, p)
+        for task in all_drawn
+        for p in looked_into(study, all_drawn, task)
+        if arms is None or p.kind != 'arm' or p.name in arms
+    ]
     return pd.concat([make(task, p).assign(task=task, arm=p.name) for task, p in found], ignore_index=True)
 
 # %% ../../nbs/4_study/07_table1.ipynb #calibration-of
@@ -381,7 +448,10 @@ def grouped(study: Study, task: str, p: Predictor, ask, **options) -> pd.DataFra
 def benefit_rows(study: Study, all_drawn: dict) -> pd.DataFrame:
     "Net benefit of each arm by threshold, mean over labels."
     curves = {task: {p.name: p.test[0].p for p in looked_into(study, all_drawn, task)} for task in all_drawn}
-    return pd.concat([net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()], ignore_index=True)
+    return pd.concat(
+        [net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()],
+        ignore_index=True,
+    )
 
 # %% ../../nbs/4_study/07_table1.ipynb #wide
 def cell(row) -> str:
@@ -394,10 +464,14 @@ def cell(row) -> str:
 def wide(table: pd.DataFrame) -> pd.DataFrame:
     "A line per arm and a column per task and metric, as text; published rows after all others."
     shown = table[table['metric'].isin(SHOWN)]
-    shown = shown.assign(cell=[cell(r) for r in shown.itertuples()], column=shown['task'] + ' ' + shown['metric'])
+    shown = shown.assign(
+        cell=[cell(r) for r in shown.itertuples()], column=shown['task'] + ' ' + shown['metric']
+    )
     shown['arm'] = np.where(shown['kind'] == 'published', shown['arm'] + ' (published)', shown['arm'])
     ours = dict.fromkeys(shown.loc[shown['kind'] != 'published', 'column'])
-    out = shown.pivot(index='arm', columns='column', values='cell').reindex(index=shown['arm'].unique(), columns=list(ours))
+    out = shown.pivot(index='arm', columns='column', values='cell').reindex(
+        index=shown['arm'].unique(), columns=list(ours)
+    )
     return out.dropna(how='all').fillna('')
 
 # %% ../../nbs/4_study/07_table1.ipynb #skills-said
@@ -426,9 +500,20 @@ def beaten(against: pd.DataFrame) -> list[str]:
     out = []
     for task, rows in against.groupby('task', sort=False):
         best = rows['second'].iloc[0]
-        lists = {word: ', '.join(rows.loc[rows['verdict'] == v, 'first']) for word, v in
-                 {'better': 'better', 'worse': 'worse', 'equal within the margin': 'equivalent', 'not shown to be better': 'no claim'}.items()}
-        out.append(f'{task}: against the best baseline by validation, {best}: ' + '; '.join(f'{k}: {v}' for k, v in lists.items() if v) + '.')
+        lists = {
+            word: ', '.join(rows.loc[rows['verdict'] == v, 'first'])
+            for word, v in {
+                'better': 'better',
+                'worse': 'worse',
+                'equal within the margin': 'equivalent',
+                'not shown to be better': 'no claim',
+            }.items()
+        }
+        out.append(
+            f'{task}: against the best baseline by validation, {best}: '
+            + '; '.join(f'{k}: {v}' for k, v in lists.items() if v)
+            + '.'
+        )
     return out
 
 
@@ -472,7 +557,15 @@ def words(judgement: Judgement) -> str:
     lines = []
     if len(judgement.comparisons):
         lines += [*powers(judgement.comparisons), *judgement.comparisons['claim']]
-    return '\n'.join([*lines, *beaten(judgement.baselines), *few_said(judgement.few), *skills_said(judgement.labels), *judgement.notes])
+    return '\n'.join(
+        [
+            *lines,
+            *beaten(judgement.baselines),
+            *few_said(judgement.few),
+            *skills_said(judgement.labels),
+            *judgement.notes,
+        ]
+    )
 
 # %% ../../nbs/4_study/07_table1.ipynb #judge-parts
 def parts_of(study: Study, all_drawn, n: int) -> dict:
@@ -481,14 +574,17 @@ def parts_of(study: Study, all_drawn, n: int) -> dict:
     first = [layered_arm(study.arms)]
     asked = dict(metrics=('AUROC', 'calibration in the large'), n=n // 2)
     return dict(
-        table=lambda: pd.DataFrame([r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]),
+        table=lambda: pd.DataFrame(
+            [r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]
+        ),
         comparisons=lambda: compared(study, all_drawn(), lambda task: FAMILY),
         baselines=lambda: against_baselines(study, all_drawn()),
         calibration=lambda: each(lambda task, p: calibration_of(study, task, p, n // 5)),
         reliability=lambda: each(lambda task, p: reliability_of(study, task, p)),
         benefit=lambda: benefit_rows(study, all_drawn()),
         subgroups=lambda: each(lambda task, p: grouped(study, task, p, subgroups, **asked), first),
-        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5), first))
+        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5), first),
+    )
 
 # %% ../../nbs/4_study/07_table1.ipynb #kept-curves
 CURVES = ['task', 'arm', 'kind', 'metric', 'amount', 'share', 'labels', 'events', 'draws', 'value', 'low', 'high']
@@ -514,12 +610,20 @@ def judge(
     "Table 1 and everything that is to be said about it."
     require(study, ('labs', 'arms', 'seeds'), 'a study', 'Give Study(folder, cohorts), run to its end.')
     references = references or {}
-    told = {task: {k: fingerprint(reference(v).to_numpy().round(6).tolist()) for k, v in of.items()} for task, of in references.items()}
+    told = {
+        task: {k: fingerprint(reference(v).to_numpy().round(6).tolist()) for k, v in of.items()}
+        for task, of in references.items()
+    }
     cohorts = {task: lab.cohort.hash for task, lab in study.labs.items()}
-    key = fingerprint(dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=JUDGEMENT))
+    key = fingerprint(
+        dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=JUDGEMENT)
+    )
     all_drawn = cache(lambda: {task: drawn(study, task, references.get(task, {}), n) for task in study.labs})
     parts = parts_of(study, all_drawn, n)
-    kept = {name: kept_frame(study.folder / 'tables' / f'{key}-{name}.parquet', make) for name, make in parts.items()}
+    kept = {
+        name: kept_frame(study.folder / 'tables' / f'{key}-{name}.parquet', make)
+        for name, make in parts.items()
+    }
     return Judgement(**kept, **kept_curves(study, curves, key, references, n), notes=differs(study))
 
 # %% ../../nbs/4_study/07_table1.ipynb #save
