@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FIELDS', 'tail_p', 'difference', 'paired_difference', 'delong_difference', 'signed_sums', 'sign_flip',
            'seed_difference', 'holm', 'equivalence_p', 'detectable', 'ArmDraws', 'arm_draws', 'paired', 'tested',
-           'differences', 'adjusted', 'compare', 'verdict', 'seeds_said', 'power_said', 'claim']
+           'verdict', 'differences', 'adjusted', 'compare', 'seeds_said', 'power_said', 'claim']
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #imports
 from dataclasses import dataclass
@@ -265,7 +265,14 @@ def tested(gap: ArmDraws, margin: float) -> dict:
     return dict(metric=gap.metric, difference=found['value'], **bounds, p=p, seed_p=sign_flip(gap.values) if s > 1 else np.nan, seeds=s, se=se, freedom=freedom,
                 margin=margin, p_margin=np.nan if why else equivalence_p(found['value'], se, margin, freedom), reason=why)
 
-# %% ../../nbs/2_measures/03_comparison.ipynb #compare
+# %% ../../nbs/2_measures/03_comparison.ipynb #verdict
+def verdict(row) -> str:
+    "What a row of `adjusted` shows: 'better', 'worse', 'equivalent' or 'no claim'."
+    if row.p_holm < row.alpha:
+        return 'better' if (row.difference > 0) == (row.metric not in LOWER) else 'worse'
+    return 'equivalent' if row.equivalent else 'no claim'
+
+# %% ../../nbs/2_measures/03_comparison.ipynb #differences
 FIELDS = ('comparison', 'first', 'second', 'metric', 'difference', 'low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high', 'p', 'seed_p', 'seeds',
           'se', 'freedom', 'margin', 'p_margin', 'reason')
 
@@ -293,17 +300,10 @@ def adjusted(
     out['verdict'] = [verdict(r) for r in out.itertuples()]
     return out
 
-# %% ../../nbs/2_measures/03_comparison.ipynb #compare-b
+# %% ../../nbs/2_measures/03_comparison.ipynb #compare
 def compare(arms: dict, family, margin: float = 0.01, alpha: float = 0.05) -> pd.DataFrame:
     "`differences` of one family, `adjusted` together."
     return adjusted(differences(arms, family, margin), alpha)
-
-# %% ../../nbs/2_measures/03_comparison.ipynb #verdict
-def verdict(row) -> str:
-    "What a row of `adjusted` shows: 'better', 'worse', 'equivalent' or 'no claim'."
-    if row.p_holm < row.alpha:
-        return 'better' if (row.difference > 0) == (row.metric not in LOWER) else 'worse'
-    return 'equivalent' if row.equivalent else 'no claim'
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #words
 def seeds_said(n: int) -> str:
@@ -317,7 +317,7 @@ def power_said(compared: pd.DataFrame) -> str:
     return (f'before any claim: these test stays would show a true difference of {least:.3f} four times in five, with the family sharing an error '
             f'rate of {alpha:.0%}; smaller ones may be missed.')
 
-
+# %% ../../nbs/2_measures/03_comparison.ipynb #claim
 def claim(row) -> str:
     "What one row of `adjusted` allows to be said."
     low, high = (row.low, row.high) if row.seeds == 1 else (row.both_low, row.both_high)
