@@ -13,7 +13,15 @@ from scipy import special, stats
 
 from ..core import UserError
 from ..privacy import mask_count
-from .evaluation import checked, equal_mass, label_names, logit, net_benefit_at, newton, same_stays
+from lp_nb.measures.evaluation import (
+    checked,
+    equal_mass,
+    label_names,
+    logit,
+    net_benefit_at,
+    newton,
+    same_stays,
+)
 from .intervals import evaluate
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #wilson
@@ -28,7 +36,10 @@ def clustered_wilson(
     clustered = (np.bincount(codes, y - rate) ** 2).sum() / n**2
     n = n / max(1.0, clustered / plain) if plain > 0 else n / np.bincount(codes)[codes].mean()
     z = stats.norm.ppf((1 + level) / 2)
-    centre, half = (rate + z**2 / (2 * n)) / (1 + z**2 / n), z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    centre, half = (
+        (rate + z**2 / (2 * n)) / (1 + z**2 / n),
+        z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n),
+    )
     return float(max(0, centre - half)), float(min(1, centre + half))
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #joined
@@ -49,8 +60,8 @@ def joined(
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #reliability
 def reliability_table(
-    y,  # labels 0/1, shape (n,), or (n, L): all cells pooled
-    p,  # probabilities, the shape of y
+    y,  # labels 0/1, shape (n,), or (n, L): all cells pooled; or `Aligned`
+    p=None,  # probabilities, the shape of y
     patients=None,  # patient of each row
     bins: int = 10,  # of equal mass, at most
     least: int = 10,  # events and non-events that a bin must hold
@@ -79,13 +90,15 @@ def one_temperature(
     size = np.sqrt((x**2).mean())
     if not 0 < y.mean() < 1 or size == 0:
         return 1.0
-    slope = newton(x[:, None] / size, y, np.zeros(len(y)), np.ones((len(y), 1)))[0, 0]  # for logits of unit size
+    slope = newton(x[:, None] / size, y, np.zeros(len(y)), np.ones((len(y), 1)))[
+        0, 0
+    ]  # for logits of unit size
     return float(size / slope) if slope > 1e-8 else 1.0  # nan: none
 
 
 def temperature(
-    y,  # labels 0/1 of the validation stays, (n,) or (n, L)
-    p,  # their probabilities, the shape of y
+    y,  # labels 0/1 of the validation stays, (n,) or (n, L); or `Aligned`
+    p=None,  # their probabilities, the shape of y
 ) -> np.ndarray:
     "The temperature of each label that minimises validation log loss, shape (L,); 1 where there is none (Guo et al. 2017)."
     y, p, _ = checked(y, p)
@@ -99,9 +112,13 @@ def rescale(
     "Probabilities with every logit divided by its temperature; the order of the stays stays."
     t, p = np.asarray(t, float), np.asarray(p, float)
     if not ((p >= 0) & (p <= 1)).all():
-        raise UserError('probabilities in [0, 1]', f'{p[~((p >= 0) & (p <= 1))].flat[0]}', 'Apply the sigmoid to logits.')
+        raise UserError(
+            'probabilities in [0, 1]', f'{p[~((p >= 0) & (p <= 1))].flat[0]}', 'Apply the sigmoid to logits.'
+        )
     if not (t > 0).all():
-        raise UserError('temperatures above 0', f'{t.min():g}', 'Fit them with `temperature` on validation stays.')
+        raise UserError(
+            'temperatures above 0', f'{t.min():g}', 'Fit them with `temperature` on validation stays.'
+        )
     return special.expit(special.logit(np.asarray(p, float)) / t)  # 0 stays 0, and 1 stays 1
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #report
@@ -109,21 +126,23 @@ MEASURES = ('Brier', 'log loss', 'ECE', 'calibration slope', 'calibration in the
 
 
 def calibration_report(
-    y_val, p_val,  # labels and probabilities of the validation stays, (n, L)
-    y, p,  # of the test stays
+    y_val,  # labels of the validation stays, (n, L); or `Aligned`
+    p_val=None,  # their probabilities
+    y=None,  # labels of the test stays; or `Aligned`
+    p=None,  # their probabilities
     patients=None,  # of the test stays
     labels=None,  # names
     n: int = 200,  # resamples
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:
-    "`evaluate` of the calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label 'macro'."
-    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val}, 'columns')
-    same_stays({'labels': y, 'probabilities': p, 'patient ids': patients})
-    labels, t = label_names(y, labels), temperature(y_val, p_val)
-    shape = checked(y, p)[1].shape
-    both = {'as trained': np.reshape(p, shape), 'temperature': rescale(np.reshape(p, shape), t)}
-    return pd.concat([evaluate(y, q, patients, labels, MEASURES, n, seed).assign(when=when, temperature=[*t, np.nan] * len(MEASURES))
-                      for when, q in both.items()], ignore_index=True)
+    "The calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label 'macro'."
+    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val},
+               'columns')
+    names, t, test = label_names(y, labels), temperature(y_val, p_val), checked(y, p, patients)
+    both = {'as trained': test, 'temperature': test.with_risks(rescale(test.p, t))}
+    return pd.concat([evaluate(one, labels=names, metrics=MEASURES, n=n, seed=seed)
+                      .assign(when=when, temperature=[*t, np.nan] * len(MEASURES)) for when, one in both.items()],
+                     ignore_index=True)
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #decision
 def net_benefit_curve(
@@ -133,12 +152,19 @@ def net_benefit_curve(
 ) -> pd.DataFrame:
     "Net benefit by arm and threshold, with 'treat all' and 'treat none': arm, threshold, value (true positives per stay)."
     if not all(0 < t < 1 for t in thresholds):
-        raise UserError('thresholds between 0 and 1', f'{[t for t in thresholds if not 0 < t < 1]}', 'Give the risks at which one would act.')
+        raise UserError(
+            'thresholds between 0 and 1',
+            f'{[t for t in thresholds if not 0 < t < 1]}',
+            'Give the risks at which one would act.',
+        )
     same_stays({'labels': y} | {f'probabilities of {name}': p for name, p in arms.items()}, 'columns')
     same_stays({'labels': y} | {f'probabilities of {name}': p for name, p in arms.items()})
     rows = []
     for name, p in {**arms, 'treat all': np.ones(np.shape(y))}.items():
         cells, risks, _ = checked(y, p)
         one = np.ones((cells.size, 1))
-        rows += [dict(arm=name, threshold=t, value=float(net_benefit_at(t)(cells.ravel(), risks.ravel(), one)[0])) for t in thresholds]
+        rows += [
+            dict(arm=name, threshold=t, value=float(net_benefit_at(t)(cells.ravel(), risks.ravel(), one)[0]))
+            for t in thresholds
+        ]
     return pd.DataFrame(rows + [dict(arm='treat none', threshold=t, value=0.0) for t in thresholds])

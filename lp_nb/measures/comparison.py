@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FIELDS', 'tail_p', 'difference', 'paired_difference', 'delong_difference', 'signed_sums', 'sign_flip',
            'seed_difference', 'holm', 'equivalence_p', 'detectable', 'ArmDraws', 'arm_draws', 'paired', 'tested',
-           'differences', 'adjusted', 'compare', 'verdict', 'seeds_said', 'power_said', 'claim']
+           'verdict', 'differences', 'adjusted', 'compare', 'seeds_said', 'power_said', 'claim']
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #imports
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from scipy.optimize import brentq
 
 from ..core import UserError, fingerprint
 from ..privacy import outlined
-from .evaluation import HIGHER, LOWER, auroc, checked, known, label_names, macro, one_label, same_stays, score, why_undefined
+from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked, known, label_names, macro, one_label,
+                                           same_stays, score, why_undefined)
 from .intervals import OF_EVENTS, bootstrap, degrees, interval, lacking, nested, over_seeds, placements
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #difference
@@ -53,6 +54,20 @@ def same_arms(tables: dict, patients):
     same_stays(tables, 'columns')
     same_stays(tables | {'patient ids': patients})
 
+# %% ../../nbs/2_measures/03_comparison.ipynb #pair-rows
+def pair_rows(first: Aligned, second: Aligned, labels: list, metric: str, d: np.ndarray, level: float) -> list[dict]:
+    "The rows of `paired_difference` under one metric; `d` are the differences in resamples (R, L)."
+    y, codes, rows = first.y, first.codes, []
+    va, vb = score(first, metric=metric), score(second, metric=metric)
+    few = partial(lacking, codes=codes, estimate='p') if metric in OF_EVENTS else lambda y: ''
+    for j, label in enumerate(labels):
+        row = difference(label, metric, va[j], vb[j], d[:, j], level, few(y[:, j]))
+        if metric == 'AUROC':
+            row |= dict(delong_p=delong_difference(y[:, j], first.p[:, j], second.p[:, j], codes)['p'])
+        rows.append(row)
+    means = mean_of_used(d, np.isfinite(va))
+    return rows + [difference('macro', metric, macro(va)[0], macro(vb)[0], means, level, few(y))]
+
 # %% ../../nbs/2_measures/03_comparison.ipynb #paired
 def paired_difference(
     y,  # labels 0/1, (n,) or (n, L)
@@ -67,17 +82,11 @@ def paired_difference(
 ) -> pd.DataFrame:
     "First minus second arm per label and macro: difference, interval, bootstrap p, and DeLong p for AUROC."
     same_arms({'labels': y, 'first probabilities': pa, 'second probabilities': pb}, patients)
-    labels, a, b = label_names(y, labels), *(bootstrap(y, p, patients, metrics, n, seed) for p in (pa, pb))
-    y, pa, codes = checked(y, pa, patients)
-    pb, rows = checked(y, np.reshape(pb, y.shape))[1], []
-    for m in known(metrics):
-        va, vb, d = score(y, pa, m), score(y, pb, m), a[m] - b[m]
-        used, few = np.isfinite(va), partial(lacking, codes=codes, estimate='p') if m in OF_EVENTS else lambda y: ''
-        for j, label in enumerate(labels):
-            cross = dict(delong_p=delong_difference(y[:, j], pa[:, j], pb[:, j], codes)['p']) if m == 'AUROC' else {}
-            rows.append(difference(label, m, va[j], vb[j], d[:, j], level, few(y[:, j])) | cross)
-        rows.append(difference('macro', m, macro(va)[0], macro(vb)[0], mean_of_used(d, used), level, few(y)))
-    return pd.DataFrame(rows)
+    labels = label_names(y, labels)
+    first, second = (checked(y, p, patients) for p in (pa, pb))
+    a, b = (bootstrap(one, metrics=metrics, n=n, seed=seed) for one in (first, second))
+    rows = [pair_rows(first, second, labels, m, a[m] - b[m], level) for m in known(metrics)]
+    return pd.DataFrame([row for part in rows for row in part])
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #delong
 def delong_difference(y, pa, pb, patients=None) -> dict:
@@ -113,7 +122,11 @@ def sign_flip(
         return float(stats.ttest_1samp(d, 0).pvalue)
     limit = abs(d.sum()) - 1e-12 * max(1.0, np.abs(d).sum())
     first, second = signed_sums(d[::2]), np.sort(signed_sums(d[1::2]))  # every pattern is a pair of halves
-    far = len(second) - np.searchsorted(second, limit - first) + np.searchsorted(second, -limit - first, 'right')
+    far = (
+        len(second)
+        - np.searchsorted(second, limit - first)
+        + np.searchsorted(second, -limit - first, 'right')
+    )
     return 1.0 if limit <= 0 else float(far.sum() / 2.0**len(d))
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #seed-difference
@@ -121,10 +134,16 @@ def seed_difference(a, b, level: float = 0.95) -> dict:
     "Paired over seeds, first minus second: `over_seeds` of the differences, t and sign-flip p, positive seeds."
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape or a.ndim != 1:
-        raise UserError('one value per seed for each arm, same seeds', f'shapes {a.shape} and {b.shape}', 'Run the missing seeds.')
+        raise UserError(
+            'one value per seed for each arm, same seeds',
+            f'shapes {a.shape} and {b.shape}',
+            'Run the missing seeds.',
+        )
     d = a - b
     t_p = float(stats.ttest_1samp(d, 0).pvalue) if len(d) > 1 and np.ptp(d) > 0 else np.nan
-    return over_seeds(d, level) | dict(t_p=t_p, p=sign_flip(d), positive=int((d > 0).sum()), least_p=2 / 2 ** len(d))
+    return over_seeds(d, level) | dict(
+        t_p=t_p, p=sign_flip(d), positive=int((d > 0).sum()), least_p=2 / 2 ** len(d)
+    )
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #family
 def holm(
@@ -147,7 +166,9 @@ def equivalence_p(
     "The larger p of the two one-sided tests that the difference lies outside plus or minus `margin`."
     if not se > 0:
         return np.nan  # without spread nothing is known of it
-    return float(max(stats.t.sf((margin - difference) / se, freedom), stats.t.sf((margin + difference) / se, freedom)))
+    return float(
+        max(stats.t.sf((margin - difference) / se, freedom), stats.t.sf((margin + difference) / se, freedom))
+    )
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #detectable
 def detectable(
@@ -177,27 +198,46 @@ class ArmDraws:
     stays: str = ''  # fingerprint of labels, patients and resamples: what is compared must share it
     few: str = ''  # why no p is given, where the events or the others are too few
 
+# %% ../../nbs/2_measures/03_comparison.ipynb #aligned-seeds
+def aligned_seeds(y, predictions: list, patients) -> list[Aligned]:
+    "The predictions of each seed beside labels and patients, all of the same stays."
+    same_arms({'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}, patients)
+    return [checked(y, p, patients) for p in predictions]
+
+
+def stays_said(seeds: list[Aligned], n: int, seed: int) -> str:
+    "A fingerprint of labels, patients and resamples of an arm, whose seeds must share their stays."
+    first = seeds[0]
+    who = lambda one: np.asarray(one.patients).astype(str)
+    for one in seeds[1:]:
+        if not (np.array_equal(one.y, first.y) and np.array_equal(who(one), who(first))):
+            raise UserError(
+                'seeds of one arm on the same stays', 'other labels or patients', 'Align them on one split.'
+            )
+    return fingerprint([first.y.tolist(), who(first).tolist(), n, seed])
+
 # %% ../../nbs/2_measures/03_comparison.ipynb #arm-draws
 def arm_draws(
-    y,  # labels 0/1, (n, L)
-    predictions: list,  # probabilities (n, L), one array per seed
-    patients,
+    y,  # labels 0/1, (n, L); or a list of `Aligned`, one per seed
+    predictions: list | None = None,  # probabilities (n, L), one array per seed
+    patients=None,
     metrics=('AUROC', 'AUPRC'),
     n: int = 1000,  # resamples; the same for every arm
     seed: int = 0,
 ) -> dict[str, ArmDraws]:
     "Metric -> `ArmDraws` of an arm."
-    same_arms({'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}, patients)
-    out, stays = {m: ([], []) for m in known(metrics)}, fingerprint([np.asarray(y).tolist(), np.asarray(patients).astype(str).tolist(), n, seed])
-    for p in predictions:
-        drawn = bootstrap(y, p, patients, metrics, n, seed)
+    seeds = y if predictions is None else aligned_seeds(y, predictions, patients)
+    out = {m: ([], []) for m in known(metrics)}
+    for one in seeds:
+        drawn = bootstrap(one, metrics=metrics, n=n, seed=seed)
         for m, (values, draws) in out.items():
-            whole = score(y, p, m)
-            used = np.isfinite(whole)
+            whole = score(one, metric=m)
             values.append(macro(whole)[0])
-            draws.append(mean_of_used(drawn[m], used))
-    few = lacking(*(checked(y, predictions[0], patients)[k] for k in (0, 2)), 'p')
-    return {m: ArmDraws(np.array(values), np.array(draws), m, stays, few if m in OF_EVENTS else '') for m, (values, draws) in out.items()}
+            draws.append(mean_of_used(drawn[m], np.isfinite(whole)))
+    stays = stays_said(seeds, n, seed)
+    few = lacking(seeds[0].y, seeds[0].codes, 'p')
+    return {m: ArmDraws(np.array(values), np.array(draws), m, stays, few if m in OF_EVENTS else '')
+            for m, (values, draws) in out.items()}
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #paired-seeds
 def paired(first: ArmDraws, second: ArmDraws) -> ArmDraws:
@@ -225,7 +265,14 @@ def tested(gap: ArmDraws, margin: float) -> dict:
     return dict(metric=gap.metric, difference=found['value'], **bounds, p=p, seed_p=sign_flip(gap.values) if s > 1 else np.nan, seeds=s, se=se, freedom=freedom,
                 margin=margin, p_margin=np.nan if why else equivalence_p(found['value'], se, margin, freedom), reason=why)
 
-# %% ../../nbs/2_measures/03_comparison.ipynb #compare
+# %% ../../nbs/2_measures/03_comparison.ipynb #verdict
+def verdict(row) -> str:
+    "What a row of `adjusted` shows: 'better', 'worse', 'equivalent' or 'no claim'."
+    if row.p_holm < row.alpha:
+        return 'better' if (row.difference > 0) == (row.metric not in LOWER) else 'worse'
+    return 'equivalent' if row.equivalent else 'no claim'
+
+# %% ../../nbs/2_measures/03_comparison.ipynb #differences
 FIELDS = ('comparison', 'first', 'second', 'metric', 'difference', 'low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high', 'p', 'seed_p', 'seeds',
           'se', 'freedom', 'margin', 'p_margin', 'reason')
 
@@ -253,17 +300,10 @@ def adjusted(
     out['verdict'] = [verdict(r) for r in out.itertuples()]
     return out
 
-# %% ../../nbs/2_measures/03_comparison.ipynb #compare-b
+# %% ../../nbs/2_measures/03_comparison.ipynb #compare
 def compare(arms: dict, family, margin: float = 0.01, alpha: float = 0.05) -> pd.DataFrame:
     "`differences` of one family, `adjusted` together."
     return adjusted(differences(arms, family, margin), alpha)
-
-# %% ../../nbs/2_measures/03_comparison.ipynb #verdict
-def verdict(row) -> str:
-    "What a row of `adjusted` shows: 'better', 'worse', 'equivalent' or 'no claim'."
-    if row.p_holm < row.alpha:
-        return 'better' if (row.difference > 0) == (row.metric not in LOWER) else 'worse'
-    return 'equivalent' if row.equivalent else 'no claim'
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #words
 def seeds_said(n: int) -> str:
@@ -277,7 +317,7 @@ def power_said(compared: pd.DataFrame) -> str:
     return (f'before any claim: these test stays would show a true difference of {least:.3f} four times in five, with the family sharing an error '
             f'rate of {alpha:.0%}; smaller ones may be missed.')
 
-
+# %% ../../nbs/2_measures/03_comparison.ipynb #claim
 def claim(row) -> str:
     "What one row of `adjusted` allows to be said."
     low, high = (row.low, row.high) if row.seeds == 1 else (row.both_low, row.both_high)

@@ -14,7 +14,19 @@ import pandas as pd
 from scipy import stats
 
 from ..core import UserError, rng
-from .evaluation import METRICS, RANKED, auroc, checked, known, label_names, one_label, passed, ranked_areas, ranking, why_undefined
+from lp_nb.measures.evaluation import (
+    METRICS,
+    RANKED,
+    auroc,
+    checked,
+    known,
+    label_names,
+    one_label,
+    passed,
+    ranked_areas,
+    ranking,
+    why_undefined,
+)
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #weights
 BLOCK = 64  # resamples held in memory at a time
@@ -58,13 +70,17 @@ def replicates(
         areas = dict(zip(RANKED, ranked_areas(ranks, w))) if ranks else {}
         w = w.astype(float) if set(metrics) - set(RANKED) else w
         for m in metrics:
-            out[m].append(areas[m] if m in areas else np.stack([METRICS[m](y[:, j], p[:, j], w) for j in range(y.shape[1])], 1))
+            out[m].append(
+                areas[m]
+                if m in areas
+                else np.stack([METRICS[m](y[:, j], p[:, j], w) for j in range(y.shape[1])], 1)
+            )
     return {m: np.concatenate(parts) for m, parts in out.items()}
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #bootstrap
 def bootstrap(
-    y,  # labels 0/1, (n,) or (n, L)
-    p,  # probabilities, the shape of y
+    y,  # labels 0/1, (n,) or (n, L); or `Aligned`
+    p=None,  # probabilities, the shape of y
     patients=None,  # patient of each row; None: every row its own
     metrics=('AUROC', 'AUPRC'),  # names in METRICS
     n: int = 1000,  # resamples
@@ -82,7 +98,11 @@ def corrected_levels(
     jackknife: np.ndarray | None = None,  # values with one patient left out, shape (G,); None: no acceleration
 ) -> np.ndarray:
     "The two quantile levels of the bias-corrected interval (Efron 1981), with a jackknife of BCa (Efron 1987)."
-    below = np.clip(np.mean(draws < value) + np.mean(draws == value) / 2, 1 / (len(draws) + 1), len(draws) / (len(draws) + 1))
+    below = np.clip(
+        np.mean(draws < value) + np.mean(draws == value) / 2,
+        1 / (len(draws) + 1),
+        len(draws) / (len(draws) + 1),
+    )
     shift = stats.norm.ppf(below)
     d = np.zeros(1) if jackknife is None else np.nanmean(jackknife) - jackknife[np.isfinite(jackknife)]
     spread = (d**2).sum()
@@ -103,7 +123,9 @@ def interval(
     lost = len(draws) - len(ok)
     if lost > most_lost * len(draws) or not len(ok):
         return np.nan, np.nan, lost, f'{lost} of {len(draws)} resamples lack a class'
-    levels = [(1 - level) / 2, (1 + level) / 2] if value is None else corrected_levels(ok, value, level, jackknife)
+    levels = (
+        [(1 - level) / 2, (1 + level) / 2] if value is None else corrected_levels(ok, value, level, jackknife)
+    )
     low, high = np.quantile(ok, levels)
     return float(low), float(high), lost, ''
 
@@ -154,7 +176,11 @@ def columns(
 # %% ../../nbs/2_measures/02_intervals.ipynb #evaluated
 METHODS = ('bias-corrected', 'percentile', 'BCa', 'published')
 LEAST_PATIENTS = 10  # below, no interval
-LEAST_EVENTS = {'bootstrap': 5, 'DeLong': 10, 'p': 10}  # patients with the event, and patients without, that an estimate needs
+LEAST_EVENTS = {
+    'bootstrap': 5,
+    'DeLong': 10,
+    'p': 10,
+}  # patients with the event, and patients without, that an estimate needs
 OF_EVENTS = (*RANKED, 'sensitivity at 90 % specificity')  # metrics that are of the events among the others
 NO_INTERVAL = {'ECE': 'too high in small samples by an unknown amount: no interval'}
 
@@ -193,12 +219,14 @@ def bounds(y: np.ndarray, values: dict, metric: str, j: int, level: float, metho
         return np.nan, np.nan, 0, few
     draws = values['bootstrap'][metric][:, j]
     value = values['sample'][metric][0, j] if method != 'percentile' else None
-    return interval(draws, level, value=value, jackknife=values['jackknife'][metric][:, j] if method == 'BCa' else None)
+    return interval(
+        draws, level, value=value, jackknife=values['jackknife'][metric][:, j] if method == 'BCa' else None
+    )
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #evaluate
 def evaluate(
-    y,  # labels 0/1, (n,) or (n, L)
-    p,  # probabilities, the shape of y
+    y,  # labels 0/1, (n,) or (n, L); or `Aligned`
+    p=None,  # probabilities, the shape of y
     patients=None,  # patient of each row
     labels=None,  # names of the labels; default: the columns of y, or numbers
     metrics=('AUROC', 'AUPRC'),  # names in METRICS
@@ -228,8 +256,19 @@ def metric_rows(y, values: dict, metric: str, names: list, averages: tuple, leve
     out = []
     for j, why in enumerate(reasons(y, metric, sample, averages)):
         low, high, lost, lack = bounds(y, values, metric, j, level, method)
-        out.append(dict(label=names[j], metric=metric, value=sample[j], low=low, high=high, n=len(y), events=events[j], lost=lost,
-                        reason=why or lack))
+        out.append(
+            dict(
+                label=names[j],
+                metric=metric,
+                value=sample[j],
+                low=low,
+                high=high,
+                n=len(y),
+                events=events[j],
+                lost=lost,
+                reason=why or lack,
+            )
+        )
     return out
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #published
@@ -268,7 +307,9 @@ def delong(
     value, why = float(auroc(y, p)[0]), why_undefined(y)[0] or lacking(y, codes, 'DeLong')
     if why:
         return dict(value=value, se=np.nan, low=np.nan, high=np.nan, reason=why)
-    se = float(np.sqrt((np.bincount(codes, placements(y, p)) ** 2).sum())) or np.nan  # a perfect ranking tells nothing of its spread
+    se = (
+        float(np.sqrt((np.bincount(codes, placements(y, p)) ** 2).sum())) or np.nan
+    )  # a perfect ranking tells nothing of its spread
     half = stats.norm.ppf((1 + level) / 2) * se
     return dict(value=value, se=se, low=max(0.0, value - half), high=min(1.0, value + half), reason='')
 
@@ -294,7 +335,9 @@ def over_seeds(
     x = np.asarray(values, float)
     sd = float(x.std(ddof=1)) if len(x) > 1 else np.nan
     half = stats.t.ppf((1 + level) / 2, len(x) - 1) * sd / np.sqrt(len(x)) if len(x) > 1 else np.nan
-    return dict(mean=float(x.mean()), sd=sd, low=float(x.mean() - half), high=float(x.mean() + half), seeds=len(x))
+    return dict(
+        mean=float(x.mean()), sd=sd, low=float(x.mean() - half), high=float(x.mean() + half), seeds=len(x)
+    )
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #nested
 def degrees(patient: float, seed: float, seeds: int) -> float:

@@ -181,9 +181,9 @@ def scored(y, p, codes, line: tuple, metric: str, n: int, seed: int, least: int)
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #subgroups-c
 def subgroups(
-    y,  # labels 0/1, (n,) or (n, L)
-    p,  # probabilities, the shape of y
-    by,  # characteristics of each stay: a table (n rows) or one column
+    y,  # labels 0/1, (n,) or (n, L); or `Aligned`
+    p=None,  # probabilities, the shape of y
+    by=None,  # characteristics of each stay: a table (n rows) or one column
     patients=None,  # patient of each row
     metrics=('AUROC',),  # names in METRICS
     n: int = 300,  # resamples
@@ -265,9 +265,9 @@ def gap_row(y, p, codes, of: np.ndarray, metric: str, n: int, seed: int, least: 
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #gaps
 def subgroup_gaps(
-    y,  # labels 0/1, (n,) or (n, L)
-    p,  # probabilities, the shape of y
-    by,  # characteristics of each stay: a table (n rows) or one column
+    y,  # labels 0/1, (n,) or (n, L); or `Aligned`
+    p=None,  # probabilities, the shape of y
+    by=None,  # characteristics of each stay: a table (n rows) or one column
     patients=None,  # patient of each row
     metric: str = 'AUROC',  # a name in METRICS
     n: int = 500,  # resamples, and deals

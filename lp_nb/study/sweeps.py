@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'MORE_ARMS', 'ALL_ARMS', 'Study', 'work_left', 'Job', 'jobs_of', 'every_stage', 'description', 'recorded',
-           'record', 'open_study', 'estimate', 'run_study', 'join_study', 'chosen', 'chosen_run']
+           'record', 'open_study', 'estimate', 'chosen', 'chosen_run']
 
 # %% ../../nbs/4_study/06_sweeps.ipynb #imports
 import dataclasses

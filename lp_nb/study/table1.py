@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['PAPER_TABLE', 'ROWS', 'BASELINES', 'JUDGEMENT', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'TOGETHER', 'FAMILY', 'MARGIN',
            'SHARES', 'PARTS', 'published', 'encoder_said', 'differs', 'arms_of', 'kept_frame', 'kept_baselines',
-           'Predictor', 'predictors', 'truth', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines',
-           'amount_said', 'label_points', 'label_study', 'label_rows', 'label_points_of', 'skill_shares', 'looked_into',
-           'of_each', 'calibration_of', 'reliability_of', 'grouped', 'benefit_rows', 'Judgement', 'judge', 'cell',
-           'wide', 'beaten', 'powers', 'words', 'save_judgement']
+           'Predictor', 'truth', 'predictors', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines',
+           'amount_said', 'label_points', 'label_study', 'label_rows', 'label_points_of', 'skill_shares', 'cell',
+           'wide', 'beaten', 'powers', 'Judgement', 'words', 'judge', 'save_judgement']
 
 # %% ../../nbs/4_study/07_table1.ipynb #imports
 import dataclasses
@@ -28,7 +27,7 @@ from ..measures.comparison import adjusted, arm_draws, claim, differences, power
 from ..core import UserError, fingerprint, no_progress, require, track
 from ..folders import new_file, new_folder, place, sole_writer
 from ..privacy import mask_count, outlined
-from ..measures.evaluation import auprc, auroc, macro
+from ..measures.evaluation import Aligned, auprc, auroc, checked, macro
 from ..measures.intervals import NO_INTERVAL, nested
 from ..learning.shelf import may_write
 from ..learning.mlm import Load
@@ -51,7 +50,11 @@ def published() -> pd.DataFrame:
         ('phenotyping', 'AUROC'): ((.776, .764, .788), (.772, .764, .783), (.783, .766, .792)),
         ('phenotyping', 'AUPRC'): ((.474, .450, .499), (.471, .448, .478), (.480, .459, .511)),
     }
-    rows = [(t, arm, arms[arm], 'published', m, *v) for (t, m), three in printed.items() for arm, v in zip(arms, three)]
+    rows = [
+        (t, arm, arms[arm], 'published', m, *v)
+        for (t, m), three in printed.items()
+        for arm, v in zip(arms, three)
+    ]
     return pd.DataFrame(rows, columns=['task', 'arm', 'plan', 'kind', 'metric', 'value', 'low', 'high'])
 
 
@@ -62,8 +65,14 @@ def encoder_said(study: Study) -> str:
     "The report encoder of a study in a few words, and what its plans load into it."
     e = next(iter(study.labs.values())).encoder
     scratch = {'small': 'a small ModernBERT from scratch', 'small-bert': 'a small BERT from scratch'}
-    begun = f'one with the sizes of {model_words(e.architecture)}, from scratch' if e.architecture else scratch.get(e.model) or model_words(e.model)
-    loads = dict.fromkeys(s.model for whole in study.arms.values() for s in whole.stages if isinstance(s, Load))
+    begun = (
+        f'one with the sizes of {model_words(e.architecture)}, from scratch'
+        if e.architecture
+        else scratch.get(e.model) or model_words(e.model)
+    )
+    loads = dict.fromkeys(
+        s.model for whole in study.arms.values() for s in whole.stages if isinstance(s, Load)
+    )
     return begun + ''.join(f'; where a plan says so, with the weights of {model_words(m)}' for m in loads)
 
 # %% ../../nbs/4_study/07_table1.ipynb #differs-of
@@ -71,14 +80,20 @@ def differs(study: Study) -> list[str]:
     "In sentences, what keeps a study's numbers from being the published ones."
     sizes = []
     loads = sorted({s.model for whole in study.arms.values() for s in whole.stages if s.name == 'load'})
-    stands = f'beside it stands the row that loads one ({", ".join(map(model_words, loads))})' if loads else 'no row here loads one'
+    stands = (
+        f'beside it stands the row that loads one ({", ".join(map(model_words, loads))})'
+        if loads
+        else 'no row here loads one'
+    )
     for task, one in study.labs.items():
         release, rules = one.cohort.manifest['release'], one.cohort.manifest['rules']
         sizes.append(f'{task}: {release} tables, preset {rules["preset"]}, {len(one.cohort.stays):,} stays')
     last = {dataclasses.asdict(whole.stages[-1]).get('train', 'all') for whole in study.arms.values()}
     frozen = 'Some encoders are frozen in the last stage. ' if last & {'projection', 'head'} else ''
     return [
-        'The published stays: 22,626 (mortality) and 53,576 (phenotyping), release not stated. Here: ' + '; '.join(sizes) + '.',
+        'The published stays: 22,626 (mortality) and 53,576 (phenotyping), release not stated. Here: '
+        + '; '.join(sizes)
+        + '.',
         f'The published "MLM" is a model that was trained elsewhere and loaded: {stands}. Our row "MLM" is trained from nothing on the cohort\'s general corpus.',
         f'The published report encoder: BioBERT. Here: {encoder_said(study)}. {frozen}The published table does not say whether it was frozen; its code freezes it.',
         f'The published search: 10 runs, rates 1e-5 to 1e-3. Here: {study.search.runs} of the last stage, {study.search.low:g} to {study.search.high:g}, '
@@ -96,10 +111,17 @@ def arms_of(layered: str | Plan) -> dict[str, Plan]:
     "The published rows, and none, from a layered plan or preset: the plan with stages left out; 'reader' is whatever it loads."
     stages = plan(layered).stages
     if any(getattr(s, 'codes', 0) for s in stages):
-        raise UserError('masked language modelling alone for the arms that are called MLM', f'codes in {str(layered)!r}',
-                        'That is supervised pretraining on findings: name the arms yourself, with Study(arms=...).')
+        raise UserError(
+            'masked language modelling alone for the arms that are called MLM',
+            f'codes in {str(layered)!r}',
+            'That is supervised pretraining on findings: name the arms yourself, with Study(arms=...).',
+        )
     there = {s.name for s in stages}
-    return {arm: Plan(tuple(s for s in stages if s.name in (*names, 'supervised'))) for arm, names in ROWS.items() if set(names) <= there}
+    return {
+        arm: Plan(tuple(s for s in stages if s.name in (*names, 'supervised')))
+        for arm, names in ROWS.items()
+        if set(names) <= there
+    }
 
 # %% ../../nbs/4_study/07_table1.ipynb #baselines
 def kept_frame(path: Path, make) -> pd.DataFrame:
@@ -136,7 +158,9 @@ def best_baseline(study: Study, task: str) -> str:
     cohort = study.labs[task].cohort
     ids = cohort.ids('val')
     y = cohort.stays.loc[ids, cohort.labels].to_numpy(int)
-    values = {name: macro(auroc(y, p.loc[ids].to_numpy()))[0] for name, p in kept_baselines(study, task).items()}
+    values = {
+        name: macro(auroc(y, p.loc[ids].to_numpy()))[0] for name, p in kept_baselines(study, task).items()
+    }
     return max(values, key=lambda name: np.nan_to_num(values[name]))
 
 # %% ../../nbs/4_study/07_table1.ipynb #reference
@@ -144,29 +168,17 @@ def reference(of, train=None) -> pd.DataFrame:
     "Test probabilities of a reference: a table, or what its function makes of the training stays whose labels are seen, (n,) bool; none: all."
     return of(train) if callable(of) else of
 
-# %% ../../nbs/4_study/07_table1.ipynb #predictors
+# %% ../../nbs/4_study/07_table1.ipynb #predictor
 @outlined
 @dataclass(frozen=True)
 class Predictor:
-    "Something that predicts: an arm, a baseline or a reference, with test probabilities (n, L) by seed."
+    "Something that predicts: an arm, a baseline or a reference, with its test probabilities by seed."
 
     name: str
     kind: str  # 'arm', 'baseline' or 'oracle'
     plan: str
-    test: list
-    val: np.ndarray | None = None  # of the first seed
-
-
-def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
-    "All that predicts a task's test stays; `references` is name -> test probabilities, or a function that makes them."
-    cohort, out = study.labs[task].cohort, []
-    read = lambda frame, split: frame.loc[cohort.ids(split), cohort.labels].to_numpy()
-    for arm in dict.fromkeys(row[1] for row in study.rows if row[0] == task):
-        runs = [chosen_run(study, task, arm, seed) for seed in study.seeds]
-        out.append(Predictor(arm, 'arm', str(study.arms[arm]), [read(r.predictions('test'), 'test') for r in runs], read(runs[0].predictions('val'), 'val')))
-    for name, frame in kept_baselines(study, task).items():
-        out.append(Predictor(name, 'baseline', '', [read(frame, 'test')], read(frame, 'val')))
-    return out + [Predictor(name, 'oracle', '', [read(reference(of), 'test')]) for name, of in references.items()]
+    test: list[Aligned]  # beside labels and patients, one for each seed
+    val: Aligned | None = None  # of the first seed
 
 
 def truth(study: Study, task: str, split: str = 'test') -> tuple[np.ndarray, np.ndarray]:
@@ -175,6 +187,25 @@ def truth(study: Study, task: str, split: str = 'test') -> tuple[np.ndarray, np.
     stays = cohort.stays.loc[cohort.ids(split)]
     return stays[cohort.labels].to_numpy(int), stays['subject_id'].to_numpy()
 
+# %% ../../nbs/4_study/07_table1.ipynb #predictors
+def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
+    "All that predicts a task's test stays, checked once; `references` is name -> test probabilities, or a function."
+    cohort, out = study.labs[task].cohort, []
+
+    def read(frame, split='test'):
+        y, patients = truth(study, task, split)
+        return checked(y, frame.loc[cohort.ids(split), cohort.labels].to_numpy(), patients)
+
+    for arm in dict.fromkeys(row[1] for row in study.rows if row[0] == task):
+        runs = [chosen_run(study, task, arm, seed) for seed in study.seeds]
+        tests = [read(r.predictions('test')) for r in runs]
+        out.append(
+            Predictor(arm, 'arm', str(study.arms[arm]), tests, read(runs[0].predictions('val'), 'val'))
+        )
+    for name, frame in kept_baselines(study, task).items():
+        out.append(Predictor(name, 'baseline', '', [read(frame)], read(frame, 'val')))
+    return out + [Predictor(name, 'oracle', '', [read(reference(of))]) for name, of in references.items()]
+
 # %% ../../nbs/4_study/07_table1.ipynb #rows
 SHOWN = ('AUROC', 'AUPRC')  # the columns of the printed table
 METRICS_KEPT = SHOWN + ('Brier', 'log loss', 'ECE', 'sensitivity at 90 % specificity', 'net benefit at 10 % risk')
@@ -182,9 +213,8 @@ METRICS_KEPT = SHOWN + ('Brier', 'log loss', 'ECE', 'sensitivity at 90 % specifi
 
 def drawn(study: Study, task: str, references: dict, n: int) -> dict[str, tuple]:
     "Name -> (predictor, its draws by metric)."
-    y, patients = truth(study, task)
-    found = predictors(study, task, references)
-    return {p.name: (p, arm_draws(y, p.test, patients, METRICS_KEPT, n)) for p in track(found, f'resampling {task}')}
+    all_of = predictors(study, task, references)
+    return {p.name: (p, arm_draws(p.test, metrics=METRICS_KEPT, n=n)) for p in track(all_of, f'resampling {task}')}
 
 
 def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
@@ -203,8 +233,9 @@ def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
 # %% ../../nbs/4_study/07_table1.ipynb #family
 LAYERED = 'MLM + contrastive'
 TOGETHER = ('reader + contrastive', LAYERED)  # arms that have all layers, the one to look at first
-FAMILY = tuple((whole, part) for whole in TOGETHER for part in (whole.split(' + ')[0], 'contrastive', 'neither')) + (
-    ('fused', 'series only'), ('fused LSTM', 'series only'))
+FAMILY = tuple(
+    (whole, part) for whole in TOGETHER for part in (whole.split(' + ')[0], 'contrastive', 'neither')
+) + (('fused', 'series only'), ('fused LSTM', 'series only'))
 MARGIN = 0.01  # of AUROC: the largest difference that does not matter
 
 
@@ -218,7 +249,9 @@ def compared(study: Study, all_drawn: dict, pairs) -> pd.DataFrame:
     rows = []
     for task, of in all_drawn.items():
         arms = {name: draws['AUROC'] for name, (_, draws) in of.items()}
-        there = [(a, b) for a, b in pairs(task) if a in arms and b in arms]  # a study need not have all arms of the family
+        there = [
+            (a, b) for a, b in pairs(task) if a in arms and b in arms
+        ]  # a study need not have all arms of the family
         rows += [dict(task=task, **row) for row in differences(arms, there, MARGIN)]
     found = adjusted(rows)
     return found.assign(claim=[f'{r.task}: {claim(r)}' for r in found.itertuples()])
@@ -267,7 +300,7 @@ def label_study(study: Study, shares=SHARES, draws: int = 3, runs: int = 3) -> S
                  part_of=study.key, probe_stays=lab.probe_stays, points=lab.points, save_every=lab.save_every)
 
 # %% ../../nbs/4_study/07_table1.ipynb #label-rows
-Point = namedtuple('Point', 'arm kind amount labels events tests')  # tests: probabilities (n, L), one for each draw and seed
+Point = namedtuple('Point', 'arm kind amount labels events tests')  # tests: `Aligned`, one for each draw and seed
 
 
 def arm_points(study: Study, points: dict, task: str) -> tuple[list[Point], dict]:
@@ -295,33 +328,27 @@ def other_points(study: Study, seen: dict, task: str, references: dict) -> list[
 # %% ../../nbs/4_study/07_table1.ipynb #label-curves
 def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
     "Mean, smallest and largest test value over draws and seeds of every point: task, arm, kind, metric, amount, share, labels, events, draws, value, low, high."
-    rows, (y, _), stays = [], truth(study, task), len(study.labs[task].cohort.ids('train'))
+    rows, stays = [], len(study.labs[task].cohort.ids('train'))
     for p in points:
         for metric, f in dict(AUROC=auroc, AUPRC=auprc).items():
-            values = [macro(f(y, test))[0] for test in p.tests]
-            rows.append(dict(task=task, arm=p.arm, kind=p.kind, metric=metric, amount=amount_said(p.amount), share=p.amount if p.amount <= 1 else p.labels / stays,
-                             labels=p.labels, events=p.events, draws=len(p.tests), value=np.mean(values), low=np.min(values), high=np.max(values)))
+            values = [macro(f(test))[0] for test in p.tests]
+            rows.append(
+                dict(
+                    task=task,
+                    arm=p.arm,
+                    kind=p.kind,
+                    metric=metric,
+                    amount=amount_said(p.amount),
+                    share=p.amount if p.amount <= 1 else p.labels / stays,
+                    labels=p.labels,
+                    events=p.events,
+                    draws=len(p.tests),
+                    value=np.mean(values),
+                    low=np.min(values),
+                    high=np.max(values),
+                )
+            )
     return rows
-
-# %% ../../nbs/4_study/07_table1.ipynb #few-claim
-def few_claim(row, seeds: int) -> str:
-    "`claim` at an amount of labels; what is averaged there are draws of the labels, and seeds where there are several."
-    said = claim(row).replace('one training seed', 'one draw').replace('training seeds', 'draws of labels' if seeds == 1 else 'draws and seeds')
-    return f'{row.task}, {row.amount} labels: {said}'
-
-# %% ../../nbs/4_study/07_table1.ipynb #few-compared
-def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
-    "The declared pairs, and the layered arm against the words, at every amount of labels: `adjusted`, with task and amount; `points` by task."
-    rows = {}
-    for task, of in points.items():
-        (y, patients), whole = truth(study, task), layered_arm([p.arm for p in of if p.kind == 'arm'])
-        for amount in dict.fromkeys(p.amount for p in of):
-            arms = {p.arm: p.tests for p in of if p.amount == amount}
-            pairs = [(a, b) for a, b in (*FAMILY, (whole, 'report words')) if a == whole and b in arms]
-            drawn = {name: arm_draws(y, arms[name], patients, ('AUROC',), n)['AUROC'] for name in dict.fromkeys(x for p in pairs for x in p)}
-            rows.setdefault(amount, []).extend(dict(task=task, amount=amount_said(amount), **row) for row in differences(drawn, pairs, MARGIN))
-    found = pd.concat([adjusted(of) for of in rows.values()], ignore_index=True)  # each amount is a table of its own, with a family of its own
-    return found.assign(claim=[few_claim(r, len(study.seeds)) for r in found.itertuples()])
 
 # %% ../../nbs/4_study/07_table1.ipynb #label-efficiency
 def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 3, runs: int = 3) -> dict[str, list]:
@@ -331,18 +358,58 @@ def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 
     for task in of.labs:
         there = {row[1] for row in of.rows if row[0] == task}
         arms, seen = arm_points(of, {k: v for k, v in points.items() if k in there}, task)
-        out[task] = arms + other_points(of, seen, task, references.get(task, {}))
+        points_of = arms + other_points(of, seen, task, references.get(task, {}))
+        y, patients = truth(of, task)
+        out[task] = [p._replace(tests=[checked(y, test, patients) for test in p.tests]) for p in points_of]
     return out
 
+# %% ../../nbs/4_study/07_table1.ipynb #few-claim
+def few_claim(row, seeds: int) -> str:
+    "`claim` at an amount of labels; what is averaged there are draws of the labels, and seeds where there are several."
+    said = (
+        claim(row)
+        .replace('one training seed', 'one draw')
+        .replace('training seeds', 'draws of labels' if seeds == 1 else 'draws and seeds')
+    )
+    return f'{row.task}, {row.amount} labels: {said}'
 
+# %% ../../nbs/4_study/07_table1.ipynb #few-compared
+def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
+    "The declared pairs, and the layered arm against the words, at every amount of labels: `adjusted`, with task and amount; `points` by task."
+    rows = {}
+    for task, of in points.items():
+        whole = layered_arm([p.arm for p in of if p.kind == 'arm'])
+        for amount in dict.fromkeys(p.amount for p in of):
+            arms = {p.arm: p.tests for p in of if p.amount == amount}
+            pairs = [(a, b) for a, b in (*FAMILY, (whole, 'report words')) if a == whole and b in arms]
+            drawn = {
+                name: arm_draws(arms[name], metrics=('AUROC',), n=n)['AUROC']
+                for name in dict.fromkeys(x for p in pairs for x in p)
+            }
+            rows.setdefault(amount, []).extend(
+                dict(task=task, amount=amount_said(amount), **row)
+                for row in differences(drawn, pairs, MARGIN)
+            )
+    found = pd.concat(
+        [adjusted(of) for of in rows.values()], ignore_index=True
+    )  # each amount is a table of its own, with a family of its own
+    return found.assign(claim=[few_claim(r, len(study.seeds)) for r in found.itertuples()])
+
+# %% ../../nbs/4_study/07_table1.ipynb #skill-shares
 def skill_shares(labels: pd.DataFrame, ceiling: str = 'perfect reader') -> pd.DataFrame:
     "How much of a ceiling's skill (AUROC - 0.5) each arm has, by task and amount of labels; empty without the ceiling."
     if 'amount' not in labels or ceiling not in set(labels['arm']):
         return pd.DataFrame(columns=['task', 'arm', 'amount', 'value', 'share'])
     rows = labels[labels['metric'] == 'AUROC']
     top = rows[rows['arm'] == ceiling].set_index(['task', 'amount'])['value']
-    arms = rows[(rows['kind'] == 'arm') & np.array([k in top.index for k in zip(rows['task'], rows['amount'])], bool)]
-    return arms[['task', 'arm', 'amount', 'value']].assign(share=[(r.value - 0.5) / (top[r.task, r.amount] - 0.5) for r in arms.itertuples()]).reset_index(drop=True)
+    arms = rows[
+        (rows['kind'] == 'arm') & np.array([k in top.index for k in zip(rows['task'], rows['amount'])], bool)
+    ]
+    return (
+        arms[['task', 'arm', 'amount', 'value']]
+        .assign(share=[(r.value - 0.5) / (top[r.task, r.amount] - 0.5) for r in arms.itertuples()])
+        .reset_index(drop=True)
+    )
 
 # %% ../../nbs/4_study/07_table1.ipynb #scrutiny
 def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
@@ -353,32 +420,106 @@ def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
 
 def of_each(study: Study, all_drawn: dict, make, arms=None) -> pd.DataFrame:
     "A table about every arm (or some `arms`) and the best baseline of each task, from `make(task, predictor)`."
-    found = [(task, p) for task in all_drawn for p in looked_into(study, all_drawn, task) if arms is None or p.kind != 'arm' or p.name in arms]
+    found = [
+        (task, p)
+        for task in all_drawn
+        for p in looked_into(study, all_drawn, task)
+        if arms is None or p.kind != 'arm' or p.name in arms
+    ]
     return pd.concat([make(task, p).assign(task=task, arm=p.name) for task, p in found], ignore_index=True)
 
-
+# %% ../../nbs/4_study/07_table1.ipynb #calibration-of
 def calibration_of(study: Study, task: str, p: Predictor, n: int) -> pd.DataFrame:
     "Calibration by label before and after temperature scaling."
-    (y, patients), (y_val, _) = truth(study, task), truth(study, task, 'val')
-    return calibration_report(y_val, p.val, y, p.test[0], patients, study.labs[task].cohort.labels, n)
+    return calibration_report(p.val, y=p.test[0], labels=study.labs[task].cohort.labels, n=n)
 
 
 def reliability_of(study: Study, task: str, p: Predictor) -> pd.DataFrame:
     "Event rate by risk, all labels pooled."
-    y, patients = truth(study, task)
-    return reliability_table(y, p.test[0], patients)
+    return reliability_table(p.test[0])
 
-
+# %% ../../nbs/4_study/07_table1.ipynb #grouped
 def grouped(study: Study, task: str, p: Predictor, ask, **options) -> pd.DataFrame:
     "`subgroups` or `subgroup_gaps` by the characteristics of the test stays."
-    (y, patients), cohort = truth(study, task), study.labs[task].cohort
-    return ask(y, p.test[0], characteristics_of(cohort).loc[cohort.ids('test')], patients, **options)
+    cohort = study.labs[task].cohort
+    return ask(p.test[0], by=characteristics_of(cohort).loc[cohort.ids('test')], **options)
 
 
 def benefit_rows(study: Study, all_drawn: dict) -> pd.DataFrame:
     "Net benefit of each arm by threshold, mean over labels."
-    curves = {task: {p.name: p.test[0] for p in looked_into(study, all_drawn, task)} for task in all_drawn}
-    return pd.concat([net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()], ignore_index=True)
+    curves = {task: {p.name: p.test[0].p for p in looked_into(study, all_drawn, task)} for task in all_drawn}
+    return pd.concat(
+        [net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()],
+        ignore_index=True,
+    )
+
+# %% ../../nbs/4_study/07_table1.ipynb #wide
+def cell(row) -> str:
+    "A value with its interval, or the reason why there is none."
+    if row.value != row.value:
+        return str(getattr(row, 'reason', '')) or '–'
+    return f'{row.value:.3f} ({row.low:.3f}, {row.high:.3f})' if row.low == row.low else f'{row.value:.3f}'
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    "A line per arm and a column per task and metric, as text; published rows after all others."
+    shown = table[table['metric'].isin(SHOWN)]
+    shown = shown.assign(
+        cell=[cell(r) for r in shown.itertuples()], column=shown['task'] + ' ' + shown['metric']
+    )
+    shown['arm'] = np.where(shown['kind'] == 'published', shown['arm'] + ' (published)', shown['arm'])
+    ours = dict.fromkeys(shown.loc[shown['kind'] != 'published', 'column'])
+    out = shown.pivot(index='arm', columns='column', values='cell').reindex(
+        index=shown['arm'].unique(), columns=list(ours)
+    )
+    return out.dropna(how='all').fillna('')
+
+# %% ../../nbs/4_study/07_table1.ipynb #skills-said
+VERDICTS = {'better': 'better than', 'worse': 'worse than', 'equivalent': 'equal within the margin to', 'no claim': 'no claim against'}
+
+
+def few_said(few: pd.DataFrame) -> list[str]:
+    "For each task and amount of labels, what may be said of the layered arm."
+    out = []
+    for (task, amount), rows in few.groupby(['task', 'amount'], sort=False) if len(few) else ():
+        parts = {v: ', '.join(f'{r.second} ({r.difference:+.3f})' for r in rows[rows['verdict'] == v].itertuples()) for v in VERDICTS}
+        out.append(f'{task}, {amount} labels: {rows["first"].iloc[0]} is ' + '; '.join(f'{VERDICTS[v]} {of}' for v, of in parts.items() if of) + '.')
+    return out
+
+
+def skills_said(labels: pd.DataFrame) -> list[str]:
+    "For each task and amount of labels, the share of the perfect reader's skill that each arm has that reads reports alone."
+    shares = skill_shares(labels)
+    shares = shares[shares['arm'].isin(ROWS)]
+    return [f'{task}, {amount} labels: share of the perfect reader\'s skill: ' + ', '.join(f'{r.arm} {r.share:.2f}' for r in rows.itertuples()) + '.'
+            for (task, amount), rows in shares.groupby(['task', 'amount'], sort=False)]
+
+# %% ../../nbs/4_study/07_table1.ipynb #words
+def beaten(against: pd.DataFrame) -> list[str]:
+    "For each task, which arms beat the best baseline and which do not."
+    out = []
+    for task, rows in against.groupby('task', sort=False):
+        best = rows['second'].iloc[0]
+        lists = {
+            word: ', '.join(rows.loc[rows['verdict'] == v, 'first'])
+            for word, v in {
+                'better': 'better',
+                'worse': 'worse',
+                'equal within the margin': 'equivalent',
+                'not shown to be better': 'no claim',
+            }.items()
+        }
+        out.append(
+            f'{task}: against the best baseline by validation, {best}: '
+            + '; '.join(f'{k}: {v}' for k, v in lists.items() if v)
+            + '.'
+        )
+    return out
+
+
+def powers(comparisons: pd.DataFrame) -> list[str]:
+    "For each task, what its test stays could have shown."
+    return [f'{task}: {power_said(rows)}' for task, rows in comparisons.groupby('task', sort=False)]
 
 # %% ../../nbs/4_study/07_table1.ipynb #judgement
 @outlined
@@ -410,39 +551,40 @@ class Judgement:
         "Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace` what else lies there."
         return save_judgement(self, place(folder), replace)
 
-# %% ../../nbs/4_study/07_table1.ipynb #judge
+# %% ../../nbs/4_study/07_table1.ipynb #all-words
+def words(judgement: Judgement) -> str:
+    "Power, claims, baselines and what differs from the published table, a line each."
+    lines = []
+    if len(judgement.comparisons):
+        lines += [*powers(judgement.comparisons), *judgement.comparisons['claim']]
+    return '\n'.join(
+        [
+            *lines,
+            *beaten(judgement.baselines),
+            *few_said(judgement.few),
+            *skills_said(judgement.labels),
+            *judgement.notes,
+        ]
+    )
+
+# %% ../../nbs/4_study/07_table1.ipynb #judge-parts
 def parts_of(study: Study, all_drawn, n: int) -> dict:
     "Name -> a function that makes a part of the judgement; `all_drawn` gives the resamples, made once."
     each = lambda make, arms=None: of_each(study, all_drawn(), make, arms)
     first = [layered_arm(study.arms)]
     asked = dict(metrics=('AUROC', 'calibration in the large'), n=n // 2)
     return dict(
-        table=lambda: pd.DataFrame([r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]),
+        table=lambda: pd.DataFrame(
+            [r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]
+        ),
         comparisons=lambda: compared(study, all_drawn(), lambda task: FAMILY),
         baselines=lambda: against_baselines(study, all_drawn()),
         calibration=lambda: each(lambda task, p: calibration_of(study, task, p, n // 5)),
         reliability=lambda: each(lambda task, p: reliability_of(study, task, p)),
         benefit=lambda: benefit_rows(study, all_drawn()),
         subgroups=lambda: each(lambda task, p: grouped(study, task, p, subgroups, **asked), first),
-        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5), first))
-
-# %% ../../nbs/4_study/07_table1.ipynb #judge-b
-def judge(
-    study: Study,  # finished
-    references: dict | None = None,  # task -> {name: test probabilities, or a function of the labels that are seen}, e.g. the oracle's
-    n: int = 1000,  # patient resamples
-    curves: dict | None = None,  # shares, draws, runs of the label curves, whose study is finished; None: no curves
-) -> Judgement:
-    "Table 1 and everything that is to be said about it."
-    require(study, ('labs', 'arms', 'seeds'), 'a study', 'Give Study(folder, cohorts), run to its end.')
-    references = references or {}
-    told = {task: {k: fingerprint(reference(v).to_numpy().round(6).tolist()) for k, v in of.items()} for task, of in references.items()}
-    cohorts = {task: lab.cohort.hash for task, lab in study.labs.items()}
-    key = fingerprint(dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=JUDGEMENT))
-    all_drawn = cache(lambda: {task: drawn(study, task, references.get(task, {}), n) for task in study.labs})
-    parts = parts_of(study, all_drawn, n)
-    kept = {name: kept_frame(study.folder / 'tables' / f'{key}-{name}.parquet', make) for name, make in parts.items()}
-    return Judgement(**kept, **kept_curves(study, curves, key, references, n), notes=differs(study))
+        gaps=lambda: each(lambda task, p: grouped(study, task, p, subgroup_gaps, n=n // 5), first),
+    )
 
 # %% ../../nbs/4_study/07_table1.ipynb #kept-curves
 CURVES = ['task', 'arm', 'kind', 'metric', 'amount', 'share', 'labels', 'events', 'draws', 'value', 'low', 'high']
@@ -458,66 +600,31 @@ def kept_curves(study: Study, curves: dict | None, key: str, references: dict, n
                  few=lambda: few_compared(study, points(), n // 2))
     return {name: kept_frame(study.folder / 'tables' / f'{of}-{name}.parquet', make) for name, make in parts.items()}
 
-# %% ../../nbs/4_study/07_table1.ipynb #wide
-def cell(row) -> str:
-    "A value with its interval, or the reason why there is none."
-    if row.value != row.value:
-        return str(getattr(row, 'reason', '')) or '–'
-    return f'{row.value:.3f} ({row.low:.3f}, {row.high:.3f})' if row.low == row.low else f'{row.value:.3f}'
-
-
-def wide(table: pd.DataFrame) -> pd.DataFrame:
-    "A line per arm and a column per task and metric, as text; published rows after all others."
-    shown = table[table['metric'].isin(SHOWN)]
-    shown = shown.assign(cell=[cell(r) for r in shown.itertuples()], column=shown['task'] + ' ' + shown['metric'])
-    shown['arm'] = np.where(shown['kind'] == 'published', shown['arm'] + ' (published)', shown['arm'])
-    ours = dict.fromkeys(shown.loc[shown['kind'] != 'published', 'column'])
-    out = shown.pivot(index='arm', columns='column', values='cell').reindex(index=shown['arm'].unique(), columns=list(ours))
-    return out.dropna(how='all').fillna('')
-
-# %% ../../nbs/4_study/07_table1.ipynb #skills-said
-VERDICTS = {'better': 'better than', 'worse': 'worse than', 'equivalent': 'equal within the margin to', 'no claim': 'no claim against'}
-
-
-def few_said(few: pd.DataFrame) -> list[str]:
-    "For each task and amount of labels, what may be said of the layered arm."
-    out = []
-    for (task, amount), rows in few.groupby(['task', 'amount'], sort=False) if len(few) else ():
-        parts = {v: ', '.join(f'{r.second} ({r.difference:+.3f})' for r in rows[rows['verdict'] == v].itertuples()) for v in VERDICTS}
-        out.append(f'{task}, {amount} labels: {rows["first"].iloc[0]} is ' + '; '.join(f'{VERDICTS[v]} {of}' for v, of in parts.items() if of) + '.')
-    return out
-
-
-def skills_said(labels: pd.DataFrame) -> list[str]:
-    "For each task and amount of labels, the share of the perfect reader's skill that each arm has that reads reports alone."
-    shares = skill_shares(labels)
-    shares = shares[shares['arm'].isin(ROWS)]
-    return [f'{task}, {amount} labels: share of the perfect reader\'s skill: ' + ', '.join(f'{r.arm} {r.share:.2f}' for r in rows.itertuples()) + '.'
-            for (task, amount), rows in shares.groupby(['task', 'amount'], sort=False)]
-
-# %% ../../nbs/4_study/07_table1.ipynb #words
-def beaten(against: pd.DataFrame) -> list[str]:
-    "For each task, which arms beat the best baseline and which do not."
-    out = []
-    for task, rows in against.groupby('task', sort=False):
-        best = rows['second'].iloc[0]
-        lists = {word: ', '.join(rows.loc[rows['verdict'] == v, 'first']) for word, v in
-                 {'better': 'better', 'worse': 'worse', 'equal within the margin': 'equivalent', 'not shown to be better': 'no claim'}.items()}
-        out.append(f'{task}: against the best baseline by validation, {best}: ' + '; '.join(f'{k}: {v}' for k, v in lists.items() if v) + '.')
-    return out
-
-
-def powers(comparisons: pd.DataFrame) -> list[str]:
-    "For each task, what its test stays could have shown."
-    return [f'{task}: {power_said(rows)}' for task, rows in comparisons.groupby('task', sort=False)]
-
-
-def words(judgement: Judgement) -> str:
-    "Power, claims, baselines and what differs from the published table, a line each."
-    lines = []
-    if len(judgement.comparisons):
-        lines += [*powers(judgement.comparisons), *judgement.comparisons['claim']]
-    return '\n'.join([*lines, *beaten(judgement.baselines), *few_said(judgement.few), *skills_said(judgement.labels), *judgement.notes])
+# %% ../../nbs/4_study/07_table1.ipynb #judge
+def judge(
+    study: Study,  # finished
+    references: dict | None = None,  # task -> {name: test probabilities, or a function of the labels that are seen}, e.g. the oracle's
+    n: int = 1000,  # patient resamples
+    curves: dict | None = None,  # shares, draws, runs of the label curves, whose study is finished; None: no curves
+) -> Judgement:
+    "Table 1 and everything that is to be said about it."
+    require(study, ('labs', 'arms', 'seeds'), 'a study', 'Give Study(folder, cohorts), run to its end.')
+    references = references or {}
+    told = {
+        task: {k: fingerprint(reference(v).to_numpy().round(6).tolist()) for k, v in of.items()}
+        for task, of in references.items()
+    }
+    cohorts = {task: lab.cohort.hash for task, lab in study.labs.items()}
+    key = fingerprint(
+        dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=JUDGEMENT)
+    )
+    all_drawn = cache(lambda: {task: drawn(study, task, references.get(task, {}), n) for task in study.labs})
+    parts = parts_of(study, all_drawn, n)
+    kept = {
+        name: kept_frame(study.folder / 'tables' / f'{key}-{name}.parquet', make)
+        for name, make in parts.items()
+    }
+    return Judgement(**kept, **kept_curves(study, curves, key, references, n), notes=differs(study))
 
 # %% ../../nbs/4_study/07_table1.ipynb #save
 PARTS = ('table', 'comparisons', 'baselines', 'calibration', 'reliability', 'benefit', 'subgroups', 'gaps', 'labels', 'few')

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['CORE', 'MEASURING', 'LINKS', 'T1', 'SHOWN', 'CURVES', 'Budget', 'sequence', 'tuned', 'Cell', 'core_cells',
            'control_cells', 'extra_cells', 'order_cells', 'tower_cells', 'Part', 'Bench', 'open_lab', 'full_bench',
-           'quick_bench', 'untrained', 'is_measured', 'dry_run', 'in_processes', 'each', 'run_bench', 'bayes_row',
-           'evidence_of', 'From', 'arms_of', 'link_slack', 'constant_growth', 'tightness', 'theorem_1_claims',
-           'most_labels', 'printed_corollary', 'effect', 'bench_claims', 'fit_controls', 'verdict_tables', 'compared',
-           'arm_table', 'curve_rows', 'readings_of', 'with_readings', 'commit', 'record', 'kept_record', 'frame_of']
+           'quick_bench', 'untrained', 'is_measured', 'dry_run', 'in_processes', 'each', 'run_bench', 'evidence_of',
+           'From', 'arms_of', 'link_slack', 'most_labels', 'printed_corollary', 'bench_claims', 'fit_controls',
+           'verdict_tables', 'compared', 'arm_table', 'curve_rows', 'readings_of', 'with_readings', 'record',
+           'kept_record', 'frame_of']
 
 # %% ../../nbs/5_theory/04_bench.ipynb #imports
 import json
@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 from .. import __version__
 from ..measures.comparison import seed_difference
 
-# %% ../../nbs/5_theory/04_bench.ipynb #imports-2
+# %% ../../nbs/5_theory/04_bench.ipynb #imports-kit
 from ..core import Failed, Progress, UserError, asset, rng
 from ..folders import place, read_json
 from ..privacy import outlined
@@ -63,7 +63,15 @@ class Budget:
 
     def pair_text(self, **more) -> str:
         "The stage C as a plan, with settings changed."
-        base = dict(epochs=self.pairs, batch=64, warmup=0.05, schedule='constant', standardize='false', learn_temperature='false', keep='last')
+        base = dict(
+            epochs=self.pairs,
+            batch=64,
+            warmup=0.05,
+            schedule='constant',
+            standardize='false',
+            learn_temperature='false',
+            keep='last',
+        )
         return 'contrastive(' + ', '.join(f'{k}={v}' for k, v in (base | more).items()) + ')'
 
     def letter(self, name: str) -> str:
@@ -72,7 +80,13 @@ class Budget:
             return self.mlm_text()
         if name == 'D':
             return self.mlm_text('reports', 7 * self.mlm // 2)
-        more = dict(C={}, X=dict(loss='cosine'), K=dict(loss='supcon'), Z=dict(pairing='shuffled'), J=dict(mlm=1, epochs=7 * self.mlm // 2))
+        more = dict(
+            C={},
+            X=dict(loss='cosine'),
+            K=dict(loss='supcon'),
+            Z=dict(pairing='shuffled'),
+            J=dict(mlm=1, epochs=7 * self.mlm // 2),
+        )
         if name not in more:
             raise UserError('letters M, D, C, X, K, Z, J', repr(name), 'Correct the sequence.')
         return self.pair_text(**more[name])
@@ -108,19 +122,29 @@ def core_cells(b: Budget, labels=(400,), curve=()) -> dict[str, Cell]:
     "The factorial of the paper's stages; `curve` has more numbers of labels for M and MC, the largest of them for C too."
     why = dict(R='untrained', M='language modelling only', C='alignment from random weights', MC='layered')
     more = dict(M=tuple(curve), MC=tuple(curve), C=tuple(curve[-1:]))
-    return {name: Cell(sequence(name, b), text, tuple(labels) + more.get(name, ())) for name, text in why.items()}
+    return {
+        name: Cell(sequence(name, b), text, tuple(labels) + more.get(name, ())) for name, text in why.items()
+    }
 
-
+# %% ../../nbs/5_theory/04_bench.ipynb #control-cells
 def control_cells(b: Budget) -> dict[str, Cell]:
     "Positive and negative controls."
-    why = dict(K='labels as positives', MK='labels as positives, after MLM', Z='nothing shared', MZ='nothing shared, after MLM')
+    why = dict(
+        K='labels as positives',
+        MK='labels as positives, after MLM',
+        Z='nothing shared',
+        MZ='nothing shared, after MLM',
+    )
     return {name: Cell(sequence(name, b), text) for name, text in why.items()}
 
 
 def extra_cells(b: Budget) -> dict[str, Cell]:
     "What Theorem 1 (less MLM) and the claim about finite pairs need."
     few = b.pair_text(pairs=500, epochs=8 * b.pairs)  # 4,000 pairs are the whole training split
-    short = {f'M/{4 // k}': Cell(b.mlm_text(epochs=max(1, b.mlm * k // 4)), 'less language modelling') for k in (1, 2)}
+    short = {
+        f'M/{4 // k}': Cell(b.mlm_text(epochs=max(1, b.mlm * k // 4)), 'less language modelling')
+        for k in (1, 2)
+    }
     return short | {'C, 500 pairs': Cell(few, 'few pairs, as many steps'),
                     'MC, 500 pairs': Cell(f"{sequence('M', b)} > {few}", 'few pairs, as many steps')}
 
@@ -147,7 +171,10 @@ def tower_cells(b: Budget) -> dict[str, Cell]:
 def factor_cells(b: Budget) -> dict[str, Cell]:
     "Temperature, batch and number of pairs, from random weights and after MLM."
     of = {f'T={t}': (dict(temperature=t), 'temperature') for t in (0.03, 1)}
-    of |= {'batch 16': (dict(batch=16), 'fewer negatives, as many pairs seen'), '500 pairs': (dict(pairs=500, epochs=8 * b.pairs), 'few pairs, as many steps')}
+    of |= {
+        'batch 16': (dict(batch=16), 'fewer negatives, as many pairs seen'),
+        '500 pairs': (dict(pairs=500, epochs=8 * b.pairs), 'few pairs, as many steps'),
+    }
     out = {}
     for name, (more, why) in of.items():
         out[f'C, {name}'] = Cell(b.pair_text(**more), why)
@@ -190,7 +217,11 @@ class Bench:
         for part in self.parts:
             for name, cell in part.cells.items():
                 for text in (cell.plan, *(tuned(cell.plan, n) for n in cell.labels)):
-                    out |= {(part.world, seed, text): (part.world, seed, name, text) for seed in range(part.seeds) if text}
+                    out |= {
+                        (part.world, seed, text): (part.world, seed, name, text)
+                        for seed in range(part.seeds)
+                        if text
+                    }
         return list(out.values())
 
 
@@ -207,7 +238,10 @@ def full_bench(
 ) -> Bench:
     "Core and controls in the worlds B and A, and the grid beyond the paper."
     b = Budget()
-    parts = [Part('B', core_cells(b, curve=(100, 1600)) | control_cells(b) | extra_cells(b), seeds), Part('A', core_cells(b) | control_cells(b), seeds)]
+    parts = [
+        Part('B', core_cells(b, curve=(100, 1600)) | control_cells(b) | extra_cells(b), seeds),
+        Part('A', core_cells(b) | control_cells(b), seeds),
+    ]
     if grid_seeds:
         parts += [Part('B', order_cells(b) | tower_cells(b) | factor_cells(b), grid_seeds)]
         parts += [Part(w, core_cells(b, ()), grid_seeds) for w in ('silent', 'bag')]
@@ -219,7 +253,9 @@ def quick_bench(folder, seeds: int = 2) -> Bench:
     "A demonstration: core and controls in world B, small cohorts, few steps."
     b = Budget(mlm=2, pairs=3)
     cells = core_cells(b, (200,)) | control_cells(b)
-    return Bench(place(folder), (Part('B', cells, seeds),), Sizes(train=1500, val=200, test=1500, general=10_000), 400)
+    return Bench(
+        place(folder), (Part('B', cells, seeds),), Sizes(train=1500, val=200, test=1500, general=10_000), 400
+    )
 
 # %% ../../nbs/5_theory/04_bench.ipynb #open-jobs
 def untrained(bench: Bench) -> dict[str, tuple]:
@@ -255,10 +291,17 @@ def dry_run(bench: Bench, workers: int | None = None) -> dict:
     units = ((lab := bench.lab(world, 0), unit_of(lab, whole, 0)) for world, _, whole, *_ in left.values())
     known = rates(bench.folder, bench.lab(bench.parts[0].world, 0).encoder, units)
     seconds = sum(known[kind][0] * cost for *_, kind, cost in left.values())
-    cells = [(p.world, seed, cell) for p in bench.parts for cell in p.cells.values() for seed in range(p.seeds)]
+    cells = [
+        (p.world, seed, cell) for p in bench.parts for cell in p.cells.values() for seed in range(p.seeds)
+    ]
     arms = sum(not is_measured(bench.lab(world, seed), seed, cell) for world, seed, cell in cells)
-    return dict(results=len(left), arms=arms, workers=workers, seconds=round((seconds + MEASURING * arms) / workers, 1),
-                basis={kind: known[kind][1] for kind in sorted({v[3] for v in left.values()})})
+    return dict(
+        results=len(left),
+        arms=arms,
+        workers=workers,
+        seconds=round((seconds + MEASURING * arms) / workers, 1),
+        basis={kind: known[kind][1] for kind in sorted({v[3] for v in left.values()})},
+    )
 
 # %% ../../nbs/5_theory/04_bench.ipynb #run
 def train_job(bench: Bench, job: tuple) -> tuple:
@@ -307,7 +350,7 @@ def run_at(lab: Lab, text: str, seed: int) -> Run:
     "The finished run of a plan; of the untrained towers for ''."
     return Run(lab, plan(text) if text else Plan(()), seed)
 
-
+# %% ../../nbs/5_theory/04_bench.ipynb #arm-measures
 def only_here(run: Run) -> dict:
     "Ceiling slack, what scaling does, and the label share of permuted labels."
     h, y = run.embeddings('test').to_numpy(float), run.cohort.stays[run.cohort.labels]
@@ -315,8 +358,12 @@ def only_here(run: Run) -> dict:
     top = 1 - float((unit(h).mean(0) ** 2).sum())
     small, large = (measure(a * h, y, readouts=True) for a in (1.0, 10.0))
     none = measure(h, rng(run.seed, 'permuted').permutation(y))
-    return dict(ceiling_slack=top - max(deviation_below(h, c) for c in y.T), scaled_s=large['s_paper'] / small['s_paper'],
-                scaled_auroc=abs(large['lda_auroc'] - small['lda_auroc']), permuted_share=none['label_share'])
+    return dict(
+        ceiling_slack=top - max(deviation_below(h, c) for c in y.T),
+        scaled_s=large['s_paper'] / small['s_paper'],
+        scaled_auroc=abs(large['lda_auroc'] - small['lda_auroc']),
+        permuted_share=none['label_share'],
+    )
 
 
 def arm_measures(run: Run) -> dict:
@@ -351,7 +398,10 @@ def t1_rows(lab: Lab, seed: int, cells: dict) -> dict:
         run = run_at(lab, cells[name].plan, seed)
         towers = towers_at(lab, run.stages[-1].address, seed)
         some = replace(patients, **{k: v[:1000] for k, v in vars(patients).items()})
-        frames += [theorem1(lab.cohort.config, towers, some, k).assign(arm=name, label=k) for k in range(len(lab.cohort.labels))]
+        frames += [
+            theorem1(lab.cohort.config, towers, some, k).assign(arm=name, label=k)
+            for k in range(len(lab.cohort.labels))
+        ]
     rows = pd.concat(frames, ignore_index=True)
     return rows.to_dict('list')
 
@@ -404,19 +454,32 @@ def foretold(lab: Lab, seed: int) -> float:
             right.append(said['predicted_lower'] == seen['lower'])
     return float(np.mean(right))
 
-
+# %% ../../nbs/5_theory/04_bench.ipynb #two-views
 def two_views(seed: int, ward: float, n: int = 10_000) -> tuple:
     "Text (n, 12) and series (n, 8) that share a class of three values and a ward of strength `ward`; the class (n,)."
     g = rng(seed, 'two views', ward)
     c, w = g.integers(0, 3, n), g.integers(0, 3, n)
-    return *(g.normal(size=(n, d)) + g.normal(size=(3, d))[c] + ward * g.normal(size=(3, d))[w] for d in (12, 8)), c
+    return *(
+        g.normal(size=(n, d)) + g.normal(size=(3, d))[c] + ward * g.normal(size=(3, d))[w] for d in (12, 8)
+    ), c
 
 
 def linear_rows(lab: Lab, seed: int, cells: dict) -> dict:
     "T2' on the words of this seed's patients, T3' on two linear views."
     clean, loud = (aligned_ratio(*two_views(seed, ward)) for ward in (0.0, 4.0))
-    return dict(foretold=foretold(lab, seed), off=abs(clean['after'] / clean['predicted'] - 1), fell=float(np.log(clean['before'] / clean['after'])),
-                rose=float(np.log(loud['after'] / loud['before'])))
+    return dict(
+        foretold=foretold(lab, seed),
+        off=abs(clean['after'] / clean['predicted'] - 1),
+        fell=float(np.log(clean['before'] / clean['after'])),
+        rose=float(np.log(loud['after'] / loud['before'])),
+    )
+
+# %% ../../nbs/5_theory/04_bench.ipynb #bayes
+def bayes_row(lab: Lab) -> dict:
+    "Macro AUROC of the exact posterior on the test patients: what no reader of reports can beat."
+    c, test = lab.cohort, lab.data.positions('test')
+    p, _ = exact_labels(c.config, c.patients.x[test])
+    return dict(auroc=float(macro(auroc(c.patients.y[test], p))[0]))
 
 # %% ../../nbs/5_theory/04_bench.ipynb #seed-evidence
 SPECIAL = {'theorem 1': t1_rows, 'cross-modal': cross_rows, 'track': track_rows, 'linear': linear_rows}
@@ -440,14 +503,7 @@ def seed_evidence(bench: Bench, job: tuple) -> dict:
         out[what] = kept_rows(lab, address, 'special', dict(what=what, cells={k: c.plan for k, c in used.items()}), lambda f=f: [f(lab, seed, used)])[0]
     return out | {'bayes': bayes_row(lab)}
 
-# %% ../../nbs/5_theory/04_bench.ipynb #bayes
-def bayes_row(lab: Lab) -> dict:
-    "Macro AUROC of the exact posterior on the test patients: what no reader of reports can beat."
-    c, test = lab.cohort, lab.data.positions('test')
-    p, _ = exact_labels(c.config, c.patients.x[test])
-    return dict(auroc=float(macro(auroc(c.patients.y[test], p))[0]))
-
-
+# %% ../../nbs/5_theory/04_bench.ipynb #evidence-of
 def evidence_of(bench: Bench, workers: int | None = None) -> dict[str, dict]:
     "World -> seed -> evidence of everything that is trained."
     jobs = sorted({(p.world, s) for p in bench.parts for s in range(p.seeds)}, key=lambda j: (j[1], j[0]))
@@ -487,22 +543,38 @@ def ranks_with(key: str):
 
 def definition_claims() -> list[Claim]:
     "Definition 2: does a lower deviation mean classes that are easier to tell apart?"
-    forms = dict(s_paper='s as printed', s_2019='s of the source', s_unit='s on the unit sphere', ratio='tr W / tr B')
+    forms = dict(
+        s_paper='s as printed', s_2019='s of the source', s_unit='s on the unit sphere', ratio='tr W / tr B'
+    )
     source = 'Definition 2 and the remark that lower deviation means easier separation'
-    return [Claim(f'D2 {k}', f'over R, M, C, MC: the lower {v}, the higher the AUROC of a probe with 200 labels', source, ranks_with(k),
-                  family='definition') for k, v in forms.items()]
+    return [
+        Claim(
+            f'D2 {k}',
+            f'over R, M, C, MC: the lower {v}, the higher the AUROC of a probe with 200 labels',
+            source,
+            ranks_with(k),
+            family='definition',
+        )
+        for k, v in forms.items()
+    ]
 
-# %% ../../nbs/5_theory/04_bench.ipynb #theorem-1
-LINKS = (('l1', 'risk', 'risk <= tau + B E|p - q|_1'), ('pinsker', 'l1', 'E|p - q|_1 <= E sqrt(2 KL)'),
-         ('jensen', 'pinsker', 'E sqrt(2 KL) <= sqrt(2 eps)'), ('gamma_link', 'jensen', 'eps <= eps_general / gamma'))
+# %% ../../nbs/5_theory/04_bench.ipynb #theorem-one
+LINKS = (
+    ('l1', 'risk', 'risk <= tau + B E|p - q|_1'),
+    ('pinsker', 'l1', 'E|p - q|_1 <= E sqrt(2 KL)'),
+    ('jensen', 'pinsker', 'E sqrt(2 KL) <= sqrt(2 eps)'),
+    ('gamma_link', 'jensen', 'eps <= eps_general / gamma'),
+)
 T1 = 'theorem 1'
 
 
 def link_slack(upper: str, lower: str):
     "Least upper minus lower bound over all amounts of MLM, labels and B."
-    return From(((T1, upper), (T1, lower)), lambda seed: np.min(np.array(seed[T1][upper]) - np.array(seed[T1][lower])))
+    return From(
+        ((T1, upper), (T1, lower)), lambda seed: np.min(np.array(seed[T1][upper]) - np.array(seed[T1][lower]))
+    )
 
-
+# %% ../../nbs/5_theory/04_bench.ipynb #theorem-one-constant
 def constant_growth(seed: dict) -> float:
     "Minus the log growth of the constant that the printed bound needs, from least to most MLM, mean over labels and B."
     frame = pd.DataFrame(seed[T1])
@@ -515,7 +587,7 @@ def tightness(seed: dict) -> float:
     frame = pd.DataFrame(seed[T1])
     return frame[frame['arm'] == frame['arm'].iloc[-1]]['non_vacuous'].mean()
 
-
+# %% ../../nbs/5_theory/04_bench.ipynb #theorem-one-claims
 def theorem_1_claims() -> list[Claim]:
     "Theorem 1 as printed, and the corrected chain link by link."
     chain = [Claim(f"T1' link {i}", f'{said}, at every amount of MLM, for every label and B', 'corrected chain of Theorem 1', link_slack(up, low),
@@ -558,13 +630,15 @@ def printed_corollary(seed: dict) -> float:
     found = corollary(probe['R'], probe['M'], probe['MC'], full, other)
     return found['right'] - found['left']
 
-
+# %% ../../nbs/5_theory/04_bench.ipynb #effect
 def effect(which: str, key: str):
     "A main effect or the interaction of the factorial in a measure of the four arms, per seed."
     signs = {'MLM': (-1, 1, -1, 1), 'contrastive': (-1, -1, 1, 1), 'interaction': (2, -2, -2, 2)}[which]
-    return From(tuple((a, key) for a in CORE), lambda seed: sum(s * seed[a][key] for s, a in zip(signs, CORE)) / 2)
+    return From(
+        tuple((a, key) for a in CORE), lambda seed: sum(s * seed[a][key] for s, a in zip(signs, CORE)) / 2
+    )
 
-# %% ../../nbs/5_theory/04_bench.ipynb #corollary-claims-b
+# %% ../../nbs/5_theory/04_bench.ipynb #corollary-all
 def corollary_claims(labels: int = 400) -> list[Claim]:
     "Corollary 1 as printed, and the 2 x 2 factorial that can take its place."
     key, source = f'sft_{labels}', 'Corollary 1 as a factorial'
@@ -653,15 +727,27 @@ def control_claims() -> list[Claim]:
 def bench_claims(labels: int = 400) -> list[Claim]:
     "All claims of the bench."
     names = {'init': 'R', 'mlm': 'M', 'contrastive': 'C', 'mlm > contrastive': 'MC'}
-    return [*family(**names), *definition_claims(), *theorem_1_claims(), *theorem_3_claims(), *corollary_claims(labels), *true_claims(),
-            *linear_claims(), *cross_claims(), *control_claims()]
+    return [
+        *family(**names),
+        *definition_claims(),
+        *theorem_1_claims(),
+        *theorem_3_claims(),
+        *corollary_claims(labels),
+        *true_claims(),
+        *linear_claims(),
+        *cross_claims(),
+        *control_claims(),
+    ]
 
 # %% ../../nbs/5_theory/04_bench.ipynb #few-seeds
 def fit_controls(claims: list[Claim], seeds: int) -> list[Claim]:
     "The claims for so many seeds: below six a control of an order may be undecided."
     if seeds >= 6:
         return claims
-    return [replace(c, expected=(*c.expected, 'undecided')) if c.expected and c.kind == 'order' else c for c in claims]
+    return [
+        replace(c, expected=(*c.expected, 'undecided')) if c.expected and c.kind == 'order' else c
+        for c in claims
+    ]
 
 
 def verdict_tables(evidence: dict, labels: int = 400) -> pd.DataFrame:
@@ -749,7 +835,9 @@ def curve_rows(bench: Bench, world: str = 'B', names=('C', 'MC')) -> pd.DataFram
         for name in (n for n in names if part.world == world and n in part.cells):
             for seed in range(part.seeds):
                 track = trajectory(run_at(bench.lab(world, seed), part.cells[name].plan, seed))
-                rows.append(track.assign(plan=name)[['plan', 'seed', 'stage', 'step', 'global_step', *CURVES]])
+                rows.append(
+                    track.assign(plan=name)[['plan', 'seed', 'stage', 'step', 'global_step', *CURVES]]
+                )
     return pd.concat(rows, ignore_index=True)
 
 # %% ../../nbs/5_theory/04_bench.ipynb #with-readings
@@ -765,8 +853,12 @@ def with_readings(
 ) -> pd.DataFrame:
     "The verdicts with the column `readings`: what each seed said; None where there is no evidence."
     known = {c.name: c for c in claims}
-    values = [readings_of(known[r.claim], evidence[r.world]) if r.claim in known and r.world in evidence and r.seeds > 0 else None
-              for r in found.itertuples()]
+    values = [
+        readings_of(known[r.claim], evidence[r.world])
+        if r.claim in known and r.world in evidence and r.seeds > 0
+        else None
+        for r in found.itertuples()
+    ]
     return found.assign(readings=pd.Series(values, found.index, dtype=object))
 
 # %% ../../nbs/5_theory/04_bench.ipynb #record
@@ -775,22 +867,42 @@ def commit() -> str:
     import subprocess
 
     folder = Path(__file__).parent if '__file__' in globals() else Path.cwd()
-    said = subprocess.run(['git', 'describe', '--always', '--dirty=+', '--abbrev=12'], cwd=folder, capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        ['git', 'describe', '--always', '--dirty=+', '--abbrev=12'],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return said.stdout.strip()
 
-
+# %% ../../nbs/5_theory/04_bench.ipynb #record-make
 def record(bench: Bench, evidence: dict, labels: int = 400) -> dict:
     "Everything that a page needs of a finished bench, as plain values."
     frame = lambda f: json.loads(f.to_json(orient='split', double_precision=6))
     arms = {w: frame(arm_table(s).reset_index(names='arm')) for w, s in evidence.items()}
-    settings = dict(sizes=asdict(bench.sizes), probe_stays=bench.probe_stays,
-                    parts=[dict(world=p.world, seeds=p.seeds, cells={k: c.plan for k, c in p.cells.items()}) for p in bench.parts],
-                    worlds={p.world: asdict(WORLDS[p.world]) for p in bench.parts})
+    settings = dict(
+        sizes=asdict(bench.sizes),
+        probe_stays=bench.probe_stays,
+        parts=[
+            dict(world=p.world, seeds=p.seeds, cells={k: c.plan for k, c in p.cells.items()})
+            for p in bench.parts
+        ],
+        worlds={p.world: asdict(WORLDS[p.world]) for p in bench.parts},
+    )
     found = with_readings(verdict_tables(evidence, labels), evidence, bench_claims(labels))
-    return dict(version=__version__, commit=commit(), settings=settings, verdicts=frame(found), arms=arms,
-                compared=frame(compared(evidence)), curves=frame(curve_rows(bench)), likeness=frame(likeness(bench, evidence)))
+    return dict(
+        version=__version__,
+        commit=commit(),
+        settings=settings,
+        verdicts=frame(found),
+        arms=arms,
+        compared=frame(compared(evidence)),
+        curves=frame(curve_rows(bench)),
+        likeness=frame(likeness(bench, evidence)),
+    )
 
-
+# %% ../../nbs/5_theory/04_bench.ipynb #record-kept
 def kept_record() -> dict:
     "The record of the full bench that comes with the package."
     return read_json(asset('theory.json'))

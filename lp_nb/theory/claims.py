@@ -48,7 +48,11 @@ class Between:
 
     def __post_init__(self):
         if self.direction not in ('lower', 'higher'):
-            raise UserError("direction 'lower' or 'higher'", repr(self.direction), f'Correct the comparison of {self.measure}.')
+            raise UserError(
+                "direction 'lower' or 'higher'",
+                repr(self.direction),
+                f'Correct the comparison of {self.measure}.',
+            )
 
     def __call__(self, seed: dict) -> Reading | None:
         "The reading of a seed, arm -> measures; None if it lacks an arm or the measure."
@@ -108,7 +112,9 @@ class Claim:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise UserError(f'a kind of claim ({", ".join(KINDS)})', repr(self.kind), f'Correct the claim {self.name!r}.')
+            raise UserError(
+                f'a kind of claim ({", ".join(KINDS)})', repr(self.kind), f'Correct the claim {self.name!r}.'
+            )
 
 # %% ../../nbs/5_theory/02_claims.ipynb #claims
 FORMS = (
@@ -161,8 +167,16 @@ def evidence(
     known = values[np.isfinite(values)] if len(values) else values
     seen = over_seeds(known) if len(known) else dict(mean=np.nan, low=np.nan, high=np.nan)
     flipped = np.where(tie, 0, values) if len(values) else values
-    return dict(effect=seen['mean'], low=seen['low'], high=seen['high'], p=sign_flip(flipped), agree=int((values[~tie] > 0).sum()),
-                ties=int(tie.sum()), seeds=len(found), certificate=sum(r.certificate for r in found)), values
+    return dict(
+        effect=seen['mean'],
+        low=seen['low'],
+        high=seen['high'],
+        p=sign_flip(flipped),
+        agree=int((values[~tie] > 0).sum()),
+        ties=int(tie.sum()),
+        seeds=len(found),
+        certificate=sum(r.certificate for r in found),
+    ), values
 
 # %% ../../nbs/5_theory/02_claims.ipynb #plural
 def plural(n: int, what: str) -> str:
@@ -173,11 +187,15 @@ def plural(n: int, what: str) -> str:
 def judge_order(claim: Claim, e: dict, values, p: float, tests: int, alpha: float) -> tuple[str, str]:
     "Enough seeds, then significance in the family, then the direction."
     s, least = e['seeds'], min(1.0, 2 / 2 ** e['seeds'] * tests)
-    pattern = f"{e['agree']} of {plural(s, 'seed')} point the claimed way" + (f", {plural(e['ties'], 'tie')}" if e['ties'] else '')
+    pattern = f"{e['agree']} of {plural(s, 'seed')} point the claimed way" + (
+        f", {plural(e['ties'], 'tie')}" if e['ties'] else ''
+    )
     if least > alpha:
         small = int(np.ceil(np.log2(2 * tests / alpha)))
-        return 'undecided', (f'{plural(s, "seed")} cannot reach significance: the smallest possible p is {least:.3g} for '
-                             f'{plural(tests, "test")} and {small} seeds are needed; {pattern}')
+        return 'undecided', (
+            f'{plural(s, "seed")} cannot reach significance: the smallest possible p is {least:.3g} for '
+            f'{plural(tests, "test")} and {small} seeds are needed; {pattern}'
+        )
     decided = p <= alpha and np.isfinite(e['effect']) and e['effect'] != 0
     why = f'{pattern}; p = {p:.3g} after Holm over {plural(tests, "test")}'
     return ('holds' if e['effect'] > 0 else 'fails') if decided else 'undecided', why
@@ -186,10 +204,16 @@ def judge_order(claim: Claim, e: dict, values, p: float, tests: int, alpha: floa
 def judge_bound(claim: Claim, e: dict, values, p: float, tests: int, alpha: float) -> tuple[str, str]:
     "A theorem: one violation refutes it."
     if not np.isfinite(values).all():
-        return 'undecided', f'undefined in {plural(int((~np.isfinite(values)).sum()), "seed")} of {e["seeds"]}'
+        return (
+            'undecided',
+            f'undefined in {plural(int((~np.isfinite(values)).sum()), "seed")} of {e["seeds"]}',
+        )
     broken = values < -claim.margin
     if broken.any():
-        return 'fails', f'violated in {broken.sum()} of {plural(len(values), "seed")}, at worst by {-values.min():.3g}'
+        return (
+            'fails',
+            f'violated in {broken.sum()} of {plural(len(values), "seed")}, at worst by {-values.min():.3g}',
+        )
     return 'holds', f'not violated in {plural(len(values), "seed")}; least slack {values.min():.3g}'
 
 
@@ -216,7 +240,11 @@ def judge(
     alpha: float = 0.05,  # error rate of the family
 ) -> Verdict:
     "Decide a claim: holds, fails or undecided, with the reason in words."
-    verdict, why = JUDGES[claim.kind](claim, e, values, p_family, tests, alpha) if len(values) else ('undecided', 'no seed has what it needs')
+    verdict, why = (
+        JUDGES[claim.kind](claim, e, values, p_family, tests, alpha)
+        if len(values)
+        else ('undecided', 'no seed has what it needs')
+    )
     if e['certificate']:
         why += f"; a certificate that needs no labels speaks against it in {e['certificate']} of {plural(e['seeds'], 'seed')} (its total variance lies below s of '{claim.reads.arm}')"
     return Verdict(claim.name, verdict, p_family=p_family, reason=why, **e)
@@ -262,7 +290,9 @@ def controls() -> pd.DataFrame:
     "The known cases: arm, compared with, measure, expected verdict, found verdict, effect."
     seeds, rows = control_arms(), []
     forms = {m: ends for _, m, _, ends, _ in FORMS[:3]}
-    known = [('compact', 'plain', m, 'holds') for m in forms] + [('plain', 'compact', m, 'fails') for m in forms]
+    known = [('compact', 'plain', m, 'holds') for m in forms] + [
+        ('plain', 'compact', m, 'fails') for m in forms
+    ]
     known += [('dealt a', 'dealt b', m, 'undecided') for m in forms]
     known += [('scaled', 'plain', m, 'fails' if m == 's_paper' else 'undecided') for m in forms]
     for arm, than, m, expected in known:
@@ -276,7 +306,9 @@ def trust(table: pd.DataFrame):
     "Raise `BrokenBench` unless every control has an expected verdict."
     for row in table.itertuples():
         if row.expected and row.verdict not in row.expected.split(' or '):
-            raise BrokenBench(f'the control {row.claim!r}: expected {row.expected}, found {row.verdict}; no verdict is given')
+            raise BrokenBench(
+                f'the control {row.claim!r}: expected {row.expected}, found {row.verdict}; no verdict is given'
+            )
 
 # %% ../../nbs/5_theory/02_claims.ipynb #adjusted
 def family_p(claims, found: list[dict]) -> tuple[list, list]:

@@ -15,20 +15,25 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, softmax
 from sklearn.metrics import roc_auc_score
+
 from ..core import UserError, rng
-from ..measures.comparison import sign_flip
 from ..learning.encoders import Towers, mixed, pack_chunks
-from ..measures.intervals import over_seeds
-from ..learning.mlm import lm_logits
 from ..learning.inputs import device_of
-from .world import SLOTS, SPECIALS, Patients, WorldConfig, density_ratio, exact_words, gamma_bound, numbered_words
+from ..learning.mlm import lm_logits
+from ..measures.comparison import sign_flip
+from ..measures.intervals import over_seeds
+from .world import (SLOTS, SPECIALS, Patients, WorldConfig, density_ratio, exact_words,
+                                gamma_bound, numbered_words)
 
 # %% ../../nbs/5_theory/03_statements.ipynb #chain-check
 def check_words(p: np.ndarray, y: np.ndarray):
     "Raise `UserError` unless p (n, V) holds a distribution over words per row and y (n,) is -1 or 1."
     if p.ndim != 2 or len(p) != len(y) or (p < 0).any() or np.abs(p.sum(1) - 1).max() > 1e-4:
-        raise UserError('one distribution over words for each label', f'an array {p.shape} for {len(y)} labels',
-                        'Give rows that are not negative and sum to 1, e.g. from `exact_words` or `model_words`.')
+        raise UserError(
+            'one distribution over words for each label',
+            f'an array {p.shape} for {len(y)} labels',
+            'Give rows that are not negative and sum to 1, e.g. from `exact_words` or `model_words`.',
+        )
     if not np.isin(y, (-1, 1)).all():
         raise UserError('labels -1 or 1', f'{np.unique(y)[:5]}', 'Turn labels 0/1 into 2 * y - 1.')
 
@@ -36,7 +41,11 @@ def check_words(p: np.ndarray, y: np.ndarray):
 def kl_rows(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     "KL(p, q) of each row in nats: (n,), never negative."
     if ((p > 0) & (q <= 0)).any():
-        raise UserError('a model that gives every possible word some probability', 'a zero', 'Use a softmax in double precision.')
+        raise UserError(
+            'a model that gives every possible word some probability',
+            'a zero',
+            'Use a softmax in double precision.',
+        )
     safe = lambda x: np.where(p > 0, x, 1)
     return np.maximum((p * np.log(safe(p) / safe(q))).sum(1), 0)
 
@@ -61,7 +70,14 @@ def natural_task(
         return np.logaddexp(0, -margin).mean(), -(y * expit(-margin)) @ p / len(y)
 
     box = [(-bound, bound)] * p.shape[1]
-    found = minimize(loss, np.zeros(p.shape[1]), jac=True, method='L-BFGS-B', bounds=box, options=dict(maxiter=5000, ftol=1e-13, gtol=1e-9))
+    found = minimize(
+        loss,
+        np.zeros(p.shape[1]),
+        jac=True,
+        method='L-BFGS-B',
+        bounds=box,
+        options=dict(maxiter=5000, ftol=1e-13, gtol=1e-9),
+    )
     return found.x, float(found.fun)
 
 # %% ../../nbs/5_theory/03_statements.ipynb #chain
@@ -97,7 +113,12 @@ def learned_head_bound(
     delta: float = 0.05,  # probability that the bound fails
 ) -> float:
     "Corrected Theorem 1 with a functional learned from n labels: tau + B sqrt(2 eps / gamma) + capacity + confidence, nats."
-    return float(tau + b * np.sqrt(2 * eps / gamma) + 2 * b * np.sqrt(words / n) + 2 * b * np.sqrt(2 * np.log(2 / delta) / n))
+    return float(
+        tau
+        + b * np.sqrt(2 * eps / gamma)
+        + 2 * b * np.sqrt(words / n)
+        + 2 * b * np.sqrt(2 * np.log(2 / delta) / n)
+    )
 
 # %% ../../nbs/5_theory/03_statements.ipynb #prompts
 def prompts(
@@ -156,7 +177,9 @@ def excess(
     g = rng(seed, 'excess')
     hidden, at = g.random(np.shape(x)) < share, g.integers(0, np.shape(x)[1], len(x))
     hidden[np.arange(len(x)), at] = True
-    return float(kl_rows(exact_words(config, x, hidden, at, domain), model_words(towers, x, hidden, at)).mean())
+    return float(
+        kl_rows(exact_words(config, x, hidden, at, domain), model_words(towers, x, hidden, at)).mean()
+    )
 
 # %% ../../nbs/5_theory/03_statements.ipynb #prompt-divergence
 def domain_weights(config: WorldConfig, x: np.ndarray, hidden: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -253,7 +276,9 @@ def infonce_slope(joint: np.ndarray, f: np.ndarray) -> np.ndarray:
 def population_infonce(joint: np.ndarray, f: np.ndarray) -> float:
     "Symmetric InfoNCE loss with infinitely many negatives, less their logarithm, of logits f (X, Y), in nats."
     px, py = joint.sum(1), joint.sum(0)
-    return float(-(joint * f).sum() + px @ logsumexp(f, 1, b=py[None]) / 2 + py @ logsumexp(f, 0, b=px[:, None]) / 2)
+    return float(
+        -(joint * f).sum() + px @ logsumexp(f, 1, b=py[None]) / 2 + py @ logsumexp(f, 0, b=px[:, None]) / 2
+    )
 
 # %% ../../nbs/5_theory/03_statements.ipynb #tabular-infonce
 def tabular_infonce(
@@ -265,8 +290,11 @@ def tabular_infonce(
     "The logits after each step of gradient descent on the population InfoNCE loss: (steps + 1, X, Y)."
     joint, f = np.asarray(joint, float), np.array(init, float)
     if joint.ndim != 2 or (joint <= 0).any() or abs(joint.sum() - 1) > 1e-9:
-        raise UserError('a table of positive probabilities with sum 1', f'shape {joint.shape}, least {joint.min():.3g}, sum {joint.sum():.3g}',
-                        'Divide it by its sum; mix in a little of the uniform distribution.')
+        raise UserError(
+            'a table of positive probabilities with sum 1',
+            f'shape {joint.shape}, least {joint.min():.3g}, sum {joint.sum():.3g}',
+            'Divide it by its sum; mix in a little of the uniform distribution.',
+        )
     if f.shape != joint.shape:
         raise UserError(f'a start of shape {joint.shape}', f'{f.shape}', 'Give one logit for each pair.')
     rate = 4 / (joint.sum(1).max() + joint.sum(0).max()) if rate is None else rate
@@ -323,7 +351,11 @@ def scaled(z, temperature: float) -> np.ndarray:
     z = np.asarray(z, float)
     length = np.linalg.norm(z, axis=1, keepdims=True)
     if not (length > 0).all():
-        raise UserError('vectors that are not zero', f'{int((length <= 0).sum())} that are', 'Leave out patients without data.')
+        raise UserError(
+            'vectors that are not zero',
+            f'{int((length <= 0).sum())} that are',
+            'Leave out patients without data.',
+        )
     return z / length / np.sqrt(temperature)
 
 
@@ -333,7 +365,9 @@ def shared_classes(c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows = np.flatnonzero(count[code] >= 2)
     _, code, count = np.unique(code[rows], return_inverse=True, return_counts=True)
     if len(count) < 2:
-        raise UserError('two classes of at least two patients', f'{len(count)}', 'Take coarser classes, or more patients.')
+        raise UserError(
+            'two classes of at least two patients', f'{len(count)}', 'Take coarser classes, or more patients.'
+        )
     return rows, code, count
 
 # %% ../../nbs/5_theory/03_statements.ipynb #pair-losses
