@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPLITS', 'SIZE', 'LINE', 'PAD', 'PHRASES', 'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join',
            'as_printed', 'guarded', 'written', 'split_table', 'split_patients', 'beside', 'split_text', 'text_width',
-           'wrapped', 'Box', 'flow_boxes', 'cohort_flow']
+           'wrapped', 'Box', 'box_lines', 'box_height', 'flow_boxes', 'cohort_flow']
 
 # %% ../../nbs/6_view/02_flow.ipynb #imports
 import textwrap
@@ -221,7 +221,7 @@ def wrapped(text: str, inches: float, bold: bool = False) -> list[str]:
         n -= 1
     return textwrap.wrap(text, n)
 
-
+# %% ../../nbs/6_view/02_flow.ipynb #flow-box
 @dataclass(frozen=True)
 class Box:
     "What stands in a box of a flow chart: a headline, then rows of (count, text)."
@@ -229,7 +229,7 @@ class Box:
     head: str
     rows: tuple = ()
 
-# %% ../../nbs/6_view/02_flow.ipynb #flow-box
+
 def box_lines(box: Box, width: float) -> tuple[list, float]:
     "The lines (count, text, bold) of a box that is `width` inches wide, and how far the text of rows stands in."
     indent = max((text_width(count) for count, _ in box.rows), default=0)
@@ -245,7 +245,7 @@ def box_height(box: Box, width: float) -> float:
     "Inches."
     return LINE * len(box_lines(box, width)[0]) + 0.18
 
-
+# %% ../../nbs/6_view/02_flow.ipynb #draw-box
 def flow_box(ax, theme: Theme, x: float, y: float, width: float, box: Box, firm: bool = True):
     "Draw a box with its top left corner at (x, y), inches to the right and downwards."
     (lines, indent), height = box_lines(box, width), box_height(box, width)
@@ -257,6 +257,29 @@ def flow_box(ax, theme: Theme, x: float, y: float, width: float, box: Box, firm:
         if count:
             ax.text(x + PAD + indent - 0.1, s=count, ha='right', color=theme.ink, **kw)
         ax.text(x + PAD + (0 if bold else indent), s=text, color=theme.ink if bold else theme.soft, **kw)
+
+# %% ../../nbs/6_view/02_flow.ipynb #flow-text
+PHRASES = {  # what a step of a cohort's ledger says of the stays that it kept
+    'known': 'with a known admission, patient and age', 'one unit': 'in one unit', 'adults': 'of adults',
+    'timed': 'with known times', 'window': 'with a whole window', 'label': 'with a label',
+           'reports': 'with a report',
+    'series': 'with charted values'}
+
+
+def flow_boxes(steps: list[Step], start: int, unit: str, hide: bool) -> list[tuple[Box, Box | None]]:
+    "The boxes of the main line, the start first, each with the box of who was left out before it."
+    out, first = [], mask_count(start) if hide else f'{start:,}'
+    for step in steps:
+        kept, lines = written(step, hide)
+        exact = kept == f'{step.kept:,}' and (not hide or start >= 10)
+        head = f'Excluded: {step.rows_in - step.kept:,}' if exact else 'Excluded'
+        phrase = ', '.join(PHRASES.get(name, name) for name in step.name.split('; '))
+        out.append((Box(f'{kept} {unit}', (('', phrase),)), Box(head, tuple(lines))))
+    if out:
+        main, side = out[-1]
+        out[-1] = Box(main.head, (('', 'in the cohort'), *main.rows)), side
+    assessed = 'assessed for eligibility' if out else 'assessed, all of them in the cohort'
+    return [(Box(f'{first} {unit}', (('', assessed),)), None), *out]
 
 # %% ../../nbs/6_view/02_flow.ipynb #flow-arrow
 def flow_arrow(ax, theme: Theme, start: tuple, end: tuple):
@@ -316,29 +339,6 @@ def draw_flow(theme: Theme, boxes: list, parts: list):
         why = 'hidden: not shown, because it would give a count under ten away'
         ax.text(LEFT, total - 0.2, why, fontsize=8, color=theme.soft, va='center')
     return fig
-
-# %% ../../nbs/6_view/02_flow.ipynb #flow-text
-PHRASES = {  # what a step of a cohort's ledger says of the stays that it kept
-    'known': 'with a known admission, patient and age', 'one unit': 'in one unit', 'adults': 'of adults',
-    'timed': 'with known times', 'window': 'with a whole window', 'label': 'with a label',
-           'reports': 'with a report',
-    'series': 'with charted values'}
-
-
-def flow_boxes(steps: list[Step], start: int, unit: str, hide: bool) -> list[tuple[Box, Box | None]]:
-    "The boxes of the main line, the start first, each with the box of who was left out before it."
-    out, first = [], mask_count(start) if hide else f'{start:,}'
-    for step in steps:
-        kept, lines = written(step, hide)
-        exact = kept == f'{step.kept:,}' and (not hide or start >= 10)
-        head = f'Excluded: {step.rows_in - step.kept:,}' if exact else 'Excluded'
-        phrase = ', '.join(PHRASES.get(name, name) for name in step.name.split('; '))
-        out.append((Box(f'{kept} {unit}', (('', phrase),)), Box(head, tuple(lines))))
-    if out:
-        main, side = out[-1]
-        out[-1] = Box(main.head, (('', 'in the cohort'), *main.rows)), side
-    assessed = 'assessed for eligibility' if out else 'assessed, all of them in the cohort'
-    return [(Box(f'{first} {unit}', (('', assessed),)), None), *out]
 
 # %% ../../nbs/6_view/02_flow.ipynb #cohort-flow
 def cohort_flow(

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
+# %% ../../../nbs/6_view/widgets/07_boards.ipynb #kit-imports
 from ...core import UserError, one_of, require
 from ...data.lines import count_lines
 from ...data.sharing import switches
