@@ -201,25 +201,6 @@ def month_panels(top, below, theme: Theme, rows: pd.DataFrame, variable: str):
     for ax in (top, below):
         ax.tick_params(labelsize=8, length=2)
 
-# %% ../../nbs/6_view/03_quality.ipynb #month-figure
-def month_figure(
-    by_month: pd.DataFrame,  # cohort.quality_by_month: variable, month, stays, hours_charted, quantiles
-    variables=None,  # names of the variables to draw; default: all
-    shareable: bool = True,  # leave out months with fewer than ten stays
-    hours: int = 48,  # about how many hours the windows have; says how many values a month holds
-    dark: bool = False,
-):
-    "Per variable the median and middle half by calendar month of ICU admission, and beneath it the share of hours charted."
-    check_columns(by_month, ('variable', 'month', 'stays', 'hours_charted', *TAILS),
-                  'a table of quality by month')
-    names = list(dict.fromkeys(by_month.variable))
-    variables = names if variables is None else [variables] if isinstance(variables, str) else list(variables)
-    for name in variables:
-        one_of(name, names, 'variables')
-    table, note = month_table(by_month, shareable, hours)
-    with style(dark) as theme:
-        return keep(draw_months(theme, table, variables, note))
-
 # %% ../../nbs/6_view/03_quality.ipynb #draw-months
 def draw_months(theme: Theme, table: pd.DataFrame, variables: list, note: str):
     "The panels of `month_figure`, four variables in a row, and the note below."
@@ -240,3 +221,22 @@ def draw_months(theme: Theme, table: pd.DataFrame, variables: list, note: str):
     said = f'By month of ICU admission; bars: share of hours with a value. {note}'
     fig.supxlabel(said, x=0.01, ha='left', fontsize=9, color=theme.soft)
     return fig
+
+# %% ../../nbs/6_view/03_quality.ipynb #month-figure
+def month_figure(
+    by_month: pd.DataFrame,  # cohort.quality_by_month: variable, month, stays, hours_charted, quantiles
+    variables=None,  # names of the variables to draw; default: all
+    shareable: bool = True,  # leave out months with fewer than ten stays
+    hours: int = 48,  # about how many hours the windows have; says how many values a month holds
+    dark: bool = False,
+):
+    "Per variable the median and middle half by calendar month of ICU admission, and beneath it the share of hours charted."
+    check_columns(by_month, ('variable', 'month', 'stays', 'hours_charted', *TAILS),
+                  'a table of quality by month')
+    names = list(dict.fromkeys(by_month.variable))
+    variables = names if variables is None else [variables] if isinstance(variables, str) else list(variables)
+    for name in variables:
+        one_of(name, names, 'variables')
+    table, note = month_table(by_month, shareable, hours)
+    with style(dark) as theme:
+        return keep(draw_months(theme, table, variables, note))
