@@ -552,14 +552,16 @@ class StayTraits(View):
     stay = T.CInt(None, allow_none=True).tag(sync=True)  # whose case is shown
     split, label, note, busy = (T.Unicode('').tag(sync=True) for _ in range(4))
     legend, several = (T.Dict().tag(sync=True) for _ in range(2))
-    highlight, unit = T.Unicode('none').tag(sync=True), T.Unicode('sentence').tag(sync=True)
+    highlight = T.Unicode('none').tag(sync=True)
+    unit = T.Unicode('sentence').tag(sync=True)
     stage = T.Int(0).tag(sync=True)  # whose highlights
     seek = T.Bool(True).tag(sync=True)  # whether neighbours are looked for
     trail = T.List().tag(sync=True)  # stays seen
     at = T.Int(-1).tag(sync=True)  # place in the trail
     places, choices = (T.List().tag(sync=True) for _ in range(2))  # of the stay viewer: splits, filters
     among, only, wanted = (T.Unicode('').tag(sync=True) for _ in range(3))  # its split, its filter, what is searched for
-    place, count = T.Int(-1).tag(sync=True), T.Int(0).tag(sync=True)  # of the stay among those that pass, and how many do
+    place = T.Int(-1).tag(sync=True)  # of the stay among those that pass, and how many do
+    count = T.Int(0).tag(sync=True)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #panel
 class StayPanel(StayTraits):
@@ -665,7 +667,8 @@ class CasePanel(StayPanel):
 
     pool = T.Unicode('test').tag(sync=True)  # whose stays are neighbours
     k = 8  # neighbours
-    took, patience = 0.0, 2.0  # seconds that the last highlight took, and may take to follow to the next stay
+    took = 0.0  # seconds that the last highlight took, and may take to follow to the next stay
+    patience = 2.0
 
     def more(self):
         "Neighbours, and highlights if they are quick."

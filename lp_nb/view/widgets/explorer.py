@@ -380,7 +380,8 @@ class MapState:
     controls: Controls
 
     shown = None  # the rows that pass the filter; None: all
-    start, opened = 0, {}  # place on the route at which it opens; the number of that node -> why
+    start = 0  # place on the route at which it opens
+    opened = {}  # the number of that node -> why
     panel_nodes = ()  # of the small maps, once they were asked for
 
     route = property(lambda self: list(self.layout.routes.values())[self.controls.plan.value or 0])
@@ -423,7 +424,8 @@ def map_figure(ex: 'Explorer', dark: bool = False, arrows: int = 12):
 class MapOut(MapHands):
     "The ways out of an explorer: with curves, as a figure, as a page."
 
-    moved_at, again = float('-inf'), None  # when the points were sent last; the timer that sends them once more
+    moved_at = float('-inf')  # when the points were sent last
+    again = None  # the timer that sends them once more
 
     def _repr_mimebundle_(self, **kw):
         return self.box._repr_mimebundle_(**kw)
