@@ -48,7 +48,8 @@ FEW = dict(shares=(50, 100, 400, 1.0), draws=3, runs=1)  # the label curves
 HEAD = 'supervised(train=head, head=logistic)'
 MASKS = 'mlm(epochs=6, batch=16, lr=0.004, beta2=0.98, weight_decay=0.01)'
 ALIGN = dict(random='contrastive(batch=128, epochs=3, lr=0.002)',
-             loaded='contrastive(batch=128, epochs=20, lr=0.003, train=projection) > contrastive(batch=128, epochs=3, lr=0.0003)')
+             loaded='contrastive(batch=128, epochs=20, lr=0.003, train=projection) > contrastive(batch=128, '
+                    'epochs=3, lr=0.0003)')
 ARMS = {
     'neither': HEAD,
     'MLM': f'{MASKS} > {HEAD}',
@@ -67,11 +68,13 @@ def is_there(folder: Path, config: HospitalConfig, replace: bool) -> bool:
     if made and read_json(folder / 'hospital.json').get('config') == dataclasses.asdict(config):
         return True
     if made and not replace:
-        raise UserError('a new folder, or the same hospital', f'{folder} with another one', 'Give another folder, or say --replace.')
+        raise UserError('a new folder, or the same hospital', f'{folder} with another one',
+                        'Give another folder, or say --replace.')
     if folder.is_file():
         raise UserError('a folder', f'the file {folder}', 'Give another name.')
     if folder.exists() and not made and any(folder.iterdir()):
-        raise UserError('an empty folder, or one that holds a synthetic hospital as it was made', f'{folder} with other files', 'Give another folder.')
+        raise UserError('an empty folder, or one that holds a synthetic hospital as it was made',
+                        f'{folder} with other files', 'Give another folder.')
     return False
 
 
@@ -84,7 +87,8 @@ def hospital_at(folder: Path, config: HospitalConfig, replace: bool = True) -> P
 def both_cohorts(home: Path, config: HospitalConfig) -> dict:
     "Both cohorts of the hospital of `home`, by task."
     root = hospital_at(home / 'hospital', config)
-    return {task: build_cohort(root, task=task, out=home / task, **RULES) for task in ('mortality', 'phenotyping')}
+    return {task: build_cohort(root, task=task, out=home / task, **RULES)
+            for task in ('mortality', 'phenotyping')}
 
 # %% ../../nbs/6_view/09_demo.ipynb #studies
 ONE_RATE = Search(runs=1, low=3e-3, high=3e-3)  # of the series' arm, the only one that has a rate
@@ -93,12 +97,14 @@ ONE_RATE = Search(runs=1, low=3e-3, high=3e-3)  # of the series' arm, the only o
 def hospital_named(name: str, patients: int | None = None, seed: int | None = None) -> HospitalConfig:
     "A hospital of this page, with another number of patients or another seed where they are given."
     if name not in HOSPITALS:
-        raise UserError(f'a hospital among {", ".join(HOSPITALS)}', repr(name), 'Choose one, or make your own: lp-nb hospital OUT --set bind=0.6.')
+        raise UserError(f'a hospital among {", ".join(HOSPITALS)}', repr(name),
+                        'Choose one, or make your own: lp-nb hospital OUT --set bind=0.6.')
     other = {} if patients is None else dict(patients=patients, general=patients)
     return dataclasses.replace(HOSPITALS[name], **other, **({} if seed is None else dict(seed=seed)))
 
 
-def hospital_study(home: Path, config: HospitalConfig = CLEAR, seeds: int = 1, arms: dict = ARMS, search: Search = ONE_RATE) -> Study:
+def hospital_study(home: Path, config: HospitalConfig = CLEAR, seeds: int = 1, arms: dict = ARMS,
+                   search: Search = ONE_RATE) -> Study:
     "Both tasks of a hospital, made and built in `home` where they are not there: a study, not yet run."
     return Study(home / 'lab', both_cohorts(home, config), arms, search, range(seeds), **LAB)
 
@@ -110,7 +116,8 @@ def of_hospital(home: Path) -> str:
 
 def ceiling(home: Path, task: str) -> pd.DataFrame:
     "What the hospital's own latents say of every stay: probabilities by label, index stay_id."
-    return kept_frame(home / 'oracle' / f'{task}-{of_hospital(home)}.parquet', lambda: oracle(home / 'hospital', task))
+    return kept_frame(home / 'oracle' / f'{task}-{of_hospital(home)}.parquet',
+                      lambda: oracle(home / 'hospital', task))
 
 
 def perfect_reader(
@@ -123,7 +130,8 @@ def perfect_reader(
     seen = split == 'train' if train is None else np.asarray(train, bool)
 
     def make():
-        x = kept_frame(home / 'oracle' / f'statements-{of_hospital(home)}.parquet', lambda: true_statements(home / 'hospital')).loc[cohort.stays.index]
+        x = kept_frame(home / 'oracle' / f'statements-{of_hospital(home)}.parquet',
+                       lambda: true_statements(home / 'hospital')).loc[cohort.stays.index]
         x = ((x - x[split == 'train'].mean()) / x[split == 'train'].std().clip(lower=1e-6)).to_numpy()
         p = logistic(x, cohort.stays[cohort.labels].to_numpy(int), seen, split == 'val', STRENGTHS)
         return pd.DataFrame(p, cohort.stays.index, cohort.labels)
@@ -134,7 +142,8 @@ def perfect_reader(
 def ceilings(home: Path, study: Study) -> dict:
     "Both ceilings of every task: references for `judge`."
     reader = lambda cohort: lambda train=None: perfect_reader(home, cohort, train)
-    return {task: {'perfect reader': reader(lab.cohort), 'oracle': ceiling(home, task)} for task, lab in study.labs.items()}
+    return {task: {'perfect reader': reader(lab.cohort), 'oracle': ceiling(home, task)} for task,
+            lab in study.labs.items()}
 
 
 def judged(home: Path, study: Study, few: dict | None = FEW) -> Judgement:
@@ -150,7 +159,8 @@ def geometry(study: Study):
 
 
 PARTS = {
-    'map': lambda home, study: (study_layout(study, list(study.labs)[-1]), run_pairs(layered_run(study, list(study.labs)[-1]))),
+    'map': lambda home, study: (study_layout(study, list(study.labs)[-1]),
+                                run_pairs(layered_run(study, list(study.labs)[-1]))),
     'tables': judged,
     'geometry': lambda home, study: geometry(study),
 }
@@ -165,29 +175,36 @@ def aftermath(home: Path, config: HospitalConfig, seeds: int, workers: int | Non
     "All parts, side by side."
     context = multiprocessing.get_context('spawn')
     with Progress('tables, geometry, map', len(PARTS)) as bar:
-        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context, initializer=start_worker) as pool:
+        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context,
+                                 initializer=start_worker) as pool:
             for future in as_completed([pool.submit(part, home, config, seeds, name) for name in PARTS]):
                 future.result()
                 bar.step()
 
 # %% ../../nbs/6_view/09_demo.ipynb #report
 LEDES = dict(
-    clear='What a report says of a finding is in its grammar here, and the series say enough of the disease to be aligned with.',
-    ward='The care unit is in every report and every series here, and the disease is faint in the series: alignment has the ward to learn.')
+    clear='What a report says of a finding is in its grammar here, and the series say enough of the disease '
+          'to be aligned with.',
+    ward='The care unit is in every report and every series here, and the disease is faint in the series: '
+         'alignment has the ward to learn.')
 
 
 def lede(study: Study, config: HospitalConfig) -> str:
     "What the page begins with."
-    name = next((k for k, other in HOSPITALS.items() if dataclasses.replace(other, patients=config.patients, general=config.general, seed=config.seed) == config), None)
+    name = next((k for k, other in HOSPITALS.items()
+                 if dataclasses.replace(other, patients=config.patients, general=config.general,
+                                        seed=config.seed) == config), None)
     knobs = f'bind {config.bind:g}, style {config.style:g}, ward {config.ward:g}, series_label {config.series_label:g}'
     seeds = f'{len(study.seeds)} training seed' + 's' * (len(study.seeds) > 1)
-    return (f'Layered pretraining on a synthetic hospital ({config.patients:,} patients; {knobs}; {seeds}), from raw tables to Table 1. '
+    return (f'Layered pretraining on a synthetic hospital ({config.patients:,} patients; {knobs}; {seeds}), '
+            'from raw tables to Table 1. '
             f'Everything on this page was computed in this run. {LEDES.get(name, "")}')
 
 
 def report(home: Path, study: Study, config: HospitalConfig):
     "Write report.html."
-    study_report(home / 'report.html', study, judged(home, study), 'Layered pretraining: the whole story', lede(study, config), geometry=True)
+    study_report(home / 'report.html', study, judged(home, study), 'Layered pretraining: the whole story',
+                 lede(study, config), geometry=True)
     write_json(home / 'report.json', dict(of=report_key(study)))
 
 
@@ -203,10 +220,14 @@ RECORDED = ('table', 'comparisons', 'few', 'labels')
 def hospital_record(study: Study, judgement: Judgement, config: HospitalConfig) -> dict:
     "What a study of a hospital said, as plain JSON: settings, tables, verdicts on the theorems by task."
     plain = lambda frame: json.loads(frame.to_json(orient='split', index=False, double_precision=5))
-    found = pd.concat([study_verdicts(study, task).assign(task=task) for task in study.labs], ignore_index=True)
-    return dict(hospital=dataclasses.asdict(config), seeds=list(study.seeds), arms={k: str(v) for k, v in study.arms.items()},
-                stays={task: lab.cohort.stays['split'].value_counts().to_dict() for task, lab in study.labs.items()},
-                **{name: plain(getattr(judgement, name)) for name in RECORDED}, verdicts=plain(found), notes=judgement.notes)
+    found = pd.concat([study_verdicts(study, task).assign(task=task) for task in study.labs],
+                      ignore_index=True)
+    return dict(hospital=dataclasses.asdict(config), seeds=list(study.seeds),
+                arms={k: str(v) for k, v in study.arms.items()},
+                stays={task: lab.cohort.stays['split'].value_counts().to_dict() for task,
+                       lab in study.labs.items()},
+                **{name: plain(getattr(judgement, name)) for name in RECORDED}, verdicts=plain(found),
+                notes=judgement.notes)
 
 
 def recorded_frame(record: dict, name: str) -> pd.DataFrame:
@@ -219,12 +240,14 @@ def run_demo(home: Path, seeds: int, workers: int | None, say, config: HospitalC
     if home.is_file():
         raise UserError('a folder', f'the file {home}', 'Give another name with --out.')
     if home.is_dir() and any(home.iterdir()) and not (home / 'hospital').exists():
-        raise UserError('a new or empty folder, or that of an earlier demo', f'{home} with other files', 'Give another folder with --out.')
+        raise UserError('a new or empty folder, or that of an earlier demo', f'{home} with other files',
+                        'Give another folder with --out.')
     home.mkdir(parents=True, exist_ok=True)
     say('1/4  a synthetic hospital and its two cohorts')
     study = hospital_study(home, config, seeds)
     few = label_study(study, **FEW)
-    say(f'2/4  training: {len(study.jobs)} runs that share their beginnings, then {len(few.jobs)} heads with few labels')
+    say(f'2/4  training: {len(study.jobs)} runs that share their beginnings, then {len(few.jobs)} heads with '
+        'few labels')
     study.run(workers)
     few.run(workers)
     if not is_told(home, study):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPLITS', 'SIZE', 'LINE', 'PAD', 'PHRASES', 'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join',
            'as_printed', 'guarded', 'written', 'split_table', 'split_patients', 'beside', 'split_text', 'text_width',
-           'wrapped', 'Box', 'flow_boxes', 'cohort_flow']
+           'wrapped', 'Box', 'box_lines', 'box_height', 'flow_boxes', 'cohort_flow']
 
 # %% ../../nbs/6_view/02_flow.ipynb #imports
 import textwrap
@@ -53,7 +53,8 @@ def ledger_steps(
         name, rows = part.step.iloc[0], part.set_index('reason').rows.astype(int)
         dropped = tuple((r, n) for r, n in rows.drop('kept').items() if n > 0)
         people = [whose.get((name, unit, r), n) for r, n in dropped]
-        step = Step(name, int(part.rows_in.iloc[0]), int(rows['kept']), dropped, (), tuple(people), whose.get((name, unit, 'kept')))
+        step = Step(name, int(part.rows_in.iloc[0]), int(rows['kept']), dropped, (), tuple(people),
+                    whose.get((name, unit, 'kept')))
         before = steps[-1].kept if steps else step.rows_in
         if step.rows_in != step.kept + sum(n for _, n in dropped) or step.rows_in != before:
             raise UserError(f'a ledger of {unit} that adds up', f'step "{name}": {step}, after {before} kept',
@@ -92,12 +93,14 @@ def guessable(step: Step, least: int = 10) -> bool:
 
 def join(a: Step, b: Step) -> Step:
     "Two steps in a row as one."
-    return Step(f'{a.name}; {b.name}', a.rows_in, b.kept, a.dropped + b.dropped, a.shown + b.shown, a.patients + b.patients, b.people)
+    return Step(f'{a.name}; {b.name}', a.rows_in, b.kept, a.dropped + b.dropped, a.shown + b.shown,
+                a.patients + b.patients, b.people)
 
 # %% ../../nbs/6_view/02_flow.ipynb #guarded-join
 def as_printed(steps: list[Step], least: int = 10) -> list[Step]:
     "The steps that dropped rows, joined and with the texts that a manifest prints."
-    named, rows, whose = [(s, [f'{reason}\0{i}' for reason, _ in s.dropped]) for i, s in enumerate(steps)], [], {}
+    named, rows, whose = [(s, [f'{reason}\0{i}' for reason, _ in s.dropped]) for i,
+                          s in enumerate(steps)], [], {}
     for s, reasons in named:
         rows.append((s.name, '', s.rows_in, 'kept', s.kept))
         rows += [(s.name, '', s.rows_in, reason, n) for reason, (_, n) in zip(reasons, s.dropped)]
@@ -152,11 +155,13 @@ def split_table(
     parts = {split: stays[stays['split'] == split] for split in SPLITS}
     sizes = {split: len(part) for split, part in parts.items()}
     if sum(sizes.values()) != len(stays) or len(stays) != last.kept:
-        raise UserError(f'the {last.kept:,} stays that the ledger kept, each in one of the splits {", ".join(SPLITS)}',
+        raise UserError(f'the {last.kept:,} stays that the ledger kept, each in one of the splits '
+                        f'{", ".join(SPLITS)}',
                         f'{len(stays):,} stays, {sum(sizes.values()):,} of them in these splits',
                         'Give ledger and stays of the same cohort, and unit="stays".')
     patients = {split: part['subject_id'].nunique() for split, part in parts.items()}
-    positive = {f'positive ({n})': {split: int(part[n].sum()) for split, part in parts.items()} for n in labels}
+    positive = {f'positive ({n})': {split: int(part[n].sum()) for split, part in parts.items()}
+                for n in labels}
     return dict(stays=sizes, patients=patients, **positive)
 
 # %% ../../nbs/6_view/02_flow.ipynb #split-patients
@@ -166,11 +171,13 @@ def split_patients(stays: pd.DataFrame, labels) -> dict:
     people = lambda keep: {split: part['subject_id'][keep(part)].nunique() for split, part in parts.items()}
     out = dict(stays=people(lambda part: slice(None)))
     for n in labels if len(labels) == 1 else []:
-        out |= {f'positive ({n})': people(lambda part: part[n] == 1), f'not positive ({n})': people(lambda part: part[n] != 1)}
+        out |= {f'positive ({n})': people(lambda part: part[n] == 1),
+                f'not positive ({n})': people(lambda part: part[n] != 1)}
     return out
 
 # %% ../../nbs/6_view/02_flow.ipynb #split-text
-def beside(counts: dict, sizes: dict, shown: dict, rest: dict, whose: dict | None = None, least: int = 10) -> dict:
+def beside(counts: dict, sizes: dict, shown: dict, rest: dict, whose: dict | None = None,
+           least: int = 10) -> dict:
     "Counts within the splits as text: hidden where their `sizes` are, and where few (`rest`: split -> how many) are left without."
     own = mask_counts(counts, least, whose)
     for split, n in counts.items():
@@ -181,7 +188,8 @@ def beside(counts: dict, sizes: dict, shown: dict, rest: dict, whose: dict | Non
     return own
 
 
-def split_text(table: dict, last: Step, shareable: bool = True, least: int = 10, whose: dict | None = None) -> dict:
+def split_text(table: dict, last: Step, shareable: bool = True, least: int = 10,
+               whose: dict | None = None) -> dict:
     "The counts of `split_table` as they may be printed, `whose` being those of `split_patients`."
     if not shareable:
         return {what: {split: f'{n:,}' for split, n in counts.items()} for what, counts in table.items()}
@@ -202,7 +210,8 @@ SIZE, LINE, PAD = 9.5, 0.17, 0.12  # of flow charts: points of the text, inches 
 def text_width(text: str, bold: bool = False) -> float:
     "Inches that a text of a flow chart is wide, in the font of the current style."
     prop = font_manager.FontProperties(weight='bold' if bold else 'normal')
-    return TextPath((0, 0), text.replace('$', 'S'), size=SIZE, prop=prop).get_extents().x1 / 72 if text.strip() else 0.0
+    return TextPath((0, 0), text.replace('$', 'S'), size=SIZE,
+                    prop=prop).get_extents().x1 / 72 if text.strip() else 0.0
 
 
 def wrapped(text: str, inches: float, bold: bool = False) -> list[str]:
@@ -212,7 +221,7 @@ def wrapped(text: str, inches: float, bold: bool = False) -> list[str]:
         n -= 1
     return textwrap.wrap(text, n)
 
-
+# %% ../../nbs/6_view/02_flow.ipynb #flow-box
 @dataclass(frozen=True)
 class Box:
     "What stands in a box of a flow chart: a headline, then rows of (count, text)."
@@ -220,7 +229,7 @@ class Box:
     head: str
     rows: tuple = ()
 
-# %% ../../nbs/6_view/02_flow.ipynb #flow-box
+
 def box_lines(box: Box, width: float) -> tuple[list, float]:
     "The lines (count, text, bold) of a box that is `width` inches wide, and how far the text of rows stands in."
     indent = max((text_width(count) for count, _ in box.rows), default=0)
@@ -236,22 +245,47 @@ def box_height(box: Box, width: float) -> float:
     "Inches."
     return LINE * len(box_lines(box, width)[0]) + 0.18
 
-
+# %% ../../nbs/6_view/02_flow.ipynb #draw-box
 def flow_box(ax, theme: Theme, x: float, y: float, width: float, box: Box, firm: bool = True):
     "Draw a box with its top left corner at (x, y), inches to the right and downwards."
     (lines, indent), height = box_lines(box, width), box_height(box, width)
     ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle='round,pad=0,rounding_size=0.06', lw=1,
                                 fc=theme.paper if firm else 'none', ec=theme.soft if firm else theme.rule))
     for i, (count, text, bold) in enumerate(lines):
-        kw = dict(y=y + 0.175 + LINE * i, va='center', fontsize=SIZE, weight='bold' if bold else 'normal', parse_math=False)
+        kw = dict(y=y + 0.175 + LINE * i, va='center', fontsize=SIZE, weight='bold' if bold else 'normal',
+                  parse_math=False)
         if count:
             ax.text(x + PAD + indent - 0.1, s=count, ha='right', color=theme.ink, **kw)
         ax.text(x + PAD + (0 if bold else indent), s=text, color=theme.ink if bold else theme.soft, **kw)
 
+# %% ../../nbs/6_view/02_flow.ipynb #flow-text
+PHRASES = {  # what a step of a cohort's ledger says of the stays that it kept
+    'known': 'with a known admission, patient and age', 'one unit': 'in one unit', 'adults': 'of adults',
+    'timed': 'with known times', 'window': 'with a whole window', 'label': 'with a label',
+           'reports': 'with a report',
+    'series': 'with charted values'}
+
+
+def flow_boxes(steps: list[Step], start: int, unit: str, hide: bool) -> list[tuple[Box, Box | None]]:
+    "The boxes of the main line, the start first, each with the box of who was left out before it."
+    out, first = [], mask_count(start) if hide else f'{start:,}'
+    for step in steps:
+        kept, lines = written(step, hide)
+        exact = kept == f'{step.kept:,}' and (not hide or start >= 10)
+        head = f'Excluded: {step.rows_in - step.kept:,}' if exact else 'Excluded'
+        phrase = ', '.join(PHRASES.get(name, name) for name in step.name.split('; '))
+        out.append((Box(f'{kept} {unit}', (('', phrase),)), Box(head, tuple(lines))))
+    if out:
+        main, side = out[-1]
+        out[-1] = Box(main.head, (('', 'in the cohort'), *main.rows)), side
+    assessed = 'assessed for eligibility' if out else 'assessed, all of them in the cohort'
+    return [(Box(f'{first} {unit}', (('', assessed),)), None), *out]
+
 # %% ../../nbs/6_view/02_flow.ipynb #flow-arrow
 def flow_arrow(ax, theme: Theme, start: tuple, end: tuple):
     "An arrow from `start` to `end` (inches)."
-    ax.annotate('', end, start, arrowprops=dict(arrowstyle='-|>', color=theme.soft, lw=1, shrinkA=0, shrinkB=0))
+    ax.annotate('', end, start,
+                arrowprops=dict(arrowstyle='-|>', color=theme.soft, lw=1, shrinkA=0, shrinkB=0))
 
 
 def flow_fork(ax, theme: Theme, top: tuple, ends: list):
@@ -306,28 +340,6 @@ def draw_flow(theme: Theme, boxes: list, parts: list):
         ax.text(LEFT, total - 0.2, why, fontsize=8, color=theme.soft, va='center')
     return fig
 
-# %% ../../nbs/6_view/02_flow.ipynb #flow-text
-PHRASES = {  # what a step of a cohort's ledger says of the stays that it kept
-    'known': 'with a known admission, patient and age', 'one unit': 'in one unit', 'adults': 'of adults',
-    'timed': 'with known times', 'window': 'with a whole window', 'label': 'with a label', 'reports': 'with a report',
-    'series': 'with charted values'}
-
-
-def flow_boxes(steps: list[Step], start: int, unit: str, hide: bool) -> list[tuple[Box, Box | None]]:
-    "The boxes of the main line, the start first, each with the box of who was left out before it."
-    out, first = [], mask_count(start) if hide else f'{start:,}'
-    for step in steps:
-        kept, lines = written(step, hide)
-        exact = kept == f'{step.kept:,}' and (not hide or start >= 10)
-        head = f'Excluded: {step.rows_in - step.kept:,}' if exact else 'Excluded'
-        phrase = ', '.join(PHRASES.get(name, name) for name in step.name.split('; '))
-        out.append((Box(f'{kept} {unit}', (('', phrase),)), Box(head, tuple(lines))))
-    if out:
-        main, side = out[-1]
-        out[-1] = Box(main.head, (('', 'in the cohort'), *main.rows)), side
-    assessed = 'assessed for eligibility' if out else 'assessed, all of them in the cohort'
-    return [(Box(f'{first} {unit}', (('', assessed),)), None), *out]
-
 # %% ../../nbs/6_view/02_flow.ipynb #cohort-flow
 def cohort_flow(
     ledger: pd.DataFrame,  # a cohort's ledger: step, unit, rows_in, reason, rows
@@ -343,7 +355,9 @@ def cohort_flow(
     dropping = guarded(steps) if shareable else [s for s in steps if s.dropped]
     last, parts = (dropping or steps)[-1], []
     if stays is not None:
-        text = split_text(split_table(stays, labels, last), last, shareable, whose=split_patients(stays, labels))
-        parts = [Box(name, tuple((counts[split], what) for what, counts in text.items())) for split, name in SPLITS.items()]
+        text = split_text(split_table(stays, labels, last), last, shareable,
+                          whose=split_patients(stays, labels))
+        parts = [Box(name, tuple((counts[split], what) for what, counts in text.items())) for split,
+                 name in SPLITS.items()]
     with style(dark) as theme:
         return keep(draw_flow(theme, flow_boxes(dropping, steps[0].rows_in, unit, shareable), parts))

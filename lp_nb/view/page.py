@@ -38,7 +38,8 @@ class Section:
 
 # %% ../../nbs/6_view/05_page.ipynb #cell-text
 COUNTS = ('n', 'count', 'rows', 'rows_in', 'events', 'labels', 'stays', 'patients', 'reports', 'admissions')
-SECRET = ('subject_id', 'hadm_id', 'stay_id', 'note_id', 'patient', 'text', 'document', 'charttime', 'storetime', 'intime', 'outtime')
+SECRET = ('subject_id', 'hadm_id', 'stay_id', 'note_id', 'patient', 'text', 'document', 'charttime',
+          'storetime', 'intime', 'outtime')
 
 
 def cell_text(value, count: bool) -> str:
@@ -59,7 +60,8 @@ def table_html(df: pd.DataFrame, caption: str = '') -> str:
     flat = df if isinstance(df.index, pd.RangeIndex) else df.reset_index()
     secret = [c for c in flat.columns if str(c).lower() in SECRET]
     if secret:
-        raise UserError('a table that may be shared', f'the column {secret[0]} in "{caption}"', 'Drop it or summarise it first.')
+        raise UserError('a table that may be shared', f'the column {secret[0]} in "{caption}"',
+                        'Drop it or summarise it first.')
     numeric = {c: ' class="n"' * pd.api.types.is_numeric_dtype(flat[c]) for c in flat.columns}
     head = ''.join(f'<th scope="col"{numeric[c]}>{html.escape(str(c))}</th>' for c in flat.columns)
     body = ''
@@ -78,7 +80,8 @@ def figure_svg(
     "The figure as inline SVG that follows the page's colours and loads nothing."
     out = StringIO()
     with plt.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': f'figure-{number}'}):
-        fig.savefig(out, format='svg', dpi=160, metadata={k: None for k in ('Date', 'Creator', 'Format', 'Type')})
+        fig.savefig(out, format='svg', dpi=160,
+                    metadata={k: None for k in ('Date', 'Creator', 'Format', 'Type')})
     svg = out.getvalue()
     svg = re.sub(r'.*?<svg\b', '<svg', svg, count=1, flags=re.S)
     svg = re.sub(r'<metadata>.*?</metadata>|xmlns(:xlink)?="[^"]*"', '', svg, flags=re.S)

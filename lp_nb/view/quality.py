@@ -68,11 +68,14 @@ def share_text(
 FATE_TITLES = dict(no_number='no number', out_of_range='out of range', converted='converted')
 
 
-def share_panel(ax, theme: Theme, quality: pd.DataFrame, column: str, title: str, color: str, shareable: bool):
+def share_panel(ax, theme: Theme, quality: pd.DataFrame, column: str, title: str, color: str,
+                shareable: bool):
     "A small bar per variable with its share of rows."
     whose = [f'{column}_patients', f'{column}_others', 'rows_patients']
-    people = [tuple(map(int, row)) for row in quality[whose].to_numpy()] if set(whose) <= set(quality) else [()] * len(quality)
-    shares, texts = zip(*(share_text(int(n), int(rows), shareable, patients=p) for n, rows, p in zip(quality[column], quality['rows'], people)))
+    people = [tuple(map(int, row))
+              for row in quality[whose].to_numpy()] if set(whose) <= set(quality) else [()] * len(quality)
+    shares, texts = zip(*(share_text(int(n), int(rows), shareable, patients=p) for n, rows,
+                          p in zip(quality[column], quality['rows'], people)))
     wide = max(0.01, *shares)
     ax.barh(range(len(shares)), shares, height=0.5, color=color)
     for i, (share, text) in enumerate(zip(shares, texts)):
@@ -136,8 +139,10 @@ def quality_figure(
     values = quality.hours_charted * most_hours(quality)
     shown = shared_quantiles(quality, values, 10 if shareable else 0, 'kept_patients').reset_index(drop=True)
     with style(dark) as theme:
-        fig, (axes,) = canvas(11, 0.27 * len(shown) + 0.9, 1, 5, sharey=True, width_ratios=[1, 1, 1, 2.6, 1.2])
-        for ax, (column, title), color in zip(axes, FATE_TITLES.items(), (OKABE_ITO[6], OKABE_ITO[1], OKABE_ITO[4])):
+        fig, (axes,) = canvas(11, 0.27 * len(shown) + 0.9, 1, 5, sharey=True,
+                              width_ratios=[1, 1, 1, 2.6, 1.2])
+        for ax, (column, title), color in zip(axes, FATE_TITLES.items(),
+                                              (OKABE_ITO[6], OKABE_ITO[1], OKABE_ITO[4])):
             share_panel(ax, theme, shown, column, title, color, shareable)
         range_panel(axes[3], theme, shown)
         range_numbers(*axes[3:], theme, shown)
@@ -164,7 +169,8 @@ def month_table(
         return shared_quantiles(by_month, values, 0), ''
     few = by_month.get('patients', by_month.stays) < least
     who, months = 'patients' if 'patients' in by_month else 'stays', sorted(set(by_month.month[few]))
-    charted = by_month.hours_charted.where((values == 0) | (values >= least) & (by_month.get('charted_patients', values) >= least))
+    charted = by_month.hours_charted.where((values == 0)
+                                           | (values >= least) & (by_month.get('charted_patients', values) >= least))
     kept = shared_quantiles(by_month.assign(hours_charted=charted), values, least, 'charted_patients')[~few]
     note = f'Left out, fewer than {least} {who}: {", ".join(MONTHS[m - 1] for m in months)}.' if months else ''
     none = f'No month has {least} {who} or more, so nothing is drawn.'
@@ -183,33 +189,17 @@ def month_panels(top, below, theme: Theme, rows: pd.DataFrame, variable: str):
     top.plot(rows.index, rows.p50, 'o-', color=OKABE_ITO[0], ms=3.5, lw=1.4)
     if rows.p50.isna().all():
         why = 'too few values' if 'too few values' in absent else absent[0]
-        top.text(0.5, 0.5, why, transform=top.transAxes, ha='center', va='center', fontsize=8, color=theme.soft)
+        top.text(0.5, 0.5, why, transform=top.transAxes, ha='center', va='center', fontsize=8,
+                 color=theme.soft)
         top.set_yticks([])
     below.bar(rows.index, rows.hours_charted, width=0.7, color=OKABE_ITO[4])
     unit = UNITS.get(variable, '')
     top.set_title(f'{variable} ({unit})' if unit else variable, fontsize=9)
-    below.set(xlim=(0.4, 12.6), xticks=[1, 4, 7, 10], xticklabels=[MONTHS[m] for m in (0, 3, 6, 9)], ylim=(0, 1))
+    below.set(xlim=(0.4, 12.6), xticks=[1, 4, 7, 10], xticklabels=[MONTHS[m] for m in (0, 3, 6, 9)],
+              ylim=(0, 1))
     below.set_yticks([0, 1], ['0', '100 %'])
     for ax in (top, below):
         ax.tick_params(labelsize=8, length=2)
-
-# %% ../../nbs/6_view/03_quality.ipynb #month-figure
-def month_figure(
-    by_month: pd.DataFrame,  # cohort.quality_by_month: variable, month, stays, hours_charted, quantiles
-    variables=None,  # names of the variables to draw; default: all
-    shareable: bool = True,  # leave out months with fewer than ten stays
-    hours: int = 48,  # about how many hours the windows have; says how many values a month holds
-    dark: bool = False,
-):
-    "Per variable the median and middle half by calendar month of ICU admission, and beneath it the share of hours charted."
-    check_columns(by_month, ('variable', 'month', 'stays', 'hours_charted', *TAILS), 'a table of quality by month')
-    names = list(dict.fromkeys(by_month.variable))
-    variables = names if variables is None else [variables] if isinstance(variables, str) else list(variables)
-    for name in variables:
-        one_of(name, names, 'variables')
-    table, note = month_table(by_month, shareable, hours)
-    with style(dark) as theme:
-        return keep(draw_months(theme, table, variables, note))
 
 # %% ../../nbs/6_view/03_quality.ipynb #draw-months
 def draw_months(theme: Theme, table: pd.DataFrame, variables: list, note: str):
@@ -231,3 +221,22 @@ def draw_months(theme: Theme, table: pd.DataFrame, variables: list, note: str):
     said = f'By month of ICU admission; bars: share of hours with a value. {note}'
     fig.supxlabel(said, x=0.01, ha='left', fontsize=9, color=theme.soft)
     return fig
+
+# %% ../../nbs/6_view/03_quality.ipynb #month-figure
+def month_figure(
+    by_month: pd.DataFrame,  # cohort.quality_by_month: variable, month, stays, hours_charted, quantiles
+    variables=None,  # names of the variables to draw; default: all
+    shareable: bool = True,  # leave out months with fewer than ten stays
+    hours: int = 48,  # about how many hours the windows have; says how many values a month holds
+    dark: bool = False,
+):
+    "Per variable the median and middle half by calendar month of ICU admission, and beneath it the share of hours charted."
+    check_columns(by_month, ('variable', 'month', 'stays', 'hours_charted', *TAILS),
+                  'a table of quality by month')
+    names = list(dict.fromkeys(by_month.variable))
+    variables = names if variables is None else [variables] if isinstance(variables, str) else list(variables)
+    for name in variables:
+        one_of(name, names, 'variables')
+    table, note = month_table(by_month, shareable, hours)
+    with style(dark) as theme:
+        return keep(draw_months(theme, table, variables, note))

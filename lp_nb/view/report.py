@@ -37,11 +37,12 @@ def kept(study: Study, runs: list, what: str, make) -> pd.DataFrame:
     "A table about some runs, made once."
     return kept_frame(study.folder / 'tables' / f'{fingerprint([r.stages[-1].address for r in runs])}-{what}.parquet', make)
 
-
+# %% ../../nbs/6_view/07_report.ipynb #study-geometry
 def study_geometry(study: Study, task: str) -> pd.DataFrame:
     "Geometry along the layered arm's stages for every seed."
     runs = [layered_run(study, task, seed) for seed in study.seeds]
-    return kept(study, runs, 'curves', lambda: pd.concat([trajectory(r).assign(seed=r.seed) for r in runs], ignore_index=True))
+    return kept(study, runs, 'curves',
+                lambda: pd.concat([trajectory(r).assign(seed=r.seed) for r in runs], ignore_index=True))
 
 
 def study_layout(study: Study, task: str):
@@ -50,62 +51,85 @@ def study_layout(study: Study, task: str):
 
 # %% ../../nbs/6_view/07_report.ipynb #study-verdicts
 BEGINNINGS = {  # arm that begins with a reader -> what the claims about masks are called there
-    LAYERED: {}, 'reader + contrastive': {'mlm': 'load', 'mlm > contrastive': 'load > contrastive > contrastive'}}
+    LAYERED: {}, 'reader + contrastive': {'mlm': 'load',
+                                          'mlm > contrastive': 'load > contrastive > contrastive'}}
 
 
 def study_verdicts(study: Study, task: str) -> pd.DataFrame:
     "Theorems 2 and 3 on every seed's stages, for each arm that begins with a reader of its own: masks trained here, or a loaded one."
-    there = {arm: names for arm, names in BEGINNINGS.items() if arm in study.arms} or {layered_arm(study.arms): {}}
-    runs = {arm: [chosen_run(study, task, a, seed) for a in (arm, 'contrastive') for seed in study.seeds] for arm in there}
+    there = {arm: names for arm,
+             names in BEGINNINGS.items() if arm in study.arms} or {layered_arm(study.arms): {}}
+    runs = {arm: [chosen_run(study, task, a, seed) for a in (arm, 'contrastive') for seed in study.seeds]
+            for arm in there}
     return kept(study, [r for of in runs.values() for r in of], 'verdicts', lambda: pd.concat(
-        [verdicts(measures_of(runs[arm]), family(**names)).assign(arm=arm) for arm, names in there.items()], ignore_index=True))
+        [verdicts(measures_of(runs[arm]), family(**names)).assign(arm=arm) for arm,
+         names in there.items()], ignore_index=True))
 
 # %% ../../nbs/6_view/07_report.ipynb #cohorts
 def cohort_section(study: Study) -> Section:
     "Who is in the cohorts, and why others are not."
     cohorts = {task: lab.cohort for task, lab in study.labs.items()}
     rules = ', '.join(sorted({f"`{c.manifest['rules']['preset']}`" for c in cohorts.values()}))
-    prose = (f'Cohorts by the rules of the preset {rules}. Every stay that entered is kept or counted under one reason; counts under ten are hidden.')
+    prose = (f'Cohorts by the rules of the preset {rules}. Every stay that entered is kept or counted under '
+             'one reason; counts under ten are hidden.')
     return Section('The cohorts', prose, figures=tuple(
-        (cohort_flow(c.ledger, unit='stays'), f'{task.capitalize()}: from all ICU stays to the cohort.') for task, c in cohorts.items()))
+        (cohort_flow(c.ledger, unit='stays'), f'{task.capitalize()}: from all ICU stays to the cohort.')
+                                                       for task, c in cohorts.items()))
 
 # %% ../../nbs/6_view/07_report.ipynb #table
 def table_section(study: Study, judgement: Judgement) -> Section:
     "Table 1 with intervals beside the published one."
-    prose = ('Macro AUROC and AUPRC on the test stays. Each arm is the best of its learning rates by validation AUROC. Intervals (95 %) come from '
-             'resampling patients. Baselines are fitted on the same stays. *Oracle*, on a synthetic hospital, reads what was emitted as the hospital\'s own '
-             'model would: nothing can be better.\n\nWhat keeps these numbers from being the published ones:\n\n'
+    prose = ('Macro AUROC and AUPRC on the test stays. Each arm is the best of its learning rates by '
+             'validation AUROC. Intervals (95 %) come from '
+             'resampling patients. Baselines are fitted on the same stays. *Oracle*, on a synthetic '
+             'hospital, reads what was emitted as the hospital\'s own '
+             'model would: nothing can be better.\n\nWhat keeps these numbers from being the published '
+             'ones:\n\n'
              + '\n'.join(f'- {note}' for note in judgement.notes))
     shown = judgement.table[judgement.table['metric'].isin(['AUROC', 'AUPRC'])]
     published = PAPER_TABLE[PAPER_TABLE['task'].isin(shown['task'])]
-    return Section('Table 1', prose, figures=((forest(shown, published), 'Every arm, baseline, task and metric; bars are 95 % intervals over patients.'),),
+    return Section('Table 1', prose,
+                   figures=((forest(shown, published),
+                             'Every arm, baseline, task and metric; bars are 95 % intervals over patients.'),),
                    tables=((judgement.wide().reset_index(), 'Value and interval of each arm.'),))
 
-
+# %% ../../nbs/6_view/07_report.ipynb #claims
 def claims_section(judgement: Judgement) -> Section:
     "What may be claimed: power, the declared family, the best baseline."
     of = judgement.comparisons
-    lines = [*powers(of), *of['claim']] if len(of) else ['None of the declared comparisons can be made with these arms.']
-    prose = ('Declared before training, compared on the same stays in the same resamples, adjusted together (Holm). A difference under '
-             f'{MARGIN:g} does not matter here.\n\n' + '\n'.join(f'- {line}' for line in [*lines, *beaten(judgement.baselines)]))
+    lines = [*powers(of),
+             *of['claim']] if len(of) else ['None of the declared comparisons can be made with these arms.']
+    prose = ('Declared before training, compared on the same stays in the same resamples, adjusted together '
+             '(Holm). A difference under '
+             f'{MARGIN:g} does not matter here.\n\n' + '\n'.join(f'- {line}'
+                                                                 for line in [*lines, *beaten(judgement.baselines)]))
     figures = ((difference_forest(of), 'The declared comparisons.'),) if len(of) else ()
-    return Section('What may be claimed', prose, figures=(*figures, (difference_forest(judgement.baselines), 'Each arm against the best baseline.')))
+    return Section('What may be claimed', prose, figures=(*figures, (difference_forest(judgement.baselines),
+                                                                     'Each arm against the best baseline.')))
 
 # %% ../../nbs/6_view/07_report.ipynb #few
 def label_section(judgement: Judgement) -> Section:
     "Label-efficiency curves."
     draws = int(judgement.labels['draws'].max())
-    prose = (f'The same plans with fewer labelled stays: mean of {draws} draws and seeds, smallest and largest drawn as a band. Draws are nested and the same for '
-             'all arms and baselines; validation labels are not rationed, which flatters the smallest shares.')
+    prose = (f'The same plans with fewer labelled stays: mean of {draws} draws and seeds, smallest and '
+             'largest drawn as a band. Draws are nested and the same for '
+             'all arms and baselines; validation labels are not rationed, which flatters the smallest '
+             'shares.')
     skills = skill_shares(judgement.labels)
-    shown = ['task', 'amount', 'comparison', 'difference', 'low', 'high', 'both_low', 'both_high', 'p_holm', 'verdict']
-    tables = ((judgement.few[shown], 'The declared comparisons at each number of labels: interval over patients (low, high), and over draws or seeds as well (both).'),) if len(judgement.few) else ()
+    shown = ['task', 'amount', 'comparison', 'difference', 'low', 'high', 'both_low', 'both_high', 'p_holm',
+             'verdict']
+    tables = ((judgement.few[shown],
+               'The declared comparisons at each number of labels: interval over patients (low, high), and '
+               'over draws or seeds as well (both).'),) if len(judgement.few) else ()
     if len(skills):
-        wide = skills.pivot(index=['task', 'arm'], columns='amount', values='share').reindex(columns=skills['amount'].unique())
-        tables += ((wide.reset_index(), "Share of the perfect reader's skill (AUROC - 0.5), by number of labels."),)
-    return Section('With few labels', prose, figures=((label_curves(judgement.labels), 'Test value by share of the labels.'),), tables=tables)
+        wide = skills.pivot(index=['task', 'arm'], columns='amount',
+                            values='share').reindex(columns=skills['amount'].unique())
+        tables += ((wide.reset_index(),
+                    "Share of the perfect reader's skill (AUROC - 0.5), by number of labels."),)
+    return Section('With few labels', prose, figures=((label_curves(judgement.labels),
+                                                       'Test value by share of the labels.'),), tables=tables)
 
-
+# %% ../../nbs/6_view/07_report.ipynb #calibration
 def calibration_section(judgement: Judgement, task: str) -> Section:
     "Reliability, decision curves and calibration before and after one temperature."
     arms = judgement.reliability.query('task == @task')
@@ -113,9 +137,13 @@ def calibration_section(judgement: Judgement, task: str) -> Section:
     macro = judgement.calibration.query("task == @task and label == 'macro'")
     order = [(arm, when) for arm in macro['arm'].unique() for when in macro['when'].unique()]
     table = macro.pivot(index=['arm', 'when'], columns='metric', values='value').reindex(order).reset_index()
-    prose = ('Observed rate against predicted risk, all labels pooled, and what acting on the risks would bring (net benefit: true positives for each '
-             'stay, false ones charged at the odds of the threshold). The temperature is fitted on validation; it changes no ranking.')
-    return Section(f'Calibration ({task})', prose, tables=((table, 'Calibration before and after temperature scaling, mean over labels.'),), figures=(
+    prose = ('Observed rate against predicted risk, all labels pooled, and what acting on the risks would '
+             'bring (net benefit: true positives for each '
+             'stay, false ones charged at the odds of the threshold). The temperature is fitted on '
+             'validation; it changes no ranking.')
+    return Section(f'Calibration ({task})', prose,
+                   tables=((table, 'Calibration before and after temperature scaling, mean over labels.'),),
+                   figures=(
         (reliability_curves(curves), 'Reliability of every arm and the best baseline.'),
         (decision_curves(judgement.benefit.query('task == @task')), 'Net benefit by threshold.')))
 
@@ -124,30 +152,38 @@ def subgroup_section(judgement: Judgement, task: str, arm: str) -> Section:
     "One arm by subgroup."
     rows = judgement.subgroups.query('task == @task and arm == @arm')
     gaps = judgement.gaps.query('task == @task and arm == @arm').drop(columns=['task', 'arm', 'metric'])
-    prose = ('Levels under ten stays, or with under ten events or non-events, are put together. Many groups are looked at here: the lowest of them is low '
-             'partly by chance. The table says how large the largest gap of each characteristic is, and how large it gets (95th percentile) when patients '
+    prose = ('Levels under ten stays, or with under ten events or non-events, are put together. Many groups '
+             'are looked at here: the lowest of them is low '
+             'partly by chance. The table says how large the largest gap of each characteristic is, and how '
+             'large it gets (95th percentile) when patients '
              'are dealt to groups at random.')
-    return Section(f'For whom ({task}, {arm})', prose, figures=((subgroup_forest(rows), 'Macro AUROC by group of test stays.'),),
+    return Section(f'For whom ({task}, {arm})', prose,
+                   figures=((subgroup_forest(rows), 'Macro AUROC by group of test stays.'),),
                    tables=((gaps, 'Largest gap in AUROC by characteristic, and what chance gives.'),))
 
 # %% ../../nbs/6_view/07_report.ipynb #geometry
 def geometry_section(study: Study, task: str) -> Section:
     "Training and deviation curves of the layered arm."
     measures = ('s_paper', 's_unit', 'ratio', 'anisotropy')
-    prose = ('The same held-out stays are embedded at log-spaced steps of every stage. `s_paper` is the intraclass deviation of '
-             'Definition 2; it grows with the square of the embedding\'s length, so `s_unit` repeats it on the unit sphere. `ratio`, '
-             'within- over between-class scatter, is what separability depends on. `anisotropy` is the mean cosine of two stays.')
+    prose = ('The same held-out stays are embedded at log-spaced steps of every stage. `s_paper` is the '
+             'intraclass deviation of '
+             'Definition 2; it grows with the square of the embedding\'s length, so `s_unit` repeats it on '
+             'the unit sphere. `ratio`, '
+             'within- over between-class scatter, is what separability depends on. `anisotropy` is the mean '
+             'cosine of two stays.')
     return Section(f'What the stages do ({task})', prose, figures=(
         (training_curves(layered_run(study, task).history), 'Loss and validation score of the layered arm.'),
-        (deviation_curves(study_geometry(study, task), measures), 'Geometry from the untrained towers to the fine-tuned ones.')))
+        (deviation_curves(study_geometry(study, task), measures),
+         'Geometry from the untrained towers to the fine-tuned ones.')))
 
-
+# %% ../../nbs/6_view/07_report.ipynb #theory-section
 def theory_section(study: Study, task: str) -> Section:
     "The verdicts, with their reasons."
     found = study_verdicts(study, task)
     shown = found[['arm', 'claim', 'statement', 'verdict', 'times', 'agree', 'seeds', 'reason']].rename(
         columns=dict(times='ratio of arms', agree='seeds that agree'))
-    prose = ('Each form of Theorems 2 and 3 is a check that can fail. Seeds are the unit of evidence: fewer than eight cannot decide six '
+    prose = ('Each form of Theorems 2 and 3 is a check that can fail. Seeds are the unit of evidence: fewer '
+             'than eight cannot decide six '
              'claims at once by testing, and the verdict says so.')
     return Section(f'The theorems ({task})', prose, tables=((shown, 'Verdict on each form.'),))
 
@@ -156,10 +192,14 @@ def map_section(study: Study, task: str) -> Section:
     "The test stays after every stage on one map."
     cohort, layout = study.labs[task].cohort, study_layout(study, task)
     best = clearest(layout, cohort.stays[cohort.labels])
-    label, why = (best.label, f', seen best after {layout.nodes[best.node].name}: {best.said}') if best else (cohort.labels[0], '')
-    prose = ('One joint UMAP of the test stays after every stage, rotated onto each other in the embedding space first, so that movement '
-             'on the map is movement in the embedding and not a new drawing. The table says what the map is worth.')
-    return Section(f'Maps ({task})', prose, figures=((stage_maps(layout, cohort.stays[label]), f'Coloured by {label}{why}.'),),
+    label, why = (best.label,
+                  f', seen best after {layout.nodes[best.node].name}: {best.said}') if best else (cohort.labels[0], '')
+    prose = ('One joint UMAP of the test stays after every stage, rotated onto each other in the embedding '
+             'space first, so that movement '
+             'on the map is movement in the embedding and not a new drawing. The table says what the map is '
+             'worth.')
+    return Section(f'Maps ({task})', prose,
+                   figures=((stage_maps(layout, cohort.stays[label]), f'Coloured by {label}{why}.'),),
                    tables=((honesty(layout), 'Trust in the map, and neighbours kept, by stage.'),))
 
 # %% ../../nbs/6_view/07_report.ipynb #pair-section
@@ -167,12 +207,18 @@ def pair_section(study: Study, task: str) -> Section:
     "Reports and series of the test stays before and after alignment."
     pairs, stays = run_pairs(layered_run(study, task)), study.labs[task].cohort.stays
     label, why = pair_label(pairs, stays[study.labs[task].cohort.labels]) or (None, '')
-    prose = ('The test stays in the space that reports and series share, before and after alignment, all panels from one side: across, what told reports from '
-             'series before; up, what both say most in common afterwards (both learned from validation stays). Lines join the two vectors of some stays. '
+    prose = ('The test stays in the space that reports and series share, before and after alignment, all '
+             'panels from one side: across, what told reports from '
+             'series before; up, what both say most in common afterwards (both learned from validation '
+             'stays). Lines join the two vectors of some stays. '
              'How many reports have their own series among the nearest tenth is counted in the whole space.')
-    caption = 'Reports and series of the same stays' + (f'; below, the same points coloured by {label}: {why}.' if label else '.')
-    return Section(f'What alignment did ({task})', prose, figures=((pair_maps(pairs, stays[label] if label else None), caption),),
-                   tables=((pairs.table, 'Gap between the means; link of a stay over that of strangers; median place of the own series as a share of all.'),))
+    caption = 'Reports and series of the same stays' + (f'; below, the same points coloured by {label}: '
+                                                        f'{why}.' if label else '.')
+    return Section(f'What alignment did ({task})', prose,
+                   figures=((pair_maps(pairs, stays[label] if label else None), caption),),
+                   tables=((pairs.table,
+                            'Gap between the means; link of a stay over that of strangers; median place of '
+                            'the own series as a share of all.'),))
 
 # %% ../../nbs/6_view/07_report.ipynb #page
 def judgement_sections(study: Study, judgement: Judgement) -> list[Section]:
@@ -184,7 +230,7 @@ def judgement_sections(study: Study, judgement: Judgement) -> list[Section]:
         out += [calibration_section(judgement, task), subgroup_section(judgement, task, layered_arm(arms))]
     return out
 
-# %% ../../nbs/6_view/07_report.ipynb #page-b
+# %% ../../nbs/6_view/07_report.ipynb #study-report
 def study_report(
     path,  # of the page
     study: Study,
@@ -196,13 +242,16 @@ def study_report(
     "Write the report of a finished study."
     sections = judgement_sections(study, judgement)
     if geometry:
-        sections += [section(study, task) for task in study.labs for section in (geometry_section, theory_section)]
+        sections += [section(study, task) for task in study.labs
+                     for section in (geometry_section, theory_section)]
         task = list(study.labs)[-1]
         sections += [pair_section(study, task)] if aligned_at(layered_run(study, task)) else []
         sections.append(map_section(study, task))
-    cohorts = {f'cohort {task}': f'{lab.cohort.hash} ({lab.cohort.manifest["release"]})' for task, lab in study.labs.items()}
+    cohorts = {f'cohort {task}': f'{lab.cohort.hash} ({lab.cohort.manifest["release"]})' for task,
+               lab in study.labs.items()}
     return write_report(path, title, sections, lede, cohorts | {
-        'seeds': len(study.seeds), 'runs': len(study.jobs), 'study': study.key, 'lp_nb': __version__, 'torch': torch.__version__})
+        'seeds': len(study.seeds), 'runs': len(study.jobs), 'study': study.key, 'lp_nb': __version__,
+                                                                'torch': torch.__version__})
 
 # %% ../../nbs/6_view/07_report.ipynb #report-key
 def report_key(study: Study) -> str:

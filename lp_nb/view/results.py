@@ -53,7 +53,8 @@ def places(
     under=(),  # arms with a published row beneath
 ) -> pd.DataFrame:
     "Arms from the top, by kind, with their height y in lines; index: arm."
-    order = pd.DataFrame(dict(arm=table['arm'], kind=pd.Categorical(kinds_of(table), KINDS))).drop_duplicates('arm')
+    order = pd.DataFrame(dict(arm=table['arm'],
+                              kind=pd.Categorical(kinds_of(table), KINDS))).drop_duplicates('arm')
     order = order.sort_values('kind', kind='stable').set_index('arm')
     order['first'] = order['kind'] != order['kind'].shift()
     room = 1 + 0.5 * order.index.isin(under)
@@ -74,15 +75,18 @@ def name_rows(ax, theme: Theme, names, y, bottom: float = 0.7):
 
 def note(ax, y: float, text: str, color, x: float = 7, at: float = 1.0, size: float = 8.5, **kw):
     "Words beside a panel, `x` points from `at` (in panel widths): in points, so that the layout knows the room they need."
-    ax.annotate(text, (at, y), (x, 0), ax.get_yaxis_transform(), 'offset points', va='center', fontsize=size, color=color, annotation_clip=False, **kw)
+    ax.annotate(text, (at, y), (x, 0), ax.get_yaxis_transform(), 'offset points', va='center', fontsize=size,
+                color=color, annotation_clip=False, **kw)
 
 
 def headings(ax, theme: Theme, at: pd.DataFrame, named: bool):
     "A rule and, in the first column, a heading above each kind."
     right = offset_copy(ax.get_yaxis_transform(), ax.figure, 112, 0, 'points')  # past the values
-    for kind, y in at.loc[at['first'], ['kind', 'y']].itertuples(index=False) if at['kind'].nunique() > 1 else ():
+    for kind, y in at.loc[at['first'],
+                          ['kind', 'y']].itertuples(index=False) if at['kind'].nunique() > 1 else ():
         if y > at['y'].min():
-            ax.annotate('', (0, y - 1.45), (1, y - 1.45), ax.get_yaxis_transform(), right, annotation_clip=False,
+            ax.annotate('', (0, y - 1.45), (1, y - 1.45), ax.get_yaxis_transform(), right,
+                        annotation_clip=False,
                         arrowprops=dict(arrowstyle='-', color=theme.rule, lw=0.8, shrinkA=0, shrinkB=0))
         if named:
             note(ax, y - 0.95, KINDS[kind], theme.soft, -5, 0.0, ha='right', style='italic')
@@ -100,7 +104,8 @@ def split_published(table: pd.DataFrame, published: pd.DataFrame | None) -> tupl
     "Own rows, and the published ones that belong to them; a table of nothing but published rows is its own."
     printed = (kinds_of(table) == 'published').to_numpy()
     own = table if printed.all() else table[~printed]
-    old = pd.concat([f for f in (table[printed & (not printed.all())], published) if f is not None and len(f)] or [table[:0]])
+    old = pd.concat([f for f in (table[printed & (not printed.all())], published) if f is not None and len(f)]
+                    or [table[:0]])
     there = own[['task', 'metric', 'arm']].drop_duplicates()
     return own, old.merge(there).drop_duplicates(['task', 'metric', 'arm'], keep='last')
 
@@ -116,7 +121,8 @@ def check_results(table: pd.DataFrame, what: str = 'a table of results'):
         task, arm, metric, _ = again.iloc[0]
         many = int((again == again.iloc[0]).all(axis=1).sum())
         raise UserError('one row for each task, arm and metric', f'{many} of {arm!r} for {metric} of {task}',
-                        'Keep one of them, or give what they differ in its own arms; of a table by label, keep one label.')
+                        'Keep one of them, or give what they differ in its own arms; of a table by label, '
+                        'keep one label.')
 
 # %% ../../nbs/6_view/06_results.ipynb #forest-panel
 def forest_panel(ax, theme: Theme, rows: pd.DataFrame, old: pd.DataFrame, at: pd.DataFrame):
@@ -133,7 +139,8 @@ def forest_panel(ax, theme: Theme, rows: pd.DataFrame, old: pd.DataFrame, at: pd
         ax.axvline(best, color=MARKS['baseline'][0], lw=1.2, ls=(0, (1, 2)))
     for row in rows.itertuples():
         there = row.value == row.value
-        note(ax, y[row.arm], value_text(row), theme.ink if there else theme.soft, size=8.5 if there else 7.5, linespacing=0.95)
+        note(ax, y[row.arm], value_text(row), theme.ink if there else theme.soft, size=8.5 if there else 7.5,
+             linespacing=0.95)
     for row in old.itertuples():
         note(ax, y[row.arm] + 0.5, value_text(row), theme.soft, size=7.5)
 
@@ -144,12 +151,16 @@ NO_INTERVAL = 'no interval: the table has none'
 def forest_legend(fig, theme: Theme, table: pd.DataFrame, old: pd.DataFrame):
     "One legend for the lines that a forest has."
     color, known = MARKS['arm'][0], table['low'].notna().any()
-    shown = [(True, Line2D([], [], color=color, lw=2.6 * known, marker='o', ms=6), f'value, {"95 % over patients" if known else NO_INTERVAL}'),
-             ('seed_low' in table and table['seed_low'].notna().any(), Line2D([], [], color=color, lw=0.9), '95 % over seeds'),
+    shown = [(True, Line2D([], [], color=color, lw=2.6 * known, marker='o', ms=6),
+              f'value, {"95 % over patients" if known else NO_INTERVAL}'),
+             ('seed_low' in table and table['seed_low'].notna().any(), Line2D([], [], color=color, lw=0.9),
+              '95 % over seeds'),
              (len(old) > 0, Line2D([], [], color=theme.soft, lw=1.2, marker='o', ms=3.5), 'published'),
-             ((kinds_of(table) == 'baseline').any(), Line2D([], [], color=MARKS['baseline'][0], lw=1.2, ls=(0, (1, 2))), 'best baseline')]
+             ((kinds_of(table) == 'baseline').any(),
+              Line2D([], [], color=MARKS['baseline'][0], lw=1.2, ls=(0, (1, 2))), 'best baseline')]
     shown = [(line, text) for there, line, text in shown if there]
-    fig.legend(*zip(*shown), loc='outside lower center', ncols=4, fontsize=8.5, labelcolor=theme.ink, handlelength=2.6)
+    fig.legend(*zip(*shown), loc='outside lower center', ncols=4, fontsize=8.5, labelcolor=theme.ink,
+               handlelength=2.6)
 
 # %% ../../nbs/6_view/06_results.ipynb #forest
 def forest(
@@ -160,9 +171,11 @@ def forest(
     "Table 1 as a forest plot: a panel per task and metric, a line per arm, intervals as given."
     check_results(table)
     table, old = split_published(table, published)
-    at, tasks, metrics = places(table, set(old['arm'])), *(list(dict.fromkeys(table[c])) for c in ('task', 'metric'))
+    at, tasks, metrics = places(table, set(old['arm'])), *(list(dict.fromkeys(table[c]))
+                                                           for c in ('task', 'metric'))
     with style(dark) as theme:
-        fig, axes = canvas(3.9 * len(metrics) + 1.5, (0.24 * (at['y'].max() + 1.4) + 0.65) * len(tasks) + 0.4, len(tasks), len(metrics))
+        fig, axes = canvas(3.9 * len(metrics) + 1.5, (0.24 * (at['y'].max() + 1.4) + 0.65) * len(tasks) + 0.4,
+                           len(tasks), len(metrics))
         fig.get_layout_engine().set(wspace=0.04, hspace=0.05)
         for ax, (task, metric) in zip(axes.flat, product(tasks, metrics)):
             rows, beneath = (f[(f['task'] == task) & (f['metric'] == metric)] for f in (table, old))
@@ -174,7 +187,8 @@ def forest(
         return keep(fig)
 
 # %% ../../nbs/6_view/06_results.ipynb #differences
-VERDICTS = {'better': (OKABE_ITO[2], '>'), 'worse': (OKABE_ITO[1], '<'), 'equivalent': (OKABE_ITO[0], 's'), 'no claim': (None, 'o')}
+VERDICTS = {'better': (OKABE_ITO[2], '>'), 'worse': (OKABE_ITO[1], '<'), 'equivalent': (OKABE_ITO[0], 's'),
+            'no claim': (None, 'o')}
 BRACKET = Outline([(0.35, -1), (-0.05, -1), (-0.05, 1), (0.35, 1)])
 BRACKETS = (BRACKET, Outline(BRACKET.vertices * [-1, 1]))  # left, right
 
@@ -200,7 +214,8 @@ def difference_words(ax, theme: Theme, i: int, row):
     p, verdict = getattr(row, 'p_holm', np.nan), getattr(row, 'verdict', '')
     if p == p:
         note(ax, i, '< 0.001' if p < 0.001 else f'{p:.3f}', theme.soft, 128)
-    note(ax, i, verdict, theme.soft if verdict == 'no claim' else theme.ink, 172, weight='normal' if verdict == 'no claim' else 'bold')
+    note(ax, i, verdict, theme.soft if verdict == 'no claim' else theme.ink, 172,
+         weight='normal' if verdict == 'no claim' else 'bold')
 
 
 def difference_row(ax, theme: Theme, i: int, row):
@@ -219,14 +234,17 @@ def difference_row(ax, theme: Theme, i: int, row):
 # %% ../../nbs/6_view/06_results.ipynb #difference-legend
 def difference_legend(fig, theme: Theme, compared: pd.DataFrame):
     "One legend for interval, margin and brackets, as far as they are drawn."
-    seeds, known = ' and seeds' * bool('both_low' in compared and compared['both_low'].notna().any()), compared['low'].notna().any()
+    seeds, known = ' and seeds' * bool('both_low' in compared
+                                       and compared['both_low'].notna().any()), compared['low'].notna().any()
     pair = [Line2D([], [], ls='', marker=b, color='none', mec=theme.soft, mew=1.1, ms=9) for b in BRACKETS]
-    shown = [(Line2D([], [], color=theme.ink, lw=2.6 * known), f'95 % over patients{seeds}' if known else NO_INTERVAL)]
+    shown = [(Line2D([], [], color=theme.ink, lw=2.6 * known),
+              f'95 % over patients{seeds}' if known else NO_INTERVAL)]
     if 'margin' in compared and compared['margin'].notna().any():
         shown.append((Patch(color=theme.rule, alpha=0.55), 'too small to matter'))
     if 'mdd' in compared and compared['mdd'].notna().any():
         shown.append((tuple(pair), 'smallest difference that would be found'))
-    fig.legend(*zip(*shown), loc='outside lower center', ncols=3, fontsize=8.5, labelcolor=theme.ink, handlelength=2.2,
+    fig.legend(*zip(*shown), loc='outside lower center', ncols=3, fontsize=8.5, labelcolor=theme.ink,
+               handlelength=2.2,
                handler_map={tuple: HandlerTuple(ndivide=None, pad=0.4)})
 
 # %% ../../nbs/6_view/06_results.ipynb #difference-forest
@@ -238,7 +256,8 @@ def difference_forest(
     check_columns(compared, ('task', 'comparison', 'difference', 'low', 'high'), 'a table of comparisons')
     compared = bounds_of(compared.assign(metric=compared.get('metric', '')))
     with style(dark) as theme:
-        parts = [(', '.join(filter(None, key)), rows) for key, rows in compared.groupby(['task', 'metric'], sort=False)]
+        parts = [(', '.join(filter(None, key)), rows) for key,
+                 rows in compared.groupby(['task', 'metric'], sort=False)]
         lines = [len(rows) + 0.4 for _, rows in parts]
         fig, axes = canvas(9.4, 0.27 * sum(lines) + 0.62 * len(parts) + 0.4, len(parts), 1, sharex=True, height_ratios=lines)
         for ax, (title, rows) in zip(axes[:, 0], parts):
@@ -280,19 +299,23 @@ def curve_styles(frame: pd.DataFrame, theme: Theme) -> dict[str, dict]:
     "Arm -> how its line looks: arms solid and coloured, baselines dashed and grey, the oracle dotted."
     kind = frame.assign(kind=kinds_of(frame)).drop_duplicates('arm').set_index('arm')['kind']
     named = lambda k: kind.index[kind == k]
-    out = {a: dict(color=palette(theme)[i % 7], ls='-', marker=SHAPES[i % 9], ms=4.5) for i, a in enumerate(named('arm'))}
-    out |= {a: dict(color=theme.soft, ls=(0, (4, 2)), lw=1.1, marker=SHAPES[i % 9], ms=4.5, mfc=theme.paper) for i, a in enumerate(named('baseline'))}
+    out = {a: dict(color=palette(theme)[i % 7], ls='-', marker=SHAPES[i % 9], ms=4.5) for i,
+           a in enumerate(named('arm'))}
+    out |= {a: dict(color=theme.soft, ls=(0, (4, 2)), lw=1.1, marker=SHAPES[i % 9], ms=4.5, mfc=theme.paper)
+            for i, a in enumerate(named('baseline'))}
     return out | {a: dict(color=MARKS['oracle'][0], ls=(0, (1, 1.6)), lw=1.6) for a in named('oracle')}
 
 
 def share_axis(ax, part: pd.DataFrame):
     "The shares of labels on a logarithmic axis, with how many stays they are where the table says."
     shares = sorted(part['share'].unique())
-    ticks = shares if len(shares) <= 6 else [s for s in (0.01, 0.05, 0.1, 0.5, 1.0) if shares[0] <= s <= shares[-1]]
+    ticks = shares if len(shares) <= 6 else [s for s in (0.01, 0.05, 0.1, 0.5, 1.0)
+                                             if shares[0] <= s <= shares[-1]]
     many = part.groupby('share')['labels'].max() if 'labels' in part else {}
     ax.set(xscale='log', xlabel='share of the labels' + ' (stays)' * any(s in many for s in ticks))
     ax.xaxis.set_minor_locator(ticker.NullLocator())
-    ax.set_xticks(ticks, [f'{s:.0%}'.replace('%', ' %') + (f'\n{mask_count(int(round(many[s])))}' if s in many else '') for s in ticks])
+    ax.set_xticks(ticks, [f'{s:.0%}'.replace('%', ' %') + (f'\n{mask_count(int(round(many[s])))}'
+                                                           if s in many else '') for s in ticks])
     ax.tick_params(labelsize=9)
 
 # %% ../../nbs/6_view/06_results.ipynb #label-lines
@@ -319,7 +342,8 @@ def name_lines(ax, part: pd.DataFrame, looks: dict):
     panel = ax.get_window_extent().height * 72 / ax.figure.dpi  # points
     wanted = (ends - low) / (high - low) * panel
     for (arm, height), free in zip(wanted.items(), spread(wanted, 11.5, top=panel)):
-        ax.annotate(arm, (1.0, height / panel), (16, free - height), 'axes fraction', 'offset points', va='center', fontsize=8.5,
+        ax.annotate(arm, (1.0, height / panel), (16, free - height), 'axes fraction', 'offset points',
+                    va='center', fontsize=8.5,
                     arrowprops=dict(arrowstyle='-', color=looks[arm]['color'], lw=1.4, shrinkA=1, shrinkB=0))
 
 # %% ../../nbs/6_view/06_results.ipynb #label-names
@@ -327,7 +351,8 @@ def name_or_legend(fig, axes, theme: Theme, parts: list, looks: dict, most: int)
     "Names at the ends of the lines, or one legend for more than `most` lines."
     if len(looks) > most:
         handles, names = axes[0, 0].get_legend_handles_labels()
-        return fig.legend(handles, names, loc='outside lower center', ncols=5, fontsize=8.5, labelcolor=theme.ink, handlelength=2.8)
+        return fig.legend(handles, names, loc='outside lower center', ncols=5, fontsize=8.5,
+                          labelcolor=theme.ink, handlelength=2.8)
     keep(fig)  # the panels have their heights
     for ax, part in zip(axes.flat, parts):
         name_lines(ax, part, looks)
@@ -345,7 +370,8 @@ def label_curves(
     tasks, metrics = (list(dict.fromkeys(frame[c])) for c in ('task', 'metric'))
     with style(dark) as theme:
         looks = curve_styles(frame, theme)
-        fig, axes = canvas(4.7 * len(metrics), 3.1 * len(tasks) + 0.3 + 0.2 * (len(looks) > most), len(tasks), len(metrics))
+        fig, axes = canvas(4.7 * len(metrics), 3.1 * len(tasks) + 0.3 + 0.2 * (len(looks) > most), len(tasks),
+                           len(metrics))
         keys = list(product(tasks, metrics))
         parts = [frame[(frame['task'] == task) & (frame['metric'] == metric)] for task, metric in keys]
         for ax, key, part in zip(axes.flat, keys, parts):
@@ -366,7 +392,8 @@ def reliability_panel(ax, theme: Theme, tables: dict, shown: dict, most: float):
             continue
         color, shape = shown[name]
         ax.vlines(t['risk'], t['low'], t['high'], color=color, lw=1)
-        ax.plot(t['risk'], t['rate'], color=color, marker=shape, ms=4.5, lw=1.3, label=in_legend(name), zorder=3)
+        ax.plot(t['risk'], t['rate'], color=color, marker=shape, ms=4.5, lw=1.3, label=in_legend(name),
+                zorder=3)
     ax.set(xlim=(0, most), ylim=(0, most))
     ax.tick_params(labelsize=9)
     for axis in (ax.xaxis, ax.yaxis):
@@ -433,11 +460,13 @@ def decision_curves(
     with style(dark) as theme:
         fig, ((ax,),) = canvas(7.2, 3.7)
         for i, name in enumerate(names):
-            rows, look = frame[frame['arm'] == name], dict(color=palette(theme)[i % 7], ls=DASHES[i % 3], lw=1.7)
+            rows, look = frame[frame['arm'] == name], dict(color=palette(theme)[i % 7], ls=DASHES[i % 3],
+                                                           lw=1.7)
             if name in PLAIN:
                 look = dict(color=theme.soft, ls=PLAIN[name], lw=1.2)
             ax.plot(rows['threshold'], rows['value'], label=in_legend(name), **look)
-        ax.set(xlabel='risk at which one would act', ylabel='net benefit (per stay)', ylim=(-0.2 * top, 1.06 * top))
+        ax.set(xlabel='risk at which one would act', ylabel='net benefit (per stay)',
+               ylim=(-0.2 * top, 1.06 * top))
         ax.xaxis.set_major_formatter(lambda x, _: f'{x:.0%}'.replace('%', ' %'))
         ax.tick_params(labelsize=9)
         fig.legend(loc='outside right upper', fontsize=8.5, labelcolor=theme.ink, handlelength=2.8)
@@ -466,7 +495,8 @@ def groups_of(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     says = (frame.groupby('characteristic')['level'].transform('nunique') > 1) | (frame['characteristic'] == 'all') | frame['value'].isna()
     rows = counts_as_text(frame[(frame['metric'] == metric) & says].reset_index(drop=True))
     first = rows['characteristic'] != rows['characteristic'].shift()
-    return rows.assign(first=first & (rows['characteristic'] != 'all'), y=np.arange(len(rows)) + 1.25 * (first.cumsum() - 1))
+    return rows.assign(first=first & (rows['characteristic'] != 'all'),
+                       y=np.arange(len(rows)) + 1.25 * (first.cumsum() - 1))
 
 # %% ../../nbs/6_view/06_results.ipynb #subgroup-columns
 def subgroup_columns(ax, theme: Theme, rows: pd.DataFrame):
@@ -479,7 +509,8 @@ def subgroup_columns(ax, theme: Theme, rows: pd.DataFrame):
         whole = row.characteristic == 'all'
         if row.first:
             note(ax, row.y - 1.05, row.characteristic, theme.ink, 0, 0.0, weight='bold')
-        note(ax, row.y, short(row.level), theme.ink, 0 if whole else 9, 0.0, weight='bold' if whole else 'normal')
+        note(ax, row.y, short(row.level), theme.ink, 0 if whole else 9, 0.0,
+             weight='bold' if whole else 'normal')
         for at, text in ((0.74, row.n), (1.0, row.events)):
             note(ax, row.y, text, theme.ink if text[:1].isdigit() else theme.soft, 0, at, ha='right')
 
@@ -487,7 +518,8 @@ def subgroup_columns(ax, theme: Theme, rows: pd.DataFrame):
 def subgroup_values(ax, theme: Theme, rows: pd.DataFrame, metric: str):
     "At the right: intervals, the overall line, and values or reasons in words."
     whole, scored = rows['characteristic'] == 'all', rows[rows['value'].notna()]
-    for of, shape in ((scored[scored['characteristic'] != 'all'], 'o'), (scored[scored['characteristic'] == 'all'], 'D')):
+    for of, shape in ((scored[scored['characteristic'] != 'all'], 'o'),
+                      (scored[scored['characteristic'] == 'all'], 'D')):
         interval_marks(ax, of, of['y'], MARKS['arm'][0], shape, 5.5, 2.2)
     for value in rows.loc[whole, 'value']:
         ax.axvline(value, color=theme.soft, lw=1.1, ls=(0, (1, 2)), zorder=1.5)
@@ -505,10 +537,12 @@ def subgroup_forest(
     dark: bool = False,
 ):
     "One metric by subgroup, with stays and events, against the value over all."
-    check_columns(frame, ('characteristic', 'level', 'metric', 'n', 'events', 'value', 'low', 'high', 'reason'), 'a table of subgroups')
+    check_columns(frame, ('characteristic', 'level', 'metric', 'n', 'events', 'value', 'low', 'high',
+                          'reason'), 'a table of subgroups')
     rows = groups_of(frame, metric)
     with style(dark) as theme:
-        fig, ((left, right),) = canvas(9.2, 0.215 * (rows['y'].max() + 2.6) + 0.45, 1, 2, width_ratios=[1, 1.15])
+        fig, ((left, right),) = canvas(9.2, 0.215 * (rows['y'].max() + 2.6) + 0.45, 1, 2,
+                                       width_ratios=[1, 1.15])
         name_rows(right, theme, [], rows['y'])
         subgroup_columns(left, theme, rows)
         subgroup_values(right, theme, rows, metric)

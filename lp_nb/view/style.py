@@ -47,8 +47,10 @@ def style(
 ):
     "Settings for every figure drawn inside; yields the theme."
     t = DARK if dark else LIGHT
-    rc = {'font.family': [font(), 'DejaVu Sans'], 'font.size': 10, 'axes.titlesize': 11, 'axes.titleweight': 'bold',
-          'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False, 'axes.axisbelow': True,
+    rc = {'font.family': [font(), 'DejaVu Sans'], 'font.size': 10, 'axes.titlesize': 11,
+          'axes.titleweight': 'bold',
+          'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False,
+          'axes.axisbelow': True,
           'axes.grid': True, 'grid.color': t.rule, 'grid.linewidth': 0.6, 'axes.edgecolor': t.soft,
           'axes.labelcolor': t.soft, 'text.color': t.ink, 'xtick.color': t.soft, 'ytick.color': t.soft,
           'axes.facecolor': t.paper, 'figure.facecolor': t.paper, 'savefig.facecolor': t.paper,
@@ -87,9 +89,12 @@ def check_columns(df: pd.DataFrame, needed, what: str):
     "Raise unless `df` has all the columns a figure is drawn from."
     missing = [c for c in needed if c not in df.columns]
     if missing:
-        near = [f'{known!r} is much like {name!r}' for name in missing if (known := meant(name, set(df.columns) - set(needed)))]
-        raise UserError(f'{what} with the columns {", ".join(needed)}', ', '.join(map(str, df.columns)) or 'a table without columns',
-                        f'Add {", ".join(missing)} to the table' + (f', or correct a name: {"; ".join(near)}.' if near else '.'))
+        near = [f'{known!r} is much like {name!r}' for name in missing
+                if (known := meant(name, set(df.columns) - set(needed)))]
+        raise UserError(f'{what} with the columns {", ".join(needed)}',
+                        ', '.join(map(str, df.columns)) or 'a table without columns',
+                        f'Add {", ".join(missing)} to the table' + (f', or correct a name: {"; ".join(near)}.'
+                                                                    if near else '.'))
 
 # %% ../../nbs/6_view/01_style.ipynb #point-colors
 MISSING = '#d0d0d0'  # of what is missing: on no scale and in no palette
@@ -114,7 +119,8 @@ def point_colors(
         x = values.to_numpy(float, na_value=np.nan)
         low, high = np.nanquantile(x, [0.01, 0.99])
         scaled = np.clip((x - low) / max(high - low, 1e-12), 0, 1)
-        return np.where(gap[:, None], rgba(MISSING), plt.get_cmap('viridis')(np.where(gap, 0, scaled))), own, (low, high)
+        return np.where(gap[:, None], rgba(MISSING),
+                        plt.get_cmap('viridis')(np.where(gap, 0, scaled))), own, (low, high)
     text = as_words(values)
     common = list(text[~gap].value_counts().index)
     if len(common) > most:

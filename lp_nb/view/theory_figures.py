@@ -17,7 +17,8 @@ from .style import OKABE_ITO, canvas, check_columns, in_legend, keep, style
 
 # %% ../../nbs/6_view/08_theory_figures.ipynb #verdict-chart
 WORLD_SAYS = {  # what the worlds of the bench are, in a few words
-    'B': 'disease and ward in balance', 'A': 'the ward is louder than disease', 'silent': 'series say nothing of disease',
+    'B': 'disease and ward in balance', 'A': 'the ward is louder than disease',
+              'silent': 'series say nothing of disease',
     'bag': 'a word alone tells the label', 'one domain': 'general text of the same patients'}
 MARKS = dict(holds=('o', OKABE_ITO[0]), fails=('X', OKABE_ITO[1]), undecided=('d', OKABE_ITO[6]))
 
@@ -28,7 +29,7 @@ def effect_text(row) -> str:
         return f'×{row.times:.3g}'
     return f'{row.effect:+.2g}' if np.isfinite(row.effect) else ''
 
-# %% ../../nbs/6_view/08_theory_figures.ipynb #verdict-chart-c
+# %% ../../nbs/6_view/08_theory_figures.ipynb #verdict-chart-rows
 def verdict_cell(ax, theme, x: int, y: int, row):
     "One verdict: shape, word and effect."
     mark, color = MARKS[row.verdict]
@@ -36,7 +37,7 @@ def verdict_cell(ax, theme, x: int, y: int, row):
     ax.text(x + 0.09, y, row.verdict, va='center', fontsize=8, color=theme.ink)
     ax.text(x + 0.92, y, effect_text(row), va='center', ha='right', fontsize=7.5, color=theme.soft)
 
-# %% ../../nbs/6_view/08_theory_figures.ipynb #verdict-chart-b
+# %% ../../nbs/6_view/08_theory_figures.ipynb #verdict-chart-figure
 def verdict_chart(
     table: pd.DataFrame,  # claim, world, verdict, effect, times; optionally expected
     dark: bool = False,
@@ -50,7 +51,8 @@ def verdict_chart(
         fig, ((ax,),) = canvas(3.6 + 2.0 * len(worlds), 0.5 + 0.235 * len(claims))
         for row in table.itertuples():
             verdict_cell(ax, theme, worlds.index(row.world), claims.index(row.claim), row)
-        chart_axes(ax, theme, claims, worlds, int(control.groupby(table['claim']).any().sum()) if control.any() else 0)
+        chart_axes(ax, theme, claims, worlds,
+                   int(control.groupby(table['claim']).any().sum()) if control.any() else 0)
         return keep(fig)
 
 # %% ../../nbs/6_view/08_theory_figures.ipynb #chart-axes
@@ -59,7 +61,8 @@ def chart_axes(ax, theme, claims: list, worlds: list, controls: int):
     ax.set_yticks(range(len(claims)), claims, fontsize=8)
     ax.set_xticks(np.arange(len(worlds)) + 0.4, [f'world {w}' for w in worlds])
     for x, world in enumerate(worlds):
-        ax.annotate(WORLD_SAYS.get(world, ''), (x + 0.4, 1), (0, 18), ax.get_xaxis_transform(), 'offset points', ha='center', fontsize=7, color=theme.soft)
+        ax.annotate(WORLD_SAYS.get(world, ''), (x + 0.4, 1), (0, 18), ax.get_xaxis_transform(),
+                    'offset points', ha='center', fontsize=7, color=theme.soft)
     ax.xaxis.tick_top()
     ax.set(xlim=(-0.15, len(worlds) + (0.3 if controls else 0)), ylim=(len(claims) - 0.4, -0.6))
     ax.tick_params(length=0)
@@ -88,8 +91,10 @@ def plane_paths(
             xy = walk[['uniformity', 'alignment']].to_numpy()
             ax.plot(*xy.T, color=color, lw=1.4, marker=SHAPES[k % len(SHAPES)], ms=6, label=in_legend(path))
             for a, b in zip(xy, xy[1:]):
-                ax.annotate('', (a + b) / 2 + (b - a) * 0.02, (a + b) / 2, arrowprops=dict(arrowstyle='->', color=color, lw=1.4))
-            ax.annotate(names.loc[path].iloc[-1], xy[-1], textcoords='offset points', xytext=(7, 4), fontsize=8, color=theme.ink)
+                ax.annotate('', (a + b) / 2 + (b - a) * 0.02, (a + b) / 2,
+                            arrowprops=dict(arrowstyle='->', color=color, lw=1.4))
+            ax.annotate(names.loc[path].iloc[-1], xy[-1], textcoords='offset points', xytext=(7, 4),
+                        fontsize=8, color=theme.ink)
         ax.set(xlabel='uniformity (0: collapse, left: spread)', ylabel='alignment (0: views coincide)')
         ax.legend(frameon=False, fontsize=8)
         return keep(fig)
@@ -97,14 +102,14 @@ def plane_paths(
 # %% ../../nbs/6_view/08_theory_figures.ipynb #cell-forest
 SAYS = dict(differs=('o', OKABE_ITO[0]), equal=('s', OKABE_ITO[2]), open=('d', OKABE_ITO[6]))
 
-# %% ../../nbs/6_view/08_theory_figures.ipynb #cell-forest-c
+# %% ../../nbs/6_view/08_theory_figures.ipynb #cell-forest-rows
 def cell_row(ax, y: int, row, edge: float):
     "One difference with its interval, cut at `edge`."
     mark, color = SAYS[row.says]
     ax.plot([max(row.low, -edge), min(row.high, edge)], [y, y], color=color, lw=1.6)
     ax.scatter(row.difference, y, marker=mark, color=color, s=34, zorder=3)
 
-# %% ../../nbs/6_view/08_theory_figures.ipynb #cell-forest-b
+# %% ../../nbs/6_view/08_theory_figures.ipynb #cell-forest-figure
 def cell_forest(
     table: pd.DataFrame,  # world, cell, than, difference, low, high, says
     margin: float = 0.01,
@@ -112,7 +117,8 @@ def cell_forest(
     name: str = 'difference in AUROC (95 % over seeds)',
 ):
     "Paired differences of cells with t intervals, one row each, the band of equality shaded."
-    check_columns(table, ('world', 'cell', 'than', 'difference', 'low', 'high', 'says'), 'a table of compared cells')
+    check_columns(table, ('world', 'cell', 'than', 'difference', 'low', 'high', 'says'),
+                  'a table of compared cells')
     with style(dark) as theme:
         fig, ((ax,),) = canvas(8.2, 0.8 + 0.24 * len(table))
         ax.axvspan(-margin, margin, color=theme.rule, alpha=0.7, lw=0)
@@ -120,7 +126,8 @@ def cell_forest(
         edge = 1.6 * max(table['difference'].abs().max(), 0.02)
         for y, row in enumerate(table.itertuples()):
             cell_row(ax, y, row, edge)
-        said = [f'{r.cell} − {r.than}' + ('' if r.world == table['world'].iloc[0] else f'  ({r.world})') for r in table.itertuples()]
+        said = [f'{r.cell} − {r.than}' + ('' if r.world == table['world'].iloc[0] else f'  ({r.world})')
+                for r in table.itertuples()]
         ax.set_yticks(range(len(table)), said, fontsize=8)
         ax.set(ylim=(len(table) - 0.4, -0.6), xlim=(-edge, edge), xlabel=name)
         for what, (mark, color) in SAYS.items():
@@ -138,7 +145,8 @@ def likeness_map(
 
     with style(dark) as theme:
         fig, ((ax,),) = canvas(2.4 + 0.5 * len(table), 1.4 + 0.4 * len(table))
-        sns.heatmap(table, ax=ax, cmap='cividis', vmin=0, vmax=1, annot=True, fmt='.2f', annot_kws=dict(size=7), square=True,
+        sns.heatmap(table, ax=ax, cmap='cividis', vmin=0, vmax=1, annot=True, fmt='.2f',
+                    annot_kws=dict(size=7), square=True,
                     linewidths=0.5, linecolor=theme.paper, cbar_kws=dict(label='CKA'))
         ax.tick_params(length=0, labelcolor=theme.ink, rotation=0)
         return keep(fig)
@@ -164,6 +172,7 @@ def bench_figures(
     "Name -> figure: verdicts, curves, plane, and the grid if it was run."
     world = next(iter(record['arms']))
     grid, table = frame_of(record, 'compared'), frame_of(record, 'arms', world)
-    out = dict(verdicts=verdict_chart(frame_of(record, 'verdicts'), dark), plane=plane_paths(paths(table), dark),
+    out = dict(verdicts=verdict_chart(frame_of(record, 'verdicts'), dark),
+               plane=plane_paths(paths(table), dark),
                curves=deviation_curves(frame_of(record, 'curves'), CURVES, band=True, dark=dark))
     return out | (dict(grid=cell_forest(grid, dark=dark)) if len(grid) else {})

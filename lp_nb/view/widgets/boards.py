@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import traitlets as T
 
+# %% ../../../nbs/6_view/widgets/07_boards.ipynb #kit-imports
 from ...core import UserError, one_of, require
 from ...data.lines import count_lines
 from ...data.sharing import switches
@@ -41,12 +42,15 @@ from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #step-rules
 STEP_RULES = {  # unit and step of a ledger -> what the step asks for, and the switches that decide it
-    'stays, known': ('A stay needs an identifier of its own, an admission, a patient and an age. No switch turns this off.', ''),
+    'stays, known': ('A stay needs an identifier of its own, an admission, a patient and an age. No switch '
+                     'turns this off.', ''),
     'stays, one unit': ('A stay that ends in another unit than it began in belongs to two.', 'transfers'),
-    'stays, one stay per admission': ('A second stay within one admission knows how the first one went.', 'stays_per_admission'),
+    'stays, one stay per admission': ('A second stay within one admission knows how the first one went.',
+                                      'stays_per_admission'),
     'stays, adults': ('Only adults: the ranges of children are others.', 'min_age age_at'),
     'stays, timed': ('A window needs a beginning and a length that can be true.', 'los_from hour_edge'),
-    'stays, window': ('For mortality the stay must fill the window, so that its length says nothing.', 'min_hours window death_in_window'),
+    'stays, window': ('For mortality the stay must fill the window, so that its length says nothing.',
+                      'min_hours window death_in_window'),
     'stays, label': ('A stay without an outcome can neither train nor test.', 'death_from no_diagnosis'),
     'stays, reports': ('A stay is paired with the reports that could be read within its window.',
                        'missing_report report_time report_from report_admission'),
@@ -56,16 +60,19 @@ STEP_RULES = {  # unit and step of a ledger -> what the step asks for, and the s
     'labels, phenotypes': ('A group counts once per stay, however many of its codes were billed.', 'codes'),
 }
 
-# %% ../../../nbs/6_view/widgets/07_boards.ipynb #step-rules-b
+# %% ../../../nbs/6_view/widgets/07_boards.ipynb #step-rules-rows
 STEP_RULES |= {
     'reports, window': ('Reports of the admission that could be read before the prediction is made.',
                         'report_time report_from report_admission hadmless_reports lookahead'),
     'paired reports, text': ('What is left of a report must hold text of its own.', 'addenda sections'),
-    'paired reports, duplicates': ('The same text twice within a stay is one report.', 'duplicates near_duplicates near_threshold'),
+    'paired reports, duplicates': ('The same text twice within a stay is one report.',
+                                   'duplicates near_duplicates near_threshold'),
     'events, specimen': ('Laboratory values of blood; those of other fluids have other ranges.', 'fluids'),
     'events, window': ('Events within the window of a stay.', 'event_owner hour_edge lab_time'),
-    **dict.fromkeys(('reports, patients', 'events, patients'), ('Only rows of patients in the cohort: this follows from the rules for stays.', '')),
-    **dict.fromkeys(('reports, ICU patients', 'events, ICU patients'), ('Only rows of patients who were ever in an ICU.', '')),
+    **dict.fromkeys(('reports, patients', 'events, patients'),
+                    ('Only rows of patients in the cohort: this follows from the rules for stays.', '')),
+    **dict.fromkeys(('reports, ICU patients', 'events, ICU patients'),
+                    ('Only rows of patients who were ever in an ICU.', '')),
     'events, items of the variables': ('Only the items that chart one of the variables.', ''),
     'events, identifiers': ('Events whose identifiers name a stay of the cohort.', 'event_owner'),
     'values, plausible': ('Numbers that a living adult can have.', 'bounds value_from words'),
@@ -89,7 +96,8 @@ def rule_rows(
     rows = []
     for name in dict.fromkeys(names):
         here = '' if rules is None else str(rules[name])
-        presets = [[p, str(table.loc[name, p]), bool(here) and str(table.loc[name, p]) != here] for p in PRESETS]
+        presets = [[p, str(table.loc[name, p]), bool(here) and str(table.loc[name, p]) != here]
+                   for p in PRESETS]
         rows.append(dict(switch=name, meaning=str(table.loc[name, 'meaning']), here=here, presets=presets))
     return rows
 
@@ -114,7 +122,8 @@ def box_data(
 ) -> dict:
     "A box as it is drawn, and what the panel says when it is chosen."
     lines = [[count, share, reason] for count, share, reason in counts]
-    return dict(key=key, head=box.head, rows=[list(row) for row in box.rows], says=[s for s in says if s], counts=lines, rules=rules)
+    return dict(key=key, head=box.head, rows=[list(row) for row in box.rows], says=[s for s in says if s],
+                counts=lines, rules=rules)
 
 
 def main_says(i: int, count: str, before: str, first: str, unit: str) -> str:
@@ -133,7 +142,8 @@ def flow_rows(steps: list, boxes: list, unit: str, look) -> list[dict]:
         before, step = counts[max(i - 1, 0)], steps[i - 1] if i else None
         known = rules_of_step(unit, step.name) if step else []
         rules, why = look(' '.join(names for _, names in known).split()), [sentence for sentence, _ in known]
-        row = dict(main=box_data(f'main {i}', main, [main_says(i, counts[i], before, counts[0], unit), *why], [], rules), side=None)
+        row = dict(main=box_data(f'main {i}', main, [main_says(i, counts[i], before, counts[0], unit), *why],
+                                 [], rules), side=None)
         if side:
             lost = side.head.partition(': ')[2]
             share = printed_share(lost, before)
@@ -149,12 +159,13 @@ def flow_parts(table: dict, whose: dict, last, count: str, look) -> list[dict]:
     text, out = split_text(table, last, whose=whose), []
     for i, (split, name) in enumerate(SPLITS.items()):
         box = Box(name, tuple((shown[split], what) for what, shown in text.items()))
-        counts = [(shown[split], printed_share(shown[split], count if what == 'stays' else text['stays'][split]) if what != 'patients' else '', what)
+        counts = [(shown[split], printed_share(shown[split], count if what == 'stays'
+                                               else text['stays'][split]) if what != 'patients' else '', what)
                   for what, shown in text.items()]
         out.append(box_data(f'part {i}', box, [SPLIT_RULE[0]], counts, look(SPLIT_RULE[1].split())))
     return out
 
-# %% ../../../nbs/6_view/widgets/07_boards.ipynb #flow-chart-b
+# %% ../../../nbs/6_view/widgets/07_boards.ipynb #flow-chart-boxes
 def flow_chart(
     ledger: pd.DataFrame,  # step, unit, rows_in, reason, rows
     unit: str | None = None,  # default: that of the first step
@@ -168,13 +179,15 @@ def flow_chart(
     dropping = guarded(steps)
     last, boxes = (dropping or steps)[-1], flow_boxes(dropping, steps[0].rows_in, unit, True)
     count = boxes[-1][0].head.removesuffix(f' {unit}')
-    parts = [] if stays is None else flow_parts(split_table(stays, labels, last), split_patients(stays, labels), last, count, look)
+    parts = [] if stays is None else flow_parts(split_table(stays, labels, last),
+                                                split_patients(stays, labels), last, count, look)
     return dict(unit=unit, rows=flow_rows(dropping, boxes, unit, look), parts=parts)
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #withheld
 def said_numbers(chart: dict) -> set:
     "The numbers that stand on the main line of a chart."
-    return {printed_number(row['main']['head'].removesuffix(f' {chart["unit"]}')) for row in chart['rows']} - {None}
+    return {printed_number(row['main']['head'].removesuffix(f' {chart["unit"]}'))
+            for row in chart['rows']} - {None}
 
 
 def withheld(
@@ -200,7 +213,8 @@ class FlowView(View):
     "What a flow chart shows and which box is chosen; drawn by `assets/flow.js`."
 
     draws = 'flow'
-    _esm, _css = script('flow'), sheet('flow')
+    _esm = script('flow')
+    _css = sheet('flow')
     charts = T.List().tag(sync=True, share=True)  # from `flow_chart`, one for each unit
     unit = T.Unicode().tag(sync=True, share=True)  # the chart that is seen
     chosen = T.Unicode('').tag(sync=True, share=True)  # the box that the panel explains: 'main 1', 'side 2', 'part 0'
@@ -230,7 +244,8 @@ class CohortFlow(FlowView):
         **traits,
     ):
         if not isinstance(source, pd.DataFrame):
-            require(source, ('ledger', 'stays', 'labels', 'rules'), 'a cohort, or its ledger', 'Give what build_cohort hands back.')
+            require(source, ('ledger', 'stays', 'labels', 'rules'), 'a cohort, or its ledger',
+                    'Give what build_cohort hands back.')
             source, stays, labels, rules = source.ledger, source.stays, source.labels, source.rules
         check_columns(source, ('step', 'unit', 'rows_in', 'reason', 'rows'), 'a ledger')
         self.ledger, self.stays, self.labels = source, stays, tuple(labels)
@@ -271,14 +286,16 @@ def forest_data(table: pd.DataFrame, published: pd.DataFrame | None = None) -> l
     "Panels of task, metric, rows; a row has arm, kind, numbers, text, old (the published row) and reads (a sentence)."
     check_results(table)
     own, old = split_published(table, published)
-    beneath = {(r.task, r.metric, r.arm): finite(r, INTERVAL) | dict(text=value_text(r)) for r in old.itertuples()}
+    beneath = {(r.task, r.metric, r.arm): finite(r, INTERVAL) | dict(text=value_text(r))
+               for r in old.itertuples()}
     own, out = own.assign(kind=kinds_of(own)), []
     for key, rows in keyed(own, 'task', 'metric'):
         made = []
         for r in rows.itertuples():
             under, text = beneath.get((r.task, r.metric, r.arm)), value_text(r)
             numbers = finite(r, (*INTERVAL, 'seed_low', 'seed_high'))
-            made.append(dict(arm=r.arm, kind=r.kind, text=text, old=under, reads=forest_reads(r, text, under), **numbers))
+            made.append(dict(arm=r.arm, kind=r.kind, text=text, old=under, reads=forest_reads(r, text, under),
+                             **numbers))
         out.append(key | dict(rows=made))
     return out
 
@@ -303,11 +320,13 @@ def sentence(row) -> str:
     "The claim of a comparison: its own, or one written from what the row holds."
     if isinstance(getattr(row, 'claim', None), str):
         return row.claim
-    if all(hasattr(row, name) for name in ('p_holm', 'seeds', 'equivalent', 'both_low', 'seed_p', 'margin', 'reason', 'verdict')):
+    if all(hasattr(row, name) for name in ('p_holm', 'seeds', 'equivalent', 'both_low', 'seed_p', 'margin',
+                                           'reason', 'verdict')):
         return claim(row)
     interval = f' ({signed(row.low)}, {signed(row.high)})' if row.low == row.low else ''
     verdict = getattr(row, 'verdict', '')
-    return f'{row.comparison}: {signed(row.difference)}{interval}' + (f'; {verdict}.' if verdict else '; no verdict was given.')
+    return f'{row.comparison}: {signed(row.difference)}{interval}' + (f'; {verdict}.' if verdict
+                                                                      else '; no verdict was given.')
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #difference-rows
 NUMBERS = ('difference', 'low', 'high', 'margin', 'mdd', 'p_holm')
@@ -322,7 +341,8 @@ def difference_rows(compared: pd.DataFrame, sort: str) -> list[dict]:
         out.append(dict(
             name=row.comparison.replace(' - ', ' − '), sort=sort, claim=sentence(row),
             verdict=getattr(row, 'verdict', '') or '',
-            text=signed(row.difference) + interval if there else str(getattr(row, 'reason', '') or 'no value'),
+            text=signed(row.difference) + interval
+                        if there else str(getattr(row, 'reason', '') or 'no value'),
             p_text='' if p != p else '< 0.001' if p < 0.001 else f'{p:.3f}',
             **finite(row, NUMBERS)))
     return out
@@ -344,7 +364,8 @@ def declared_pairs(comparisons: pd.DataFrame, reference: str) -> dict[str, pd.Se
     "The comparisons of one task and metric with the reference, turned so that it comes second; by the other arm."
     if not {'first', 'second'} <= set(comparisons):
         return {}
-    rows = [row if row['second'] == reference else turned(row) for _, row in comparisons.iterrows() if reference in (row['first'], row['second'])]
+    rows = [row if row['second'] == reference else turned(row) for _,
+            row in comparisons.iterrows() if reference in (row['first'], row['second'])]
     return {row['first']: row for row in rows}
 
 
@@ -388,9 +409,11 @@ def differences_data(table, comparisons=None, baselines=None, draws=None) -> lis
         given = {a: d for a, d in of.get(key['task'], {}).items() if d.metric == key['metric']}
         for name, part in (('', family), ('best baseline', best)):
             if len(part):
-                out.append(key | dict(reference=name, power=power_line(part), rows=difference_rows(part, 'declared')))
+                out.append(key | dict(reference=name, power=power_line(part),
+                                      rows=difference_rows(part, 'declared')))
         if len(declared) or given or key['metric'] in SHOWN:
-            out += [key | dict(reference=arm, power='', rows=from_reference(rows, arm, declared, given)) for arm in rows['arm'].unique()]
+            out += [key | dict(reference=arm, power='', rows=from_reference(rows, arm, declared, given))
+                    for arm in rows['arm'].unique()]
     return out
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #labels-data
@@ -416,10 +439,12 @@ def labels_data(frame: pd.DataFrame | None) -> list[dict]:
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #reliability-both
 def reliability_both(y_val, p_val, y, p, patients=None) -> pd.DataFrame:
     "`reliability_table` of the test stays as trained and after the temperature of the validation stays; column `when`."
-    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val}, 'columns')
+    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val,
+                'validation probabilities': p_val}, 'columns')
     same_stays({'labels': y, 'probabilities': p, 'patient ids': patients})
     both = {'as trained': p, 'temperature': rescale(p, temperature(y_val, p_val))}
-    return pd.concat([reliability_table(y, q, patients).assign(when=when) for when, q in both.items()], ignore_index=True)
+    return pd.concat([reliability_table(y, q, patients).assign(when=when) for when, q in both.items()],
+                     ignore_index=True)
 
 
 MEASURE_ORDER = ('Brier', 'log loss', 'ECE', 'calibration slope', 'calibration in the large')
@@ -429,20 +454,23 @@ def measure_rows(frame: pd.DataFrame) -> list[list]:
     "[measure, as trained, after one temperature] as text, macro over labels."
     macro = frame[frame['label'] == 'macro'].set_index(['metric', 'when'])
     text = lambda *key: value_text(macro.loc[key]) if key in macro.index else ''
-    return [[m, text(m, 'as trained'), text(m, 'temperature')] for m in MEASURE_ORDER if m in macro.index.get_level_values(0)]
+    return [[m, text(m, 'as trained'), text(m, 'temperature')] for m in MEASURE_ORDER
+            if m in macro.index.get_level_values(0)]
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #calibration-data
 def calibration_data(reliability: pd.DataFrame | None, calibration: pd.DataFrame | None = None) -> list[dict]:
     "By task and arm: curves of bins as trained and, where known, after one temperature, and the measures of both."
     if reliability is None or not len(reliability):
         return []
-    check_columns(reliability, ('task', 'arm', 'risk', 'rate', 'low', 'high', 'n', 'events'), 'curves of reliability')
+    check_columns(reliability, ('task', 'arm', 'risk', 'rate', 'low', 'high', 'n', 'events'),
+                  'curves of reliability')
     rows, out = reliability.assign(when=reliability.get('when', 'as trained')), []
     for key, of in keyed(rows, 'task', 'arm'):
         curves = []
         for when, part in of.groupby('when', sort=False):
             seen = part.dropna(subset=['risk', 'rate'])
-            bins = [finite(r, ('risk', 'rate', 'low', 'high')) | dict(n=str(r.n), events=str(r.events)) for r in seen.itertuples()]
+            bins = [finite(r, ('risk', 'rate', 'low', 'high')) | dict(n=str(r.n), events=str(r.events))
+                    for r in seen.itertuples()]
             curves.append(dict(when=when, bins=bins))
         there = calibration is not None and len(calibration)
         own = calibration[(calibration['task'] == key['task']) & (calibration['arm'] == key['arm'])] if there else None
@@ -457,8 +485,10 @@ def subgroups_data(frame: pd.DataFrame | None) -> list[dict]:
     out = []
     for key, of in keyed(frame, 'task', 'arm', 'metric'):
         rows = groups_of(of, key['metric'])
-        made = [dict(characteristic=r.characteristic, level=str(r.level), short=short(str(r.level)), n=str(r.n), events=str(r.events),
-                     reason=r.reason, text=value_text(r) if r.value == r.value else '', **finite(r, INTERVAL)) for r in rows.itertuples()]
+        made = [dict(characteristic=r.characteristic, level=str(r.level), short=short(str(r.level)),
+                     n=str(r.n), events=str(r.events),
+                     reason=r.reason, text=value_text(r) if r.value == r.value else '', **finite(r, INTERVAL))
+                for r in rows.itertuples()]
         out.append(key | dict(rows=made))
     return out
 
@@ -466,8 +496,10 @@ def subgroups_data(frame: pd.DataFrame | None) -> list[dict]:
 def read_part(path: Path) -> pd.DataFrame:
     "A table of a judgement as it was saved: counts are text there, and an empty reason is empty."
     count_lines(path, feeds=True)
-    frame = pd.read_csv(path, keep_default_na=False, na_values=[''], dtype=dict(n=str, events=str, labels=str))
-    return frame.assign(**{c: frame[c].fillna('').astype(str) for c in ('reason', 'verdict', 'claim') if c in frame})
+    frame = pd.read_csv(path, keep_default_na=False, na_values=[''],
+                        dtype=dict(n=str, events=str, labels=str))
+    return frame.assign(**{c: frame[c].fillna('').astype(str) for c in ('reason', 'verdict', 'claim')
+                           if c in frame})
 
 
 def parts_of(source) -> dict[str, pd.DataFrame]:
@@ -481,7 +513,8 @@ def parts_of(source) -> dict[str, pd.DataFrame]:
         source = {name: read_part(path) for name, path in found.items() if path.exists()}
     if not isinstance(source, dict) or 'table' not in source:
         got = ', '.join(source) or 'nothing' if isinstance(source, dict) else type(source).__name__
-        raise UserError('a judgement, a study, a folder of its tables, or a dict with the table of results', got,
+        raise UserError('a judgement, a study, a folder of its tables, or a dict with the table of results',
+                        got,
                         'Run `lp-nb table1`, or give dict(table=...).')
     for name in source:
         one_of(name, PARTS, 'tables', 'Correct the names.')
@@ -492,7 +525,8 @@ def of_label(table: pd.DataFrame, label: str | None) -> pd.DataFrame:
     "The rows of one label, by default of the mean over labels; a table that has no labels, or just one, as it is."
     known = list(table['label'].dropna().unique()) if 'label' in table else []
     if label is None and len(known) > 1 and 'macro' not in known:
-        raise UserError('the label that is to be shown', f'a table of {", ".join(map(str, known))}', f'Give label={known[0]!r}, for example.')
+        raise UserError('the label that is to be shown', f'a table of {", ".join(map(str, known))}',
+                        f'Give label={known[0]!r}, for example.')
     label = label or ('macro' if 'macro' in known else None)
     if label is None:
         return table
@@ -515,19 +549,23 @@ def study_extras(study: Study, n: int = 1000) -> tuple[dict, pd.DataFrame]:
         draws[task] = {name: of['AUROC'] for name, (_, of) in all_drawn.items()}
         (y, patients), (y_val, _) = truth(study, task), truth(study, task, 'val')
         for p in looked_into(study, {task: all_drawn}, task):
-            curves.append(reliability_both(y_val, p.val.p, y, p.test[0].p, patients).assign(task=task, arm=p.name))
+            curves.append(reliability_both(y_val, p.val, y, p.test[0],
+                                           patients).assign(task=task, arm=p.name))
     return draws, pd.concat(curves, ignore_index=True)
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #board-view
-TABS = dict(forest='Forest', differences='Differences', labels='Labels', calibration='Calibration', subgroups='Subgroups')
+TABS = dict(forest='Forest', differences='Differences', labels='Labels', calibration='Calibration',
+            subgroups='Subgroups')
 
 
 class BoardView(View):
     "What a results board shows and what is chosen on it; drawn by `assets/board.js`."
 
     draws = 'board'
-    _esm, _css = script('board'), sheet('board')
-    forest, differences, labels, calibration, subgroups = (T.List().tag(sync=True, share=True) for _ in range(5))
+    _esm = script('board')
+    _css = sheet('board')
+    forest, differences, labels, calibration, subgroups = (T.List().tag(sync=True, share=True)
+                                                           for _ in range(5))
     tabs = T.List().tag(sync=True, share=True)  # of [name, title], those that hold something
     tab = T.Unicode('forest').tag(sync=True, share=True)
     tasks = T.List().tag(sync=True, share=True)
@@ -540,12 +578,14 @@ class BoardView(View):
 def board_data(tables: dict, published: pd.DataFrame | None, draws: dict | None) -> dict:
     "The traits of a board from its tables."
     get = tables.get
-    data = dict(forest=forest_data(tables['table'], published), labels=labels_data(get('labels')), subgroups=subgroups_data(get('subgroups')),
+    data = dict(forest=forest_data(tables['table'], published), labels=labels_data(get('labels')),
+                subgroups=subgroups_data(get('subgroups')),
                 differences=differences_data(tables['table'], get('comparisons'), get('baselines'), draws),
                 calibration=calibration_data(get('reliability'), get('calibration')))
     tasks = list(dict.fromkeys(panel['task'] for panel in data['forest']))
     arms = [part['arm'] for part in data['calibration'] + data['subgroups']] or ['']
-    return data | dict(tabs=[[name, title] for name, title in TABS.items() if data[name]], tasks=tasks, task=tasks[0],
+    return data | dict(tabs=[[name, title] for name, title in TABS.items() if data[name]], tasks=tasks,
+                       task=tasks[0],
                        looked=layered_arm(arms))
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #board-static
@@ -555,7 +595,8 @@ def differences_table(board: BoardView) -> pd.DataFrame:
     names = [d['reference'] for d in here]
     one_of(board.reference, ['', *dict.fromkeys(d['reference'] for d in board.differences)], 'a reference')
     reference = board.reference if board.reference in names else names[0]  # a study without a declared pair has no ''
-    rows = [row | dict(task=d['task'], metric=d['metric'], comparison=row['name']) for d in here if d['reference'] == reference for row in d['rows']]
+    rows = [row | dict(task=d['task'], metric=d['metric'], comparison=row['name']) for d in here
+            if d['reference'] == reference for row in d['rows']]
     return pd.DataFrame(rows).assign(**{n: [np.nan if r[n] is None else r[n] for r in rows] for n in NUMBERS})
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #board-figure
@@ -573,7 +614,9 @@ def board_figure(board: 'ResultsBoard', tab: str, dark: bool):
         return label_curves(here['labels'].drop(columns='labels') if masked else here['labels'], dark)
     if tab == 'calibration':
         of = here['reliability'][here['reliability']['arm'] == board.looked]
-        return reliability_curves({k: part for k, part in of.groupby(of.get('when', pd.Series('as trained', of.index)), sort=False)}, dark)
+        return reliability_curves({k: part for k,
+                                   part in of.groupby(of.get('when', pd.Series('as trained', of.index)),
+                                                      sort=False)}, dark)
     of = here['subgroups'][here['subgroups']['arm'] == board.looked]
     return subgroup_forest(of, of['metric'].iloc[0], dark)
 

@@ -79,7 +79,8 @@ class StageReader:
 def stage_head(run, number: int, towers: Towers):
     "The head of a supervised stage with its trained weights."
     head = make_head(run.plan.stages[number - 1], towers.config.dim, len(run.cohort.labels), run.seed)
-    kept = load_file(checked(stage_folder(run.lab, lab_addresses(run.lab, run.plan, run.seed)[number]), 'model.safetensors'))
+    kept = load_file(checked(stage_folder(run.lab, lab_addresses(run.lab, run.plan, run.seed)[number]),
+                             'model.safetensors'))
     head.load_state_dict({k.removeprefix('head.'): v for k, v in kept.items() if k.startswith('head.')})
     return head.to(device_of(towers)).eval()
 
@@ -117,7 +118,8 @@ def document_of(run, stay) -> str:
 def report_vectors(reader: StageReader, texts: list) -> np.ndarray:
     "Texts in the shared space after a stage: (texts, dim) float32."
     store = tokenize(texts, reader.tokenizer, reader.lab.encoder.max_tokens)
-    return embed(reader.report, lambda i: collate_documents(store, i), document_tokens(store), reader.device, precision='fp32')
+    return embed(reader.report, lambda i: collate_documents(store, i), document_tokens(store), reader.device,
+                 precision='fp32')
 
 
 def series_vector(reader: StageReader, stay) -> np.ndarray:
@@ -147,10 +149,12 @@ def label_number(run, label: str | None) -> int:
     return run.cohort.labels.index(label)
 
 
-def document_scores(reader: StageReader, stay, texts: list, label: str | None = None) -> tuple[np.ndarray, str, bool]:
+def document_scores(reader: StageReader, stay, texts: list,
+                    label: str | None = None) -> tuple[np.ndarray, str, bool]:
     "What a stage makes of versions of a stay's document, the whole one first: one number each (n,), its unit, whether differences have a sign."
     if isinstance(reader.stage, Autoencode) or getattr(reader.stage, 'reads', '') == 'series':
-        raise UserError('a stage that reads reports', f'{reader.name}, which reads the series only', 'Choose another stage.')
+        raise UserError('a stage that reads reports', f'{reader.name}, which reads the series only',
+                        'Choose another stage.')
     z = report_vectors(reader, texts)
     if isinstance(reader.stage, Supervised):
         written = [bool(t.strip()) for t in texts]
@@ -179,8 +183,10 @@ def occlusion(
     "How much the score of a stage falls when a sentence or word is taken away: start, end, value."
     reader, text = stage_reader(run, stage), document_of(run, stay)
     spans = units(text, unit)
-    score, of, signed = document_scores(reader, stay, [text, '', *(text[:a] + text[b:] for a, b in spans)], label)
-    return highlights(spans, score[0] - score[2:], of, signed=signed, whole=float(score[0]), empty=float(score[1]), each=unit)
+    score, of, signed = document_scores(reader, stay, [text, '', *(text[:a] + text[b:] for a, b in spans)],
+                                        label)
+    return highlights(spans, score[0] - score[2:], of, signed=signed, whole=float(score[0]),
+                      empty=float(score[1]), each=unit)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #chunk-parts
 @outlined
@@ -210,7 +216,8 @@ def received(reader: StageReader, ids: np.ndarray) -> np.ndarray:
     attend(lm, 'eager')  # the only way of attending that hands out its weights
     try:
         tokens = torch.from_numpy(ids)[None].to(reader.device)
-        weights = lm.base_model(input_ids=tokens, attention_mask=torch.ones_like(tokens), output_attentions=True).attentions[-1][0]
+        weights = lm.base_model(input_ids=tokens, attention_mask=torch.ones_like(tokens),
+                                output_attentions=True).attentions[-1][0]
     finally:
         attend(lm, before)
     weights = weights.mean(0)  # (asking tokens, tokens)
@@ -270,7 +277,8 @@ def surprise(
     "How unexpected each word is to the language model when it is hidden, in nats: start, end, value."
     reader = stage_reader(run, stage)
     found = [chunk_surprise(reader, c) for c in chunks_of(reader, document_of(run, stay))]
-    return highlights(np.concatenate([s for s, _ in found]), np.concatenate([v for _, v in found]), 'nats', signed=False, each='word',
+    return highlights(np.concatenate([s for s, _ in found]), np.concatenate([v for _, v in found]), 'nats',
+                      signed=False, each='word',
                       mean=float(np.nanmean(np.concatenate([v for _, v in found]))))
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #pieces
@@ -290,7 +298,8 @@ def text_pieces(text: str, found: pd.DataFrame | None = None) -> list[list]:
         if start >= end or not np.isfinite(row.value):
             continue
         out += [[text[at:start], None, None]] if start > at else []
-        out.append([text[start:end], float(f'{row.value:.6g}'), float(np.clip(row.value / full, -1, 1).round(3))])
+        out.append([text[start:end], float(f'{row.value:.6g}'),
+                    float(np.clip(row.value / full, -1, 1).round(3))])
         at = end
     return out + ([[text[at:], None, None]] if at < len(text) else [])
 
@@ -298,7 +307,8 @@ def text_pieces(text: str, found: pd.DataFrame | None = None) -> list[list]:
 HIGHLIGHTS = ('none', 'occlusion', 'attention', 'surprise')
 
 
-def highlight(run, stay, stage: int, kind: str, unit: str = 'sentence', label: str | None = None) -> pd.DataFrame:
+def highlight(run, stay, stage: int, kind: str, unit: str = 'sentence',
+              label: str | None = None) -> pd.DataFrame:
     "The numbers of one kind of highlight."
     one_of(kind, HIGHLIGHTS[1:], 'a highlight')
     if kind == 'occlusion':
@@ -316,7 +326,8 @@ def legend_of(kind: str, found: pd.DataFrame) -> dict:
         how = f'Attention received in the last layer, in even shares; {said["ends"]:.0%} of it goes to the ends of chunks.'
     else:
         how = f'How unexpected each hidden word is to the language model; {said["mean"]:.2f} nats on average.'
-    return dict(low=f'-{full}' if said['signed'] else '0', high=('+' if said['signed'] else '') + full, signed=bool(said['signed']),
+    return dict(low=f'-{full}' if said['signed'] else '0', high=('+' if said['signed'] else '') + full,
+                signed=bool(said['signed']),
                 unit=said['unit'], said=how)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #neighbours
@@ -336,7 +347,8 @@ def vector_of(run, stay, number: int, frame: pd.DataFrame) -> np.ndarray:
 def nearest(run, stay, split: str, number: int, k: int) -> pd.Series:
     "Distances of the `k` nearest other stays after a stage, index stay_id, nearest first; `attrs` has the median of all."
     frame = space_of(run, split, number)
-    away = pd.Series(np.linalg.norm(frame.to_numpy(float) - vector_of(run, stay, number, frame), axis=1), frame.index)
+    away = pd.Series(np.linalg.norm(frame.to_numpy(float) - vector_of(run, stay, number, frame), axis=1),
+                     frame.index)
     away = away.drop(stay, errors='ignore').sort_values(kind='stable')
     out = away.head(k)
     out.attrs = dict(median=float(away.median()))
@@ -355,21 +367,24 @@ def neighbours_of(
         found = nearest(run, stay, split, number, k)
         for rank, (other, away) in enumerate(found.items(), 1):
             rows.append(dict(stage=number, name=stage.name, rank=rank, stay=int(other), distance=float(away),
-                             of_median=float(away / (found.attrs['median'] or 1)), kept=None if before is None else other in before))
+                             of_median=float(away / (found.attrs['median'] or 1)),
+                             kept=None if before is None else other in before))
         before = set(found.index)
     out = pd.DataFrame(rows).astype(dict(kept='boolean'))
     return out.join(run.cohort.stays[list(run.cohort.labels)], on='stay')
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #facts
 HIDDEN = ('subject_id', 'hadm_id', 'has_report', 'period')
-SPOKEN = dict(n_reports='reports', los='length of stay, h', careunit='unit', year_group='years', hours='hours seen', episode='ICU stay no.')
+SPOKEN = dict(n_reports='reports', los='length of stay, h', careunit='unit', year_group='years',
+              hours='hours seen', episode='ICU stay no.')
 
 
 def as_text(value) -> str:
     "A value for people: three digits, yes and no, a dash for what is missing."
     if isinstance(value, (bool, np.bool_)):
         return 'yes' if value else 'no'
-    if value is None or value is pd.NA or (isinstance(value, (float, np.floating)) and not np.isfinite(value)):
+    if value is None or value is pd.NA or (isinstance(value, (float, np.floating))
+                                           and not np.isfinite(value)):
         return '–'
     if isinstance(value, (float, np.floating)):
         return f'{value:,.0f}' if float(value).is_integer() or abs(value) >= 1000 else f'{value:.3g}'
@@ -380,7 +395,8 @@ def stay_facts(cohort, stay, table: pd.DataFrame | None = None) -> list[list[str
     "[name, text] of what a table, by default the cohort, says of a stay besides its labels and risks."
     row = table.loc[stay] if table is not None and stay in table.index else cohort.stays.loc[stay]
     skip = lambda c: c in HIDDEN or c in cohort.labels or 'risk: ' in c or 'error: ' in c
-    return [[SPOKEN.get(c, c), f'{v:.0%}' if 'lost in ' in c else as_text(v)] for c, v in row.items() if not skip(str(c))]
+    return [[SPOKEN.get(c, c), f'{v:.0%}' if 'lost in ' in c else as_text(v)] for c,
+            v in row.items() if not skip(str(c))]
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #outcomes
 def predicts(run) -> bool:
@@ -397,16 +413,19 @@ def stay_risks(run, stay) -> pd.Series | None:
 def outcomes(cohort, stay, risks: pd.Series | None = None) -> list[list]:
     "[label, whether it came true, predicted risk or None] of every label."
     row = cohort.stays.loc[stay]
-    return [[name, bool(row[name]), None if risks is None else round(float(risks[name]), 4)] for name in cohort.labels]
+    return [[name, bool(row[name]), None if risks is None else round(float(risks[name]), 4)]
+            for name in cohort.labels]
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #chart-columns
 GROUPS = {  # title -> variables, as the kit or as the benchmark calls them
-    'Vital signs': 'heart rate; systolic blood pressure; mean blood pressure; diastolic blood pressure; respiratory rate; '
+    'Vital signs': 'heart rate; systolic blood pressure; mean blood pressure; diastolic blood pressure; '
+                   'respiratory rate; '
                    'oxygen saturation; temperature',
     'Laboratory': 'glucose; ph',
     'Coma scale': 'gcs total; gcs eye; gcs motor; gcs verbal'}
 GROUPS = {title: names.split('; ') for title, names in GROUPS.items()}
-COMA = {'glascow coma scale total': 'gcs total', 'glascow coma scale eye opening': 'gcs eye', 'glascow coma scale motor response': 'gcs motor',
+COMA = {'glascow coma scale total': 'gcs total', 'glascow coma scale eye opening': 'gcs eye',
+        'glascow coma scale motor response': 'gcs motor',
         'glascow coma scale verbal response': 'gcs verbal'}  # channel of the benchmark -> the kit's name
 SCORE_OF = {word: float(score) for words in SCORES.values() for word, score in words.items()}
 
@@ -452,7 +471,8 @@ def references(cohort, name: str) -> dict:
     row = quality[quality.variable == known.name] if quality is not None and known else ()
     middle = [float(row[c].iloc[0]) for c in ('p25', 'p75')] if len(row) else [np.nan]
     ends = [float(known.low), float(known.high)] if known and known.unit == 'score' else None
-    return dict(unit=known.unit if known and not ends else '', usual=known.usual if known else None, ends=ends,
+    return dict(unit=known.unit if known and not ends else '', usual=known.usual if known else None,
+                ends=ends,
                 middle=middle if np.isfinite(middle).all() else None)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #chart
@@ -464,7 +484,8 @@ def stay_chart(cohort, stay) -> list[dict]:
     for name, (columns, mask) in mask_columns(names).items():
         *_, title = group_of(name)
         values = [float(f'{v:.6g}') for v in column_values(x, names, columns)]
-        out.append(dict(name=name, group=title, values=values, charted=[int(c > 0.5) for c in x[:, mask]], **references(cohort, name)))
+        out.append(dict(name=name, group=title, values=values, charted=[int(c > 0.5) for c in x[:, mask]],
+                        **references(cohort, name)))
     return sorted(out, key=lambda v: group_of(v['name'])[:2])
 
 
@@ -477,7 +498,8 @@ def report_hours(cohort, stay) -> list[int]:
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #several
 def rate_row(name: str, stays: pd.DataFrame, everyone: pd.DataFrame) -> list:
     "[label, rate, low, high, rate among all]."
-    y, codes = stays[name].to_numpy(int), np.unique(stays.get('subject_id', pd.Series(stays.index)), return_inverse=True)[1]
+    y, codes = stays[name].to_numpy(int), np.unique(stays.get('subject_id', pd.Series(stays.index)),
+                                                    return_inverse=True)[1]
     return [name, float(y.mean()), *clustered_wilson(y, codes), float(everyone[name].mean())]
 
 
@@ -498,7 +520,8 @@ def several_stays(cohort, ids, run=None, everyone=None) -> dict:
     return dict(n=len(ids), all=len(all_ids), patients=int(stays.get('subject_id', pd.Series(ids)).nunique()),
                 splits=[[str(s), int(n)] for s, n in stays['split'].value_counts().items()],
                 rates=[rate_row(name, stays, others) for name in cohort.labels], predicted=len(mine),
-                risks={name: [float(mine[name].mean()), float(theirs[name].mean())] for name in mine} if len(mine) else {})
+                risks={name: [float(mine[name].mean()), float(theirs[name].mean())] for name in mine}
+                if len(mine) else {})
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #guard
 MADE_UP = ('synthetic', 'exact world')
@@ -512,29 +535,34 @@ def made_up(cohort) -> bool:
 def refuse_case(cohort, what: str):
     "Raise unless the cohort is made up."
     if not made_up(cohort):
-        raise UserError(f'a made-up cohort for {what}, because a single case of real patients is not for sharing',
+        raise UserError(f'a made-up cohort for {what}, because a single case of real patients is not for '
+                        'sharing',
                         f'a cohort of {cohort.manifest.get("release", "unknown origin")}',
-                        'Look at it in the notebook. To share, export the explorer, the curves or a table, which hold many stays.')
+                        'Look at it in the notebook. To share, export the explorer, the curves or a table, '
+                        'which hold many stays.')
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #panel-traits
 class StayTraits(View):
     "What a stay panel shows; only what is tagged `share` may leave, and only where the cohort is made up."
 
     draws = 'case'
-    _esm, _css = script('case'), sheet('case')
+    _esm = script('case')
+    _css = sheet('case')
     chart, report_hours = (T.List().tag(sync=True, share=True) for _ in range(2))
     facts, outcomes, pieces, labels, near, stages, kinds = (T.List().tag(sync=True) for _ in range(7))
     stay = T.CInt(None, allow_none=True).tag(sync=True)  # whose case is shown
     split, label, note, busy = (T.Unicode('').tag(sync=True) for _ in range(4))
     legend, several = (T.Dict().tag(sync=True) for _ in range(2))
-    highlight, unit = T.Unicode('none').tag(sync=True), T.Unicode('sentence').tag(sync=True)
+    highlight = T.Unicode('none').tag(sync=True)
+    unit = T.Unicode('sentence').tag(sync=True)
     stage = T.Int(0).tag(sync=True)  # whose highlights
     seek = T.Bool(True).tag(sync=True)  # whether neighbours are looked for
     trail = T.List().tag(sync=True)  # stays seen
     at = T.Int(-1).tag(sync=True)  # place in the trail
     places, choices = (T.List().tag(sync=True) for _ in range(2))  # of the stay viewer: splits, filters
     among, only, wanted = (T.Unicode('').tag(sync=True) for _ in range(3))  # its split, its filter, what is searched for
-    place, count = T.Int(-1).tag(sync=True), T.Int(0).tag(sync=True)  # of the stay among those that pass, and how many do
+    place = T.Int(-1).tag(sync=True)  # of the stay among those that pass, and how many do
+    count = T.Int(0).tag(sync=True)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #panel
 class StayPanel(StayTraits):
@@ -550,7 +578,8 @@ class StayPanel(StayTraits):
     @T.validate('stay')
     def _known(self, proposal):
         if proposal.value is not None and proposal.value not in self.cohort.stays.index:
-            raise UserError('a stay of the cohort', f'stay {short_id(proposal.value)}', 'See cohort.stays.index.')
+            raise UserError('a stay of the cohort', f'stay {short_id(proposal.value)}',
+                            'See cohort.stays.index.')
         return proposal.value
 
     @T.observe('stay')
@@ -591,16 +620,19 @@ def embedded(run, split: str) -> bool:
     if getattr(run, 'lab', None) is None:
         return True
     splits = ('train', 'val', 'test') if split == 'all' else (split,)
-    return all((run.lab.folder / 'embeddings' / f'{s.address}-{part}.safetensors').exists() for s in run.stages for part in splits)
+    return all((run.lab.folder / 'embeddings' / f'{s.address}-{part}.safetensors').exists()
+               for s in run.stages for part in splits)
 
 
 def near_lists(near: pd.DataFrame, row: pd.Series, labels: list) -> list[dict]:
     "Neighbours by stage for the browser: name, and [stay, distance over median, kept, labels it has] of each."
     out = []
     for number, part in near.groupby('stage'):
-        rows = [[int(r.stay), round(r.of_median, 3), None if r.kept is pd.NA else bool(r.kept), [bool(v) for v in mine]]
+        rows = [[int(r.stay), round(r.of_median, 3), None if r.kept is pd.NA else bool(r.kept),
+                 [bool(v) for v in mine]]
                 for r, mine in zip(part.itertuples(), part[labels].to_numpy())]
-        out.append(dict(stage=int(number), name=part.name.iloc[0], rows=rows, own=[bool(row[c]) for c in labels]))
+        out.append(dict(stage=int(number), name=part.name.iloc[0], rows=rows,
+                        own=[bool(row[c]) for c in labels]))
     return out
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #case-show
@@ -636,7 +668,8 @@ class CasePanel(StayPanel):
 
     pool = T.Unicode('test').tag(sync=True)  # whose stays are neighbours
     k = 8  # neighbours
-    took, patience = 0.0, 2.0  # seconds that the last highlight took, and may take to follow to the next stay
+    took = 0.0  # seconds that the last highlight took, and may take to follow to the next stay
+    patience = 2.0
 
     def more(self):
         "Neighbours, and highlights if they are quick."
@@ -671,9 +704,11 @@ class CaseView(CasePanel):
         split: str = 'test',  # whose stays are neighbours: 'train', 'val', 'test' or 'all'
         table: pd.DataFrame | None = None,  # more facts: a row per stay, index stay_id
     ):
-        require(run, ('stages', 'embeddings', 'cohort'), 'a run', 'Give what lab.run(plan) hands back; StayViewer(cohort) needs none.')
+        require(run, ('stages', 'embeddings', 'cohort'), 'a run',
+                'Give what lab.run(plan) hands back; StayViewer(cohort) needs none.')
         stages = [[number, s.name] for number, s in enumerate(run.stages)]
-        super().__init__(run.cohort, stages=stages, kinds=list(HIGHLIGHTS) if getattr(run, 'lab', None) is not None else [])
+        super().__init__(run.cohort, stages=stages,
+                         kinds=list(HIGHLIGHTS) if getattr(run, 'lab', None) is not None else [])
         self.run, self.table, self.pool = run, table, split
         self.stage, self.label, self.stay = len(stages) - 1, run.cohort.labels[0], stay
 
@@ -686,10 +721,12 @@ class CaseView(CasePanel):
         if len(ids) == 1:
             return self.show(ids[0])
         self.stay = None
-        self.several = several_stays(self.cohort, ids, self.run, getattr(self.table, 'index', None)) if len(ids) else {}
+        self.several = several_stays(self.cohort, ids, self.run,
+                                     getattr(self.table, 'index', None)) if len(ids) else {}
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure-chart
-GROUP_COLORS = {'Vital signs': '#0072B2', 'Laboratory': '#D55E00', 'Coma scale': '#009E73', 'Other': '#CC79A7'}
+GROUP_COLORS = {'Vital signs': '#0072B2', 'Laboratory': '#D55E00', 'Coma scale': '#009E73',
+                'Other': '#CC79A7'}
 
 
 def chart_panel(ax, theme, variable: dict, hours_of_reports: list):
@@ -707,9 +744,11 @@ def chart_panel(ax, theme, variable: dict, hours_of_reports: list):
     seen = [*v, *(variable['ends'] or variable['middle'] or [])]
     low, high = min(seen), max(seen)
     pad = 0.12 * (high - low or 1)
-    ax.set(ylim=(low - 2 * pad, high + pad), xlim=(-0.5, len(v) - 0.5), xticks=range(0, len(v) + 1, max(12, len(v) // 48 * 12)))
+    ax.set(ylim=(low - 2 * pad, high + pad), xlim=(-0.5, len(v) - 0.5),
+           xticks=range(0, len(v) + 1, max(12, len(v) // 48 * 12)))
     ax.plot(hours[charted], np.full(charted.sum(), low - 1.6 * pad), '|', color=theme.soft, ms=4, mew=1.4)
-    ax.plot(hours_of_reports, np.full(len(hours_of_reports), 1.0), 'v', color=theme.ink, ms=4, clip_on=False, transform=ax.get_xaxis_transform())
+    ax.plot(hours_of_reports, np.full(len(hours_of_reports), 1.0), 'v', color=theme.ink, ms=4, clip_on=False,
+            transform=ax.get_xaxis_transform())
     ax.set_title(variable['name'] + (f', {variable["unit"]}' if variable['unit'] else ''), fontsize=9.5)
     ax.tick_params(labelsize=8)
 
@@ -731,8 +770,10 @@ def text_lines(pieces: list, width: int = 112) -> list[list]:
 def tint(ax, start: float, end: float, top: float, height: float, strength: float):
     "A tint and an underline behind a word, as strong as the number that it stands for."
     color, below = '#D55E00' if strength > 0 else '#0072B2', top - height
-    ax.add_patch(Rectangle((start, below), end - start, height, color=color, alpha=0.45 * abs(strength), lw=0))
-    ax.plot([start, end], [below, below], color=color, lw=2 * abs(strength), solid_capstyle='butt', ls='-' if strength > 0 else (0, (2, 1)))
+    ax.add_patch(Rectangle((start, below), end - start, height, color=color, alpha=0.45 * abs(strength),
+                           lw=0))
+    ax.plot([start, end], [below, below], color=color, lw=2 * abs(strength), solid_capstyle='butt',
+            ls='-' if strength > 0 else (0, (2, 1)))
 
 
 def draw_text(ax, theme, lines: list, size: float = 8.3):
@@ -745,7 +786,8 @@ def draw_text(ax, theme, lines: list, size: float = 8.3):
         for word, strength in row:
             if strength:
                 tint(ax, at * wide, (at + len(word)) * wide, -tall * (k + 0.05), tall * 0.87, strength)
-            ax.text(at * wide, -tall * (k + 0.7), word, family='DejaVu Sans Mono', fontsize=size, color=theme.ink)
+            ax.text(at * wide, -tall * (k + 0.7), word, family='DejaVu Sans Mono', fontsize=size,
+                    color=theme.ink)
             at += len(word)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure
@@ -811,8 +853,10 @@ class StayViewer(WalkPanel):
     "Any stay of a cohort, without a run: search, previous and next, by split and by label."
 
     def __init__(self, cohort, stay: int | None = None):
-        require(cohort, ('stays', 'labels', 'features'), 'a cohort', 'Give what build_cohort hands back; CaseView(run) shows the stays of a run.')
-        filters = [[f'{name}={v}', f'{name}: {said}'] for name in cohort.labels for v, said in ((1, 'yes'), (0, 'no'))]
+        require(cohort, ('stays', 'labels', 'features'), 'a cohort',
+                'Give what build_cohort hands back; CaseView(run) shows the stays of a run.')
+        filters = [[f'{name}={v}', f'{name}: {said}'] for name in cohort.labels for v,
+                   said in ((1, 'yes'), (0, 'no'))]
         splits = [[s, s] for s in ('train', 'val', 'test') if (cohort.stays['split'] == s).any()]
         super().__init__(cohort, places=[['', 'all splits'], *splits], choices=[['', 'all labels'], *filters])
         self.ids = cohort.stays.index

@@ -21,10 +21,13 @@ from .curves import PLAIN_NAMES, plain
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/08_claims.ipynb #verdict-rows
-NEEDED = ('claim', 'verdict', 'effect', 'low', 'high', 'p', 'p_family', 'agree', 'ties', 'seeds', 'reason', 'times', 'statement', 'source', 'kind')
+NEEDED = ('claim', 'verdict', 'effect', 'low', 'high', 'p', 'p_family', 'agree', 'ties', 'seeds', 'reason',
+          'times', 'statement', 'source', 'kind')
 NOT_RUN = 'not run'
-NOTHING = dict(verdict=NOT_RUN, reason='This world has no evidence for the claim.', readings=None) | dict.fromkeys(
-    ('effect', 'low', 'high', 'p', 'p_family', 'times'), np.nan) | dict.fromkeys(('agree', 'ties', 'seeds', 'certificate'), 0)
+NOTHING = dict(verdict=NOT_RUN, reason='This world has no evidence for the claim.',
+               readings=None) | dict.fromkeys(
+    ('effect', 'low', 'high', 'p', 'p_family',
+     'times'), np.nan) | dict.fromkeys(('agree', 'ties', 'seeds', 'certificate'), 0)
 
 
 def with_missing(table: pd.DataFrame) -> pd.DataFrame:
@@ -42,13 +45,17 @@ def verdict_rows(table: pd.DataFrame) -> pd.DataFrame:
     "A table of verdicts, with what it may lack filled in: world, family, expected, certificate, readings."
     check_columns(table, NEEDED, 'a table of verdicts')
     blank = dict(world='', family='', expected='', certificate=0, readings=None)
-    return with_missing(table.assign(**{name: table[name] if name in table else value for name, value in blank.items()}))
+    return with_missing(table.assign(**{name: table[name] if name in table else value for name,
+                                        value in blank.items()}))
 
 # %% ../../../nbs/6_view/widgets/08_claims.ipynb #effect-says
 KINDS = {
-    'order': 'An order over seeds: decided by an exact sign-flip test, adjusted within its family. Above zero is as claimed.',
-    'bound': 'A bound: the effect is the slack, and a single seed below zero (by more than rounding) refutes it.',
-    'equal': 'An equality: two one-sided tests must place the difference within the margin that does not matter.'}
+    'order': 'An order over seeds: decided by an exact sign-flip test, adjusted within its family. Above '
+             'zero is as claimed.',
+    'bound': 'A bound: the effect is the slack, and a single seed below zero (by more than rounding) refutes '
+             'it.',
+    'equal': 'An equality: two one-sided tests must place the difference within the margin that does not '
+             'matter.'}
 
 
 def effect_says(row, claim=None) -> str:
@@ -113,9 +120,12 @@ def curve_data(curves: pd.DataFrame) -> dict[str, dict]:
         whole = [s for s in seeds if len(s) == len(x)]
         for measure in (c for c in curves if c not in fixed):
             y = np.stack([s[measure].to_numpy(float) for s in whole])  # (seeds, probes)
-            middle = dict(mean=plain(y.mean(0)), gmean=plain(np.exp(np.log(y).mean(0))) if (y > 0).all() else None)
-            out[f'{plan} {measure}'] = dict(plan=plan, measure=PLAIN_NAMES.get(measure, measure), x=plain(x), seeds=[plain(s) for s in y],
-                                            spans=[[float(a), float(b), name] for a, b, name in spans if b > a], **middle)
+            middle = dict(mean=plain(y.mean(0)),
+                          gmean=plain(np.exp(np.log(y).mean(0))) if (y > 0).all() else None)
+            out[f'{plan} {measure}'] = dict(plan=plan, measure=PLAIN_NAMES.get(measure, measure), x=plain(x),
+                                            seeds=[plain(s) for s in y],
+                                            spans=[[float(a), float(b), name] for a, b,
+                                                   name in spans if b > a], **middle)
     return out
 
 # %% ../../../nbs/6_view/widgets/08_claims.ipynb #claim-data
@@ -131,12 +141,17 @@ def claim_data(row, claim, held: dict, arms: pd.DataFrame | None, world: str) ->
     "One claim in one world as the board shows it; `world` is the one that the curves are of."
     against = max(int(row.seeds) - int(row.agree) - int(row.ties), 0)
     effect, low, high = plain([row.effect, row.low, row.high])
-    return dict(key=f'{row.claim}|{row.world}', claim=row.claim, world=row.world, group='controls' if row.expected else row.source, source=row.source,
-                statement=row.statement, kind=row.kind, kind_says=KINDS[row.kind], verdict=row.verdict, reason=row.reason, expected=row.expected,
-                effect=effect, low=low, high=high, effect_text='' if row.verdict == NOT_RUN else effect_text(row), says=effect_says(row, claim),
-                p_says=p_says(row), agree=int(row.agree), ties=int(row.ties), against=against, margin=float(getattr(claim, 'margin', 0) or 0),
+    return dict(key=f'{row.claim}|{row.world}', claim=row.claim, world=row.world,
+                group='controls' if row.expected else row.source, source=row.source,
+                statement=row.statement, kind=row.kind, kind_says=KINDS[row.kind], verdict=row.verdict,
+                reason=row.reason, expected=row.expected,
+                effect=effect, low=low, high=high,
+                effect_text='' if row.verdict == NOT_RUN else effect_text(row), says=effect_says(row, claim),
+                p_says=p_says(row), agree=int(row.agree), ties=int(row.ties), against=against,
+                margin=float(getattr(claim, 'margin', 0) or 0),
                 readings=row.readings if isinstance(row.readings, list) else [],
-                curves=curve_names(row.claim, claim, held) if row.world == world else [], elsewhere=bool(curve_names(row.claim, claim, held)),
+                curves=curve_names(row.claim, claim, held) if row.world == world else [],
+                elsewhere=bool(curve_names(row.claim, claim, held)),
                 arms=arm_values(claim, arms))
 
 # %% ../../../nbs/6_view/widgets/08_claims.ipynb #claim-view
@@ -147,11 +162,13 @@ class ClaimsView(View):
     "What a claims board shows and which claim is chosen; drawn by `assets/claims.js`."
 
     draws = 'claims'
-    _esm, _css = script('claims'), sheet('claims')
+    _esm = script('claims')
+    _css = sheet('claims')
     claims = T.List().tag(sync=True, share=True)  # from `claim_data`
     curves = T.Dict().tag(sync=True, share=True)  # from `curve_data`
     curves_of = T.Unicode('').tag(sync=True, share=True)  # the world that the curves are of
-    marks = T.Dict({v: [SIGNS[v], MARKS[v][1] if v in MARKS else ''] for v in SIGNS}).tag(sync=True, share=True)  # sign and colour
+    marks = T.Dict({v: [SIGNS[v], MARKS[v][1] if v in MARKS else '']
+                    for v in SIGNS}).tag(sync=True, share=True)  # sign and colour
     worlds = T.List().tag(sync=True, share=True)
     world_says = T.Dict(WORLD_SAYS).tag(sync=True, share=True)  # what is special about each
     world = T.Unicode('').tag(sync=True, share=True)  # the filters: '' and an empty list let everything through
@@ -194,8 +211,10 @@ class ClaimsBoard(ClaimsView):
         self.table = verdict_rows(table)
         if evidence is not None:
             self.table = with_readings(self.table, evidence, known.values())
-        made = [claim_data(r, known.get(r.claim), held, arms.get(r.world), home) for r in self.table.itertuples()]
-        super().__init__(claims=made, curves=held, curves_of=home, worlds=list(dict.fromkeys(self.table['world'])), **traits)
+        made = [claim_data(r, known.get(r.claim), held, arms.get(r.world), home)
+                for r in self.table.itertuples()]
+        super().__init__(claims=made, curves=held, curves_of=home,
+                         worlds=list(dict.fromkeys(self.table['world'])), **traits)
         self.chosen = self.chosen or (self.seen() or made)[0]['key']
 
     def static(self, dark: bool = False):
@@ -203,5 +222,6 @@ class ClaimsBoard(ClaimsView):
         keys = {c['key'] for c in self.seen() if c['verdict'] != NOT_RUN}
         shown = self.table[(self.table['claim'] + '|' + self.table['world']).isin(keys)]
         if not len(shown):
-            raise UserError('filters that let a judged claim through', f'{self.world!r}, {self.group!r}, {self.verdicts}', 'Widen them.')
+            raise UserError('filters that let a judged claim through',
+                            f'{self.world!r}, {self.group!r}, {self.verdicts}', 'Widen them.')
         return verdict_chart(shown, dark)

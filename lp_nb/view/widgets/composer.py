@@ -54,7 +54,7 @@ def repeated(whole: Plan, n: int) -> Plan:
     "The plan with stage `n` twice."
     return Plan((*whole.stages[:n + 1], *whole.stages[n:]))
 
-# %% ../../../nbs/6_view/widgets/06_composer.ipynb #edits-2
+# %% ../../../nbs/6_view/widgets/06_composer.ipynb #edits-moved
 def changed(whole: Plan, n: int, key: str, said: str) -> Plan:
     "The plan with a setting of stage `n` as somebody typed it; nothing typed is the default."
     stage, said = whole.stages[n], said.strip()
@@ -66,7 +66,8 @@ def changed(whole: Plan, n: int, key: str, said: str) -> Plan:
     except ValueError as e:
         raise UserError(f'{key} of {stage.name} as {kind}', repr(said), 'Change the value.') from e
     if isinstance(value, str) and set(value) & set('(),>*'):
-        raise UserError(f'{key} of {stage.name} without brackets, commas and arrows', repr(said), 'Change the value.')
+        raise UserError(f'{key} of {stage.name} without brackets, commas and arrows', repr(said),
+                        'Change the value.')
     return Plan((*whole.stages[:n], restated(stage, **{key: value}), *whole.stages[n + 1:]))
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #cards
@@ -86,13 +87,15 @@ def shown_value(value) -> str:
 
 def stage_words() -> list[dict]:
     "The buttons that add to a plan: every stage and every preset, with what it is."
-    stages = [dict(word=name, kind='stage', why=(stage.__doc__ or '').split('\n')[0]) for name, stage in STAGES.items()]
+    stages = [dict(word=name, kind='stage', why=(stage.__doc__ or '').split('\n')[0]) for name,
+              stage in STAGES.items()]
     return stages + [dict(word=name, kind='preset', why=preset.why) for name, preset in PRESETS.items()]
 
 
 def declared_settings() -> dict[str, list[dict]]:
     "Of every stage: its settings with default, whether they are yes or no, and meaning."
-    return {name: [dict(key=f.name, default=shown_value(f.default), yesno=field_types(stage)[f.name] is bool, why=setting_meanings(stage)[f.name])
+    return {name: [dict(key=f.name, default=shown_value(f.default), yesno=field_types(stage)[f.name] is bool,
+                        why=setting_meanings(stage)[f.name])
                    for f in fields(stage) if f.name in field_types(stage)] for name, stage in STAGES.items()}
 
 
@@ -105,7 +108,8 @@ def card(stage: Stage) -> dict:
 @lru_cache(maxsize=4096)
 def score_name(lab_folder, address: str) -> str:
     "What the score of a finished stage is: 'AUROC', 'loss', ..."
-    return pd.read_parquet(checked(lab_folder / 'stages' / address, 'history.parquet'), columns=['by'])['by'].iloc[-1]
+    return pd.read_parquet(checked(lab_folder / 'stages' / address, 'history.parquet'),
+                           columns=['by'])['by'].iloc[-1]
 
 
 def lab_rows(lab, seed: int) -> list[dict]:
@@ -132,7 +136,7 @@ def mean_sizes(rows: list[dict]) -> dict[str, float]:
     of = {kind: [row['bytes'] for row in rows if row.get('kind') == kind] for kind in kinds}
     return {kind: sum(sizes) / len(sizes) for kind, sizes in of.items()}
 
-# %% ../../../nbs/6_view/widgets/06_composer.ipynb #tree-2
+# %% ../../../nbs/6_view/widgets/06_composer.ipynb #plan-rows
 def plan_rows(lab, whole: Plan, seed: int) -> list[dict]:
     "Every row of the tree in its order: what the lab has, and the stages of the plan (`chosen`), with the price of those that are to do."
     rows = {row['key']: row | dict(chosen=False) for row in lab_rows(lab, seed)}
@@ -149,7 +153,8 @@ def near(rows: list[dict], most: int = 40) -> tuple[list[dict], int]:
     "At most about `most` rows, those that share most with the plan; and how many are left out."
     texts = [row['plan'].split(' > ') for row in rows]
     chosen = max((t for t, row in zip(texts, rows, strict=True) if row['chosen']), key=len, default=[])
-    shared = [next((n for n, (a, b) in enumerate(zip(t, chosen)) if a != b), min(len(t), len(chosen))) for t in texts]
+    shared = [next((n for n, (a, b) in enumerate(zip(t, chosen)) if a != b), min(len(t), len(chosen)))
+              for t in texts]
     order = sorted(range(len(rows)), key=lambda i: (not rows[i]['chosen'], -shared[i], len(texts[i])))
     kept = sorted(order[:max(most, sum(row['chosen'] for row in rows))])
     return [rows[i] for i in kept], len(rows) - len(kept)
@@ -169,10 +174,12 @@ def row_words(row: dict) -> dict:
     unknown = lambda value, words: 'not measured yet' if value is None else words(value)
     took = spoken(row['seconds']) if 'seconds' in row else ''
     return dict(
-        depth=len(path) - 1, stage=path[-1], plan=row['plan'], chosen=row['chosen'], state='unfinished' if state == 'running' else state,
+        depth=len(path) - 1, stage=path[-1], plan=row['plan'], chosen=row['chosen'],
+                state='unfinished' if state == 'running' else state,
         said=said + (f', step {row["step"]}' if 'step' in row else ''),
         time=unknown(cost['seconds'], lambda s: f'at most {spoken(s)}') if cost else took,
-        score='' if score is None or row['by'] == 'nothing' else f'loss {-score:.3f}' if row['by'] == 'loss' else f'{row["by"]} {score:.3f}',
+        score='' if score is None or row['by'] == 'nothing' else f'loss {-score:.3f}'
+                if row['by'] == 'loss' else f'{row["by"]} {score:.3f}',
         disk=unknown(cost['bytes'], lambda b: f'about {bytes_said(b)}') if cost else bytes_said(row['bytes']))
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #tree-summary
@@ -184,11 +191,13 @@ def summary(rows: list[dict]) -> str:
         return 'No stage yet.'
     if not todo:
         return f'{of_stages(len(chosen))} in the lab already: nothing to train.'
-    unknown = list(dict.fromkeys(row['plan'].split(' > ')[-1].split('(')[0] for row in todo if row['price']['seconds'] is None))
+    unknown = list(dict.fromkeys(row['plan'].split(' > ')[-1].split('(')[0] for row in todo
+                                 if row['price']['seconds'] is None))
     known = [row['price'] for row in todo if row['price']['seconds'] is not None]
     seconds, size = (sum(p[key] or 0 for p in known) for key in ('seconds', 'bytes'))
     parts = [f'{", ".join(unknown)} not measured yet'] if unknown else []
-    parts += [('the rest ' if unknown else '') + f'at most {spoken(seconds)} and {bytes_said(size)} of disk'] if known else []
+    parts += [('the rest ' if unknown
+               else '') + f'at most {spoken(seconds)} and {bytes_said(size)} of disk'] if known else []
     there = f'{len(chosen) - len(todo)} of {of_stages(len(chosen))} in the lab; ' if len(chosen) > len(todo) else ''
     return f'{there}{len(todo)} to train: {", ".join(parts)}.'
 
@@ -201,7 +210,8 @@ def of_stages(n: int) -> str:
 def tree_row(ax, theme, y: float, words: dict):
     "One row: a dot at its depth, the stage, its numbers."
     x, color = 0.28 * words['depth'], OKABE_ITO[0] if words['chosen'] else theme.soft
-    ax.add_patch(Circle((x, y), 0.075, fc=color if words['state'] == 'cached' else theme.paper, ec=color, lw=1.6, zorder=3))
+    ax.add_patch(Circle((x, y), 0.075, fc=color if words['state'] == 'cached' else theme.paper, ec=color,
+                        lw=1.6, zorder=3))
     ink = dict(va='center', color=theme.ink if words['chosen'] else theme.soft)
     ax.text(x + 0.17, y, words['stage'], fontsize=9, weight='bold' if words['chosen'] else 'normal', **ink)
     for at, key in ((6.0, 'said'), (7.5, 'score'), (8.5, 'time'), (9.8, 'disk')):
@@ -216,7 +226,8 @@ def tree_figure(rows: list[dict], more: int = 0, dark: bool = False):
             above = next((j for j in range(k - 1, -1, -1) if rows[j]['depth'] < words['depth']), None)
             if above is not None:
                 x = 0.28 * rows[above]['depth']
-                ax.plot([x, x, x + 0.2], [-0.3 * above - 0.08, -0.3 * k, -0.3 * k], color=theme.rule, lw=1.2, zorder=1)
+                ax.plot([x, x, x + 0.2], [-0.3 * above - 0.08, -0.3 * k, -0.3 * k], color=theme.rule, lw=1.2,
+                        zorder=1)
             tree_row(ax, theme, -0.3 * k, words)
         for at, name in ((6.0, 'state'), (7.5, 'validation'), (8.5, 'time'), (9.8, 'disk')):
             ax.text(at, 0.3, name, va='center', fontsize=8.5, color=theme.soft)
@@ -231,7 +242,8 @@ class ComposerView(View):
     "What the composer shows; drawn by `assets/composer.js`."
 
     draws = 'composer'
-    _esm, _css = script('composer'), sheet('composer')
+    _esm = script('composer')
+    _css = sheet('composer')
     words = T.List().tag(sync=True)  # the buttons
     settings = T.Dict().tag(sync=True)  # of every stage
     cards = T.List().tag(sync=True, share=True)
@@ -322,11 +334,15 @@ def heard(composer: 'Composer', message: dict):
     "A click or a line from the browser."
     n = message.get('n', 0)
     acts = dict(
-        line=lambda: typed(composer, message['line']), append=lambda: edit(composer, appended(composer.plan, message['word'])),
-        remove=lambda: edit(composer, removed(composer.plan, n)), move=lambda: edit(composer, moved(composer.plan, n, message['by'])),
-        repeat=lambda: edit(composer, repeated(composer.plan, n)), set=lambda: set_setting(composer, n, message['key'], message['said']),
+        line=lambda: typed(composer, message['line']),
+                append=lambda: edit(composer, appended(composer.plan, message['word'])),
+        remove=lambda: edit(composer, removed(composer.plan, n)),
+                move=lambda: edit(composer, moved(composer.plan, n, message['by'])),
+        repeat=lambda: edit(composer, repeated(composer.plan, n)),
+                set=lambda: set_setting(composer, n, message['key'], message['said']),
         seed=lambda: set_seed(composer, message['said']), clear=lambda: edit(composer, Plan(())),
-        choose=lambda: typed(composer, message['plan']), run=lambda: train(composer), refresh=lambda: refresh(composer))
+        choose=lambda: typed(composer, message['plan']), run=lambda: train(composer),
+                refresh=lambda: refresh(composer))
     try:
         acts[message['type']]()
     except UserError as e:

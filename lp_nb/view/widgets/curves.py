@@ -19,8 +19,10 @@ from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #read-run
 PLAIN_NAMES = MEASURES | {
-    's_paper': 's(f)', 's_2019': 's, Arora et al. 2019', 's_unit': 's, unit vectors', 's_over_trace': 's / trace', 'ratio': 'within / between',
-    'manova_r2': 'MANOVA R²', 'alignment': 'alignment', 'lda_auroc': 'probe AUROC', 'mean_auroc': 'AUROC of class means', 'uniformity': 'uniformity'}
+    's_paper': 's(f)', 's_2019': 's, Arora et al. 2019', 's_unit': 's, unit vectors',
+                          's_over_trace': 's / trace', 'ratio': 'within / between',
+    'manova_r2': 'MANOVA R²', 'alignment': 'alignment', 'lda_auroc': 'probe AUROC',
+                          'mean_auroc': 'AUROC of class means', 'uniformity': 'uniformity'}
 PROBES = ('lda_auroc', 'mean_auroc', 'd2', 'gaussian_gap')
 KEYS = ('plan', 'seed', 'stage', 'step', 'global_step')  # columns of a trajectory that are no measure
 
@@ -45,8 +47,10 @@ def read_trajectory(source, measures, band=None) -> pd.DataFrame:
         source = pd.concat([run_curves(run, measures, band) for run in check_runs(source)], ignore_index=True)
     check_columns(source, ('stage', 'step', 'global_step'), 'a trajectory')
     for measure in measures:
-        one_of(measure, [c for c in source if c not in KEYS], 'a measure', 'Add its column to the table, or name another.')
-    return source.assign(**{c: source.get(c, default) for c, default in dict(seed=0, plan='').items()}).reset_index(drop=True)
+        one_of(measure, [c for c in source if c not in KEYS], 'a measure',
+               'Add its column to the table, or name another.')
+    return source.assign(**{c: source.get(c, default) for c,
+                            default in dict(seed=0, plan='').items()}).reset_index(drop=True)
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #one-curve
 def plain(values) -> list:
@@ -62,7 +66,7 @@ def ends(part: pd.DataFrame, y: np.ndarray, measure: str, band: str | None) -> d
         return dict(low=plain(part[f'{measure}_low']), high=plain(part[f'{measure}_high']))
     return dict(low=None, high=None)
 
-# %% ../../../nbs/6_view/widgets/02_curves.ipynb #one-curve-2
+# %% ../../../nbs/6_view/widgets/02_curves.ipynb #one-curve-drawn
 def longest_seed(part: pd.DataFrame) -> pd.DataFrame:
     "The rows of the seed of one plan that has most of them."
     return max((g for _, g in part.groupby('seed', sort=False)), key=len).reset_index(drop=True)
@@ -76,10 +80,12 @@ def one_curve(
 ) -> dict:
     "The points of one plan and measure: `x`, the (geometric) mean `y` over seeds, the seeds, the ends of the band."
     longest = longest_seed(part)
-    y = np.stack([g[measure].to_numpy(float) for _, g in part.groupby('seed', sort=False) if len(g) == len(longest)])
+    y = np.stack([g[measure].to_numpy(float) for _,
+                  g in part.groupby('seed', sort=False) if len(g) == len(longest)])
     mean = y[0] if len(y) == 1 else np.exp(np.log(y).mean(0)) if (y > 0).all() else y.mean(0)
     thin = [plain(v) for v in y] if len(y) > 1 and band != 'seeds' else []
-    return dict(x=plain(curve_axis(longest, axis)[0]), y=plain(mean), seeds=thin) | ends(part, y, measure, band)
+    return dict(x=plain(curve_axis(longest, axis)[0]), y=plain(mean),
+                seeds=thin) | ends(part, y, measure, band)
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #curve-lists
 def part_lines(labels: pd.DataFrame | None, plan: str, measure: str) -> list:
@@ -91,7 +97,8 @@ def part_lines(labels: pd.DataFrame | None, plan: str, measure: str) -> list:
     return [[str(name), plain(g[measure])] for name, g in own.groupby('label', sort=False)]
 
 
-def curve_lists(trajectory: pd.DataFrame, measures, axis: str, band: str | None, labels: pd.DataFrame | None = None) -> list[dict]:
+def curve_lists(trajectory: pd.DataFrame, measures, axis: str, band: str | None,
+                labels: pd.DataFrame | None = None) -> list[dict]:
     "All curves of a trajectory: by measure, then by plan; colours tell plans apart, or measures if there is one plan."
     out, plans = [], list(dict.fromkeys(trajectory.plan))
     short, alone = short_plans(plans), len(plans) == 1
@@ -99,8 +106,10 @@ def curve_lists(trajectory: pd.DataFrame, measures, axis: str, band: str | None,
         title = PLAIN_NAMES.get(measure, measure)
         for j, plan in enumerate(plans):
             curve = one_curve(trajectory[trajectory.plan == plan], measure, axis, band)
-            out.append(dict(panel=title, name='' if alone else short[j], label=title if alone else f'{short[j]}: {title}',
-                            color=OKABE_ITO[(i if alone else j) % len(OKABE_ITO)], parts=part_lines(labels, plan, measure), **curve))
+            out.append(dict(panel=title, name='' if alone else short[j],
+                            label=title if alone else f'{short[j]}: {title}',
+                            color=OKABE_ITO[(i if alone else j) % len(OKABE_ITO)],
+                            parts=part_lines(labels, plan, measure), **curve))
     return out
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #curve-points
@@ -120,8 +129,10 @@ def curve_tracks(trajectory: pd.DataFrame, axis: str) -> list[dict]:
     for j, (plan, short) in enumerate(zip(plans, short_plans(plans), strict=True)):
         part = trajectory[trajectory.plan == plan]
         _, spans, ticks = curve_axis(longest_seed(part), axis)
-        out.append(dict(name='' if len(plans) == 1 else short, color=OKABE_ITO[j % len(OKABE_ITO)], points=curve_points(part, axis),
-                        spans=[[float(a), float(b), name] for a, b, name in spans if b > a], ticks=[[float(x), text] for x, text in ticks]))
+        out.append(dict(name='' if len(plans) == 1 else short, color=OKABE_ITO[j % len(OKABE_ITO)],
+                        points=curve_points(part, axis),
+                        spans=[[float(a), float(b), name] for a, b, name in spans if b > a],
+                        ticks=[[float(x), text] for x, text in ticks]))
     return out
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #curve-view
@@ -129,7 +140,8 @@ class CurveView(View):
     "What curves show and where their cursor stands; drawn by `assets/curves.js`."
 
     draws = 'curves'
-    _esm, _css = script('curves'), sheet('curves')
+    _esm = script('curves')
+    _css = sheet('curves')
     series, tracks, points, shown, notes = (T.List().tag(sync=True, share=True) for _ in range(5))  # shown: titles of panels; notes: sentences
     at = T.Int(-1).tag(sync=True, share=True)  # the number of the probe under the cursor, -1: none
     log, bands, parts = (T.Bool(on).tag(sync=True, share=True) for on in (True, True, False))
@@ -157,7 +169,8 @@ def show_curves(curves: 'DeviationCurves'):
         curves.series = curve_lists(df, curves.measures, curves.axis, curves.band, curves.labels)
         curves.tracks = curve_tracks(df, curves.axis)
         curves.points = curves.tracks[0]['points']
-        curves.notes = [*gaps(df, curves.measures, PLAIN_NAMES), *(seeds_said(df) if curves.band == 'seeds' else ())]
+        curves.notes = [*gaps(df, curves.measures, PLAIN_NAMES),
+                        *(seeds_said(df) if curves.band == 'seeds' else ())]
 
 
 def by_label_of(source) -> pd.DataFrame | None:
@@ -177,7 +190,8 @@ def names_of(names) -> tuple:
 def curves_figure(curves: 'DeviationCurves', dark: bool = False):
     "The panels that are shown, as a figure."
     seen = [m for m in curves.measures if PLAIN_NAMES.get(m, m) in curves.shown]
-    return deviation_curves(curves.trajectory, seen, curves.log, curves.axis, curves.band is not None and curves.bands, dark)
+    return deviation_curves(curves.trajectory, seen, curves.log, curves.axis,
+                            curves.band is not None and curves.bands, dark)
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #deviationcurves
 class DeviationCurves(CurveView):
@@ -198,12 +212,14 @@ class DeviationCurves(CurveView):
         self.measures, self.axis, self.band = names_of(measures), axis, band
         self.trajectory = read_trajectory(source, self.measures, band)
         self.labels = by_label_of(source) if labels is True else labels if isinstance(labels, pd.DataFrame) else None
-        self.shown = [PLAIN_NAMES.get(m, m) for m in (self.measures[:shown] if isinstance(shown, int) else names_of(shown))]
+        self.shown = [PLAIN_NAMES.get(m, m)
+                      for m in (self.measures[:shown] if isinstance(shown, int) else names_of(shown))]
         show_curves(self)
 
     def append(self, rows: pd.DataFrame):
         "Add rows of the trajectory, for example while a stage trains."
-        self.trajectory = pd.concat([self.trajectory, read_trajectory(rows, self.measures)], ignore_index=True)
+        self.trajectory = pd.concat([self.trajectory, read_trajectory(rows, self.measures)],
+                                    ignore_index=True)
         show_curves(self)
 
     static = curves_figure

@@ -49,7 +49,8 @@ def risks(run, ids: pd.Index, which: str = '') -> pd.DataFrame:
 
 def lost_columns(layout: Layout) -> dict:
     "Share of neighbours lost in reaching the end of each stage that moved anybody, by the name of the stage."
-    ends = [k for k, n in enumerate(layout.nodes) if layout.first(k) == k and n.parent >= 0 and n.step is None]
+    ends = [k for k, n in enumerate(layout.nodes) if layout.first(k) == k and n.parent >= 0
+            and n.step is None]
     names = [f'{layout.nodes[k].stage} {layout.nodes[k].name}' for k in ends]
     if len(layout.routes) > 1:
         names = short_plans([layout.nodes[k].path for k in ends])
@@ -61,13 +62,15 @@ def stay_table(runs, layout: Layout) -> pd.DataFrame:
     ids = pd.Index(layout.ids, name='stay_id')
     stays = runs[0].cohort.stays.loc[ids].drop(columns=['subject_id', 'hadm_id'], errors='ignore')
     which = [''] if len(runs) == 1 else [f' (plan {i})' for i in range(1, len(runs) + 1)]
-    parts = [stays, *(risks(run, ids, said) for run, said in zip(runs, which)), pd.DataFrame(lost_columns(layout), index=ids)]
+    parts = [stays, *(risks(run, ids, said) for run, said in zip(runs, which)),
+             pd.DataFrame(lost_columns(layout), index=ids)]
     return pd.concat(parts, axis=1)
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #group-names
 def group_names(low: pd.Series, high: pd.Series) -> dict:
     "Names of groups of a number from their ends, in as few digits as tell them apart; the extremes, which are somebody's, are left out."
-    digits = next((d for d in range(6) if low.round(d).is_unique and (high.round(d) > low.round(d)).iloc[1:-1].all()), 2)
+    digits = next((d for d in range(6) if low.round(d).is_unique
+                   and (high.round(d) > low.round(d)).iloc[1:-1].all()), 2)
     said, last = (lambda x: f'{x:,.{digits}f}'), low.index[-1]
     names = {k: f'{said(low[k])} to {said(high[k])}' for k in low.index}
     return names | {low.index[0]: f'up to {said(high.iloc[0])}', last: f'from {said(low[last])} up'}
@@ -90,10 +93,12 @@ def tenths(values: pd.Series, least: int = 1, most: int = 10) -> tuple[pd.Series
     import matplotlib
 
     values = values.astype(float)
-    groups = pd.qcut(values.rank(method='first'), min(most, int(values.notna().sum()) // least) or 1, labels=False)
+    groups = pd.qcut(values.rank(method='first'), min(most, int(values.notna().sum()) // least) or 1,
+                     labels=False)
     names = group_names(*(values.groupby(groups).agg(f) for f in ('min', 'max')))
     colors = matplotlib.colormaps['viridis'](np.linspace(0.1, 1, len(names)))
-    return groups.map(names).astype(object).fillna('missing'), [(name, matplotlib.colors.to_hex(c)) for name, c in zip(names.values(), colors)]
+    return groups.map(names).astype(object).fillna('missing'), [(name, matplotlib.colors.to_hex(c)) for name,
+                                                                c in zip(names.values(), colors)]
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #color-column
 def color_column(values: pd.Series) -> tuple[pd.Series, dict]:
@@ -116,28 +121,33 @@ TOOLBAR = ['pan_zoom', 'lasso', 'full_screen', 'reset']
 SHAFT = 8  # lines of an arrow's shaft, from faint to dark
 
 
-def make_scatter(table: pd.DataFrame, layout: Layout, node: int, height: int = 520, legend: bool = True, dark: bool = False):
+def make_scatter(table: pd.DataFrame, layout: Layout, node: int, height: int = 520, legend: bool = True,
+                 dark: bool = False):
     "A scatter of one node, on light or dark paper; `move_points` sends its points to another."
     import jscatter
 
     same_stays({'layout': pd.Series(0, layout.ids), 'table': table})
     (x, y), (x_range, y_range) = layout.xy[node].T.astype(float), layout.square()
     data = pd.DataFrame({c: color_column(table[c])[0].to_numpy() for c in color_options(table)})
-    looks = dict(background_color='#111111' if dark else '#ffffff', size=float(np.clip(3600 / len(table), 1.5, 8)),
+    looks = dict(background_color='#111111' if dark else '#ffffff',
+                 size=float(np.clip(3600 / len(table), 1.5, 8)),
                  opacity=0.85 if len(table) < 20_000 else 0.5, transition_points_duration=1200)
-    scatter = jscatter.Scatter(data=data, x=x, y=y, x_scale=x_range, y_scale=y_range, height=height, axes=False, legend=legend,
+    scatter = jscatter.Scatter(data=data, x=x, y=y, x_scale=x_range, y_scale=y_range, height=height,
+                               axes=False, legend=legend,
                                lasso_on_long_press=True, **looks)
     scatter.widget.toolbar_buttons = TOOLBAR
     return scatter
 
 
-def move_points(scatter, layout: Layout, node: int, aside: float = 0.0, animate: bool = True, whole: bool = False):
+def move_points(scatter, layout: Layout, node: int, aside: float = 0.0, animate: bool = True,
+                whole: bool = False):
     "Send the points to their places at a node (or `aside` of them), in the window that all nodes share, or the one that holds every point."
     (x, y), (x_range, y_range) = layout.xy[node].T.astype(float), layout.square(whole)
     scatter.xy(x + aside, y, x_scale=x_range, y_scale=y_range, animate=animate)
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #arrow-lines
-def draw_arrows(scatter, layout: Layout, node: int, color: str, among=None, most: int = 20, whole: bool = False):
+def draw_arrows(scatter, layout: Layout, node: int, color: str, among=None, most: int = 20,
+                whole: bool = False):
     "Fading arrows, a pixel wide, from where the stays that changed company most stood a stage before."
     import jscatter
     from matplotlib.colors import to_rgba
@@ -145,11 +155,14 @@ def draw_arrows(scatter, layout: Layout, node: int, color: str, among=None, most
     head = 0.014 * np.ptp(layout.square(whole)[0])
     ways = arrows_to(layout, node, most, among).to_numpy()
     lines = [part for ends in ways for part in fading_arrow(*ends, head, parts=SHAFT)]
-    scatter.annotations([jscatter.Line(line, line_color=to_rgba(color, 0.85 * strength), line_width=1) for line, strength in lines])
+    scatter.annotations([jscatter.Line(line, line_color=to_rgba(color, 0.85 * strength), line_width=1)
+                         for line, strength in lines])
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #ranking
 COLUMNS = [  # key, heading, what it means, digits
-    ['stay', 'stay', 'stay id', ''], ['turnover', 'neighbours lost', 'share of the nearest neighbours in the original space that are near no more', '%'],
+    ['stay', 'stay', 'stay id', ''],
+           ['turnover', 'neighbours lost',
+            'share of the nearest neighbours in the original space that are near no more', '%'],
     ['distance', 'way on the map', 'in standard deviations of the map', 1],
     ['way', 'way in space', 'in the aligned original space, in root mean square norms', 2],
     ['lost_to', 'lost: rank now', 'median rank at which the lost neighbours stand now (1 is the nearest)', 0],
@@ -160,7 +173,8 @@ class Ranking(View):
     "The stays that changed company most, as a table; `chosen` is the stay under the cursor. Not for export: it holds stay ids."
 
     draws = 'ranking'
-    _esm, _css = script('ranking'), sheet('ranking')
+    _esm = script('ranking')
+    _css = sheet('ranking')
     columns = T.List(COLUMNS).tag(sync=True)
     rows = T.List().tag(sync=True)
     note = T.Unicode('').tag(sync=True)
@@ -176,23 +190,29 @@ def ranked_rows(layout: Layout, node: int, among=None, most: int = 100) -> list[
     table = movement(layout, parent, node)
     table = (table if among is None else table[table.index.isin(among)]).head(most)
     values = table[['turnover', 'distance', 'way', 'lost_to', 'gained_from']].to_numpy(float).round(4)
-    return [[int(stay), *(float(v) if np.isfinite(v) else None for v in row)] for stay, row in zip(table.index, values)]
+    return [[int(stay), *(float(v) if np.isfinite(v) else None for v in row)] for stay,
+            row in zip(table.index, values)]
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #controls
-SETS = {'test': 'test', 'validation': 'val', 'training': 'train', 'all splits': 'all', 'every checkpoint': 'probe'}
-Controls = namedtuple('Controls', 'play stage plan stays method color filter search arrows panels pairs whole honest said')
+SETS = {'test': 'test', 'validation': 'val', 'training': 'train', 'all splits': 'all',
+        'every checkpoint': 'probe'}
+Controls = namedtuple('Controls',
+                      'play stage plan stays method color filter search arrows panels pairs whole honest '
+                      'said')
 ROW = dict(flex_flow='row wrap', align_items='center', grid_gap='2px 10px')
 
 
 def pick(description: str, options, value, width: str = '210px', **kw) -> W.Dropdown:
     "A dropdown with a short label."
-    return W.Dropdown(options=options, value=value, description=description, style=dict(description_width='initial'),
+    return W.Dropdown(options=options, value=value, description=description,
+                      style=dict(description_width='initial'),
                       layout=W.Layout(width=width), **kw)
 
 
 def field(description: str, placeholder: str, **layout) -> W.Text:
     "A text field that speaks on Enter."
-    return W.Text(placeholder=placeholder, description=description, continuous_update=False, style=dict(description_width='initial'),
+    return W.Text(placeholder=placeholder, description=description, continuous_update=False,
+                  style=dict(description_width='initial'),
                   layout=W.Layout(**layout))
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #make-controls
@@ -203,16 +223,23 @@ def plan_titles(plans: list[str]) -> list[tuple[str, int]]:
 
 def make_controls(plans: list[str], split: str, method: str, options: list[str], color: str) -> Controls:
     "All controls of an explorer, not yet wired."
-    stage = W.SelectionSlider(options=[('', 0)], description='Stage', layout=W.Layout(flex='1 1 260px', max_width='520px'))
+    stage = W.SelectionSlider(options=[('', 0)], description='Stage',
+                              layout=W.Layout(flex='1 1 260px', max_width='520px'))
     play = W.Play(min=0, max=0, interval=1900, show_repeat=False, layout=W.Layout(flex='0 0 auto'))
     W.jslink((play, 'value'), (stage, 'index'))
     return Controls(
-        play, stage, pick('Plan', plan_titles(plans), 0, '300px'), pick('Stays', list(SETS.items()), split, '180px'),
-        pick('Map', {title: name for name, title in METHODS.items()}, method, '185px'), pick('Colour', options, color, '190px'),
-        field('Filter', "age > 60 and careunit == 'Medical'", flex='1 1 220px', max_width='420px'), field('Find', 'stay id', width='130px'),
-        W.ToggleButton(description='Arrows', tooltip='The way of those that changed company most', layout=W.Layout(width='90px')),
-        W.ToggleButton(description='All stages', tooltip='One small map for each stage', layout=W.Layout(width='100px')),
-        W.ToggleButton(description='Reports and series', tooltip='What alignment did: both vectors of a stay, before and after', layout=W.Layout(width='150px', display='none')),
+        play, stage, pick('Plan', plan_titles(plans), 0, '300px'),
+                    pick('Stays', list(SETS.items()), split, '180px'),
+        pick('Map', {title: name for name, title in METHODS.items()}, method, '185px'),
+                    pick('Colour', options, color, '190px'),
+        field('Filter', "age > 60 and careunit == 'Medical'", flex='1 1 220px', max_width='420px'),
+                    field('Find', 'stay id', width='130px'),
+        W.ToggleButton(description='Arrows', tooltip='The way of those that changed company most',
+                       layout=W.Layout(width='90px')),
+        W.ToggleButton(description='All stages', tooltip='One small map for each stage',
+                       layout=W.Layout(width='100px')),
+        W.ToggleButton(description='Reports and series',
+                       tooltip='What alignment did: both vectors of a stay, before and after', layout=W.Layout(width='150px', display='none')),
         W.ToggleButton(description='All points', tooltip='A window that holds those far from all others', layout=W.Layout(width='100px', display='none')),
         W.HTML(), W.HTML())
 
@@ -225,12 +252,16 @@ STYLE = '''<style>.lp-honest { color: var(--jp-ui-font-color2, #59636e); font-si
 def arrange(c: Controls, scatter_box: W.VBox, ranking: Ranking, below: W.VBox, case) -> W.VBox:
     "Controls on top, the map with the ranking beside it, what it is worth and the case below."
     row = W.Layout(**ROW)
-    first = W.HBox([c.play, c.stage, *([c.plan] if len(c.plan.options) > 1 else []), c.arrows, c.panels, c.pairs, c.whole], layout=row)
+    first = W.HBox([c.play, c.stage, *([c.plan] if len(c.plan.options) > 1 else []), c.arrows, c.panels,
+                    c.pairs, c.whole], layout=row)
     second = W.HBox([c.stays, c.method, c.color, c.search, c.filter], layout=row)
-    side = W.VBox([ranking], layout=W.Layout(flex='1 1 320px', min_width='300px', max_width='460px', margin='0 0 0 12px'))
-    scatter_box.layout = W.Layout(flex='3 1 360px', min_width='320px', border='1px solid var(--jp-border-color2)')
+    side = W.VBox([ranking], layout=W.Layout(flex='1 1 320px', min_width='300px', max_width='460px',
+                                             margin='0 0 0 12px'))
+    scatter_box.layout = W.Layout(flex='3 1 360px', min_width='320px',
+                                  border='1px solid var(--jp-border-color2)')
     scatter_box.add_class('lp-scatter')
-    return W.VBox([first, second, c.said, W.HBox([scatter_box, side], layout=W.Layout(flex_flow='row wrap')), c.honest, below, case])
+    return W.VBox([first, second, c.said, W.HBox([scatter_box, side], layout=W.Layout(flex_flow='row wrap')),
+                   c.honest, below, case])
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #honest-line
 def node_title(node) -> str:
@@ -246,7 +277,8 @@ def honest_words(layout: Layout, worth: pd.DataFrame, node: int, count=str) -> s
         text += f'; these are the vectors of {node_title(layout.nodes[layout.first(node)])}, which this stage left as they were'
     elif parent >= 0:
         agree = f', and the way on the map agrees with it at rank correlation {row.agreement:.2f}'.replace('-', '−') if np.isfinite(row.agreement) else ''
-        text += (f'; {row.kept:.0%} of {layout.near.shape[2]} neighbours kept since {node_title(layout.nodes[parent])} (chance {row.chance:.0%}){agree}; '
+        text += (f'; {row.kept:.0%} of {layout.near.shape[2]} neighbours kept since '
+                 f'{node_title(layout.nodes[parent])} (chance {row.chance:.0%}){agree}; '
                  f'movement below {row.floor:.2f} standard deviations of the map is noise')
     outside = layout.outside(node, count)
     return text + (f'; {outside} (“All points” shows them)' if outside else '')
@@ -271,16 +303,19 @@ def place_of(nodes, stage: int, step: int | None) -> int:
 Opening = namedtuple('Opening', 'start color why')  # place on the first plan's route, column to colour by, in words
 
 
-def opening(layout: Layout, table: pd.DataFrame, labels: list, color: str | None, stage: int | None) -> Opening:
+def opening(layout: Layout, table: pd.DataFrame, labels: list, color: str | None,
+            stage: int | None) -> Opening:
     "Where an explorer opens: as asked, and otherwise where the classes of a label are seen best."
     route = next(iter(layout.routes.values()))
     nodes = [layout.nodes[k] for k in route]
-    ends = list({n.stage: i for i, n in enumerate(nodes)}.values()) if stage is None else [place_of(nodes, stage, None)]
+    ends = list({n.stage: i for i,
+                 n in enumerate(nodes)}.values()) if stage is None else [place_of(nodes, stage, None)]
     best = clearest(layout, table[[color] if color else labels], [route[i] for i in ends])
     if best is None or best.pairs == 1:
         return Opening(ends[-1], color or labels[0], '')
     title = node_title(layout.nodes[best.node])
-    return Opening(route.index(best.node), best.label, f'Opens on {title}, coloured by {best.label}: {best.said}.')
+    return Opening(route.index(best.node), best.label,
+                   f'Opens on {title}, coloured by {best.label}: {best.said}.')
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #typed-names
 CONDITION = "a condition such as age > 60 and careunit == 'Medical'"
@@ -305,8 +340,10 @@ def refused_filter(query: str, names: dict, error: Exception) -> UserError:
     elif isinstance(error, TypeError):
         why = 'which compares words with numbers'
     listed = list(names.values())
-    known = ', '.join(listed[:30]) + (f' and {len(listed) - 30} more, see explorer.names' if len(listed) > 30 else '')
-    return UserError(CONDITION, f'{query!r}, {why}', (f'Did you mean {near}? ' if near else '') + f'Columns: {known}.')
+    known = ', '.join(listed[:30]) + (f' and {len(listed) - 30} more, see explorer.names'
+                                      if len(listed) > 30 else '')
+    return UserError(CONDITION, f'{query!r}, {why}',
+                     (f'Did you mean {near}? ' if near else '') + f'Columns: {known}.')
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #passing
 def passing(table: pd.DataFrame, query: str) -> np.ndarray | None:
@@ -318,8 +355,10 @@ def passing(table: pd.DataFrame, query: str) -> np.ndarray | None:
         found = table.assign(**{typed: table[column] for column, typed in names.items()}).eval(query)
     except Exception as e:  # whatever was typed
         raise refused_filter(query, names, e) from e
-    if not (isinstance(found, pd.Series) and pd.api.types.is_bool_dtype(found) and found.index.equals(table.index)):
-        raise UserError(CONDITION, f'{query!r}, which is neither true nor false of a stay', 'Compare it with something.')
+    if not (isinstance(found, pd.Series) and pd.api.types.is_bool_dtype(found)
+            and found.index.equals(table.index)):
+        raise UserError(CONDITION, f'{query!r}, which is neither true nor false of a stay',
+                        'Compare it with something.')
     return np.flatnonzero(found.fillna(False).to_numpy(bool))
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #rows-of
@@ -327,7 +366,8 @@ def rows_of(ids: pd.Index, stays: list) -> np.ndarray:
     "The rows of some stays on the map."
     where = ids.get_indexer(stays)
     if (where < 0).any():
-        raise UserError('stays of this map', f'{(where < 0).sum()} of {len(where)} that are not on it', 'See explorer.ids.')
+        raise UserError('stays of this map', f'{(where < 0).sum()} of {len(where)} that are not on it',
+                        'See explorer.ids.')
     return where
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #map-state
@@ -340,7 +380,8 @@ class MapState:
     controls: Controls
 
     shown = None  # the rows that pass the filter; None: all
-    start, opened = 0, {}  # place on the route at which it opens; the number of that node -> why
+    start = 0  # place on the route at which it opens
+    opened = {}  # the number of that node -> why
     panel_nodes = ()  # of the small maps, once they were asked for
 
     route = property(lambda self: list(self.layout.routes.values())[self.controls.plan.value or 0])
@@ -383,7 +424,8 @@ def map_figure(ex: 'Explorer', dark: bool = False, arrows: int = 12):
 class MapOut(MapHands):
     "The ways out of an explorer: with curves, as a figure, as a page."
 
-    moved_at, again = float('-inf'), None  # when the points were sent last; the timer that sends them once more
+    moved_at = float('-inf')  # when the points were sent last
+    again = None  # the timer that sends them once more
 
     def _repr_mimebundle_(self, **kw):
         return self.box._repr_mimebundle_(**kw)
@@ -396,7 +438,8 @@ class MapOut(MapHands):
 
     static = map_figure
 
-    def export(self, path, columns=None, title: str = 'The same stays after every stage', credentialed: bool = False):
+    def export(self, path, columns=None, title: str = 'The same stays after every stage',
+               credentialed: bool = False):
         "Write the map, with the curves that are linked, as a page without kernel, ids and text; `columns` to colour by. `credentialed`: with all of them, for those who may see the tables."
         return export_map(self, path, columns, title, credentialed)
 
@@ -413,7 +456,8 @@ def shared_codes(values: pd.Series, least: int = 10, groups: int = 10) -> tuple[
         rare = [k for k in counts.index if counts[k] < least or k not in shown]
         while rare and counts[rare].sum() < least and len(rare) < len(counts):
             rare.append(counts.drop(rare).index[-1])
-        names = {k: k for k in sorted(set(counts.index) - set(rare), key=lambda k: (k == 'missing', k))} | dict.fromkeys(rare, 'other')
+        names = {k: k for k in sorted(set(counts.index) - set(rare),
+                                      key=lambda k: (k == 'missing', k))} | dict.fromkeys(rare, 'other')
     return coded(text, {k: g for k, g in names.items() if (text == k).any()}, colors, least)
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #coded
@@ -425,7 +469,8 @@ def coded(text: pd.Series, names: dict, colors, least: int) -> tuple[np.ndarray,
         return None
     codes = codes.to_numpy(np.uint8)
     free = iter(colors)
-    return codes, [[g, MISSING if g == 'missing' else next(free), mask_count(int((codes == i).sum()))] for i, g in enumerate(groups)]
+    return codes, [[g, MISSING if g == 'missing' else next(free), mask_count(int((codes == i).sum()))] for i,
+                   g in enumerate(groups)]
 
 
 def as_text(values: np.ndarray) -> str:
@@ -437,7 +482,8 @@ class StageMap(View):
     "A map of the same points after every stage that needs no kernel; drawn by `assets/map.js`. Holds no ids."
 
     draws = 'map'
-    _esm, _css = script('map'), sheet('map')
+    _esm = script('map')
+    _css = sheet('map')
     n = T.Int().tag(sync=True, share=True)
     nodes, routes, xy, far, columns = (T.List().tag(sync=True, share=True) for _ in range(5))
     node, color = (T.Int(0).tag(sync=True, share=True) for _ in range(2))
@@ -459,12 +505,14 @@ def quantised(layout: Layout, order: np.ndarray) -> list[str]:
 
 def far_out(layout: Layout, order: np.ndarray) -> list[list]:
     "For every node the [number, x, y] of the points outside the window, in its sides."
-    return [[[int(i), *map(float, p[i].round(3))] for i in np.flatnonzero(((p < 0) | (p > 1)).any(1))] for p in in_window(layout, order)]
+    return [[[int(i), *map(float, p[i].round(3))] for i in np.flatnonzero(((p < 0) | (p > 1)).any(1))]
+            for p in in_window(layout, order)]
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #stage-map-of
 def map_nodes(layout: Layout, worth: pd.DataFrame, place: dict) -> list[dict]:
     "What a page says of each node; `place` has the number of each stay among its points."
-    return [dict(name=n.name, stage=n.stage, step=n.step, parent=n.parent, said=f'{honest_words(layout, worth, k, mask_count)}.'.capitalize(),
+    return [dict(name=n.name, stage=n.stage, step=n.step, parent=n.parent,
+                 said=f'{honest_words(layout, worth, k, mask_count)}.'.capitalize(),
                  moved=[place[s] for s in arrows_to(layout, k).index]) for k, n in enumerate(layout.nodes)]
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #joint
@@ -479,7 +527,8 @@ def shared_columns(table: pd.DataFrame, names, patients=None, least: int = 10) -
     out, kept = [], []
     for name in names:
         finer = (shared_codes(table[name], least, groups) for groups in (10, 5, 3, 2))
-        fit = (got for got in finer if got and (patients is None or fewest([*kept, got[0]], patients) >= least))
+        fit = (got for got in finer if got
+               and (patients is None or fewest([*kept, got[0]], patients) >= least))
         if got := next(fit, None):
             kept.append(got[0])
             out.append(dict(name=name, codes=as_text(got[0]), legend=got[1]))
@@ -504,10 +553,13 @@ def stage_map(
     same_stays({'layout': pd.Series(0, layout.ids), 'table': table})
     order = rng(seed, 'export').permutation(len(layout.ids))
     place, worth = {layout.ids[row]: i for i, row in enumerate(order)}, honesty(layout)
-    routes = [[name, list(route)] for name, route in zip(short_plans(list(layout.routes)), layout.routes.values())]
-    shared = shared_columns(table.iloc[order], columns, None if patients is None else np.asarray(patients)[order])
+    routes = [[name, list(route)] for name,
+              route in zip(short_plans(list(layout.routes)), layout.routes.values())]
+    shared = shared_columns(table.iloc[order], columns,
+                            None if patients is None else np.asarray(patients)[order])
     what = 'stays' if patients is None else 'patients, alone or with the others,'
-    return StageMap(n=len(order), nodes=map_nodes(layout, worth, place), routes=routes, xy=quantised(layout, order), far=far_out(layout, order),
+    return StageMap(n=len(order), nodes=map_nodes(layout, worth, place), routes=routes,
+                    xy=quantised(layout, order), far=far_out(layout, order),
                     columns=shared, note=left_out(columns, shared, what), **state)
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #explorer
@@ -528,7 +580,8 @@ class Explorer(MapOut):
         self.seed, self.most, self.panels, self.curves = seed, most, [], None
         self.color = color or self.runs[0].cohort.labels[0]
         read_map(self, split, method)
-        self.controls = make_controls(list(self.layout.routes), split, method, check_color(self.table, self.color), choose_opening(self, color, stage))
+        self.controls = make_controls(list(self.layout.routes), split, method,
+                                      check_color(self.table, self.color), choose_opening(self, color, stage))
         self.ranking, self.case, self.below, self.scatter_box = Ranking(), CaseView(self.runs[0], split='test' if split == 'probe' else split, table=self.table), W.VBox(), W.VBox()
         new_scatter(self)
         self.box = arrange(self.controls, self.scatter_box, self.ranking, self.below, self.case)
@@ -537,7 +590,8 @@ class Explorer(MapOut):
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #read-map
 def read_map(ex: Explorer, split: str, method: str):
     "The layout of some stays, its worth, and their table."
-    ex.layout = run_layout(ex.runs, split, method, ex.seed, ex.most, label=ex.color if method == 'lda' else None)
+    ex.layout = run_layout(ex.runs, split, method, ex.seed, ex.most,
+                           label=ex.color if method == 'lda' else None)
     ex.worth, ex.table = honesty(ex.layout), stay_table(ex.runs, ex.layout)
     stays = ex.runs[0].cohort.stays
     ex.of = len(ex.ids) if split == 'probe' else len(stays) if split == 'all' else int((stays['split'] == split).sum())
@@ -596,7 +650,8 @@ def put_down_later(ex: Explorer, seconds: float, times: int):
 
 def put_down(ex: Explorer, times: int):
     "Put the points where they belong, without a journey; a hair beside it, since the same places would not be drawn again."
-    move_points(ex.scatter, ex.layout, ex.node, aside=times * 1e-6 * ex.layout.unit, animate=False, whole=ex.controls.whole.value)
+    move_points(ex.scatter, ex.layout, ex.node, aside=times * 1e-6 * ex.layout.unit, animate=False,
+                whole=ex.controls.whole.value)
     if times > 1:
         put_down_later(ex, 2 * TRAVEL, times - 1)
 
@@ -640,7 +695,8 @@ def show_moved(ex: Explorer):
 def show_arrows(ex: Explorer):
     "Draw or remove the arrows on the big map."
     if ex.controls.arrows.value:
-        draw_arrows(ex.scatter, ex.layout, ex.node, '#e6edf3' if ex.ranking.dark else '#1b1f24', ex.among, whole=ex.controls.whole.value)
+        draw_arrows(ex.scatter, ex.layout, ex.node, '#e6edf3' if ex.ranking.dark else '#1b1f24', ex.among,
+                    whole=ex.controls.whole.value)
     elif ex.scatter.annotations()['annotations']:
         ex.scatter.annotations([])
 
@@ -811,14 +867,17 @@ def share(ex: Explorer, what: str, value):
 
 def panel_grid(ex: Explorer, nodes) -> W.GridBox:
     "The small maps with their names, as wide as the page allows."
-    cells = [W.VBox([W.HTML(f'<b>{html.escape(node_title(ex.layout.nodes[k]))}</b>'), panel.widget], layout=W.Layout(min_width='0'))
+    cells = [W.VBox([W.HTML(f'<b>{html.escape(node_title(ex.layout.nodes[k]))}</b>'), panel.widget],
+                    layout=W.Layout(min_width='0'))
              for panel, k in zip(ex.panels, nodes)]
     columns = f'repeat({min(len(cells), 5)}, minmax(0, 1fr))'
     return W.GridBox(cells, layout=W.Layout(grid_template_columns=columns, grid_gap='10px', width='100%'))
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #pairs-shown
-PAPER = ('--ink: var(--jp-ui-font-color1, #1b1f24); --soft: var(--jp-ui-font-color2, #59636e); --rule: var(--jp-border-color2, #d5dbe1); '
-         '--paper: var(--jp-layout-color0, #fff); --blue: #0072b2; --sans: Arial, Helvetica, sans-serif; max-width: 1100px; overflow-x: auto')
+PAPER = ('--ink: var(--jp-ui-font-color1, #1b1f24); --soft: var(--jp-ui-font-color2, #59636e); --rule: '
+         'var(--jp-border-color2, #d5dbe1); '
+         '--paper: var(--jp-layout-color0, #fff); --blue: #0072b2; --sans: Arial, Helvetica, sans-serif; '
+         'max-width: 1100px; overflow-x: auto')
 
 
 def pair_run(ex: Explorer):
@@ -834,7 +893,8 @@ def pairs_html(ex: Explorer, run) -> W.HTML:
     drawn = pair_maps(pairs, (stays if column in stays else ex.table)[column], shareable=False)
     alt = 'Reports and series before and after alignment. ' + ' '.join(f'{name}: {pairs.said(k)}.' for k, name in enumerate(pairs.names))
     said = f'Across: what told reports from series before alignment. Up: what both say most in common after it. Joined: both vectors of some stays. Below: by {column}.'
-    return W.HTML(f'{STYLE}<div class="lp-pairs" style="{PAPER}">{figure_svg(drawn, 1, alt)}</div><div class="lp-honest">{html.escape(said)}</div>')
+    return W.HTML(f'{STYLE}<div class="lp-pairs" style="{PAPER}">{figure_svg(drawn, 1, alt)}</div><div '
+                  f'class="lp-honest">{html.escape(said)}</div>')
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #pairs-below
 def show_below(ex: Explorer):
@@ -858,12 +918,15 @@ def patients_of(ex: Explorer) -> np.ndarray:
 
 def export_map(ex: Explorer, path, columns, title: str, credentialed: bool):
     "Write the page of an explorer."
-    own = [c for c in ex.table if c in ex.runs[0].cohort.labels or c.startswith(('risk: ', 'error: ', 'lost in '))]
+    own = [c for c in ex.table if c in ex.runs[0].cohort.labels
+           or c.startswith(('risk: ', 'error: ', 'lost in '))]
     names = list(columns) if columns is not None else list(dict.fromkeys([ex.controls.color.value, *own]))[:12]
     for name in names:
         one_of(name, list(ex.table), 'a column')
     apart = None if credentialed or getattr(ex.runs[0].cohort, 'is_open', False) else patients_of(ex)
-    views = [stage_map(ex.layout, ex.table, names, ex.seed, apart, node=ex.node, stage=ex.stage, arrows=ex.controls.arrows.value, whole=ex.controls.whole.value)]
+    views = [stage_map(ex.layout, ex.table, names, ex.seed, apart, node=ex.node, stage=ex.stage,
+                       arrows=ex.controls.arrows.value, whole=ex.controls.whole.value)]
     links = [(0, 'stage', 1, 'stage'), (1, 'stage', 0, 'stage')] if ex.curves is not None else []
     lede = f'{len(ex.ids):,} stays on one map for all stages, {METHODS[ex.layout.method]} of aligned embeddings. A point is a stay; none is named.'
-    return write_page(path, title, [*views, *([ex.curves] if ex.curves is not None else [])], links, lede, credentialed)
+    return write_page(path, title, [*views, *([ex.curves] if ex.curves is not None else [])], links, lede,
+                      credentialed)

@@ -16,4 +16,5 @@ from .explorer import Explorer
 from .live import Live
 
 # %% ../../../nbs/6_view/widgets/09_gallery.ipynb #all
-_all_ = ['CaseView', 'ClaimsBoard', 'CohortFlow', 'Composer', 'DeviationCurves', 'Explorer', 'Live', 'ResultsBoard', 'StayViewer']
+_all_ = ['CaseView', 'ClaimsBoard', 'CohortFlow', 'Composer', 'DeviationCurves', 'Explorer', 'Live',
+         'ResultsBoard', 'StayViewer']

@@ -61,20 +61,6 @@ def words_of(name: str) -> str:
     "'CohortFlow' as 'Cohort flow'."
     return name[:1] + ''.join(f' {c.lower()}' if c.isupper() else c for c in name[1:])
 
-# %% ../../../nbs/6_view/widgets/01_views.ipynb #page
-PAGE = '''<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{{ hash }}'">
-<title>{{ title }}{% if credentialed %} (credentialed only){% endif %}</title><style>{{ css }}</style></head>
-<body class="lp-page"><header><h1>{{ title }}{% if credentialed %} (credentialed only){% endif %}</h1>
-{% if credentialed %}<p class="lede"><strong>Credentialed only.</strong> This page has a row for every stay, and some can be told apart: it goes where the tables may go, and nowhere else.</p>{% endif %}{% if lede %}<p class="lede">{{ lede }}</p>{% endif %}</header>
-<main>{% for _ in views %}<section class="lp-view"></section>
-{% endfor %}<noscript><p>This page draws with a script that it carries itself; the browser forbids it.</p></noscript></main>
-<footer><p>Made by lp_nb. This page loads nothing and holds no identifiers and no text of reports.</p></footer>
-<script type="module">{{ script }}</script></body></html>
-'''
-
 # %% ../../../nbs/6_view/widgets/01_views.ipynb #model
 STAND_IN = '''
 class Model {
@@ -102,7 +88,8 @@ def page_path(path) -> Path:
     if path.is_dir():
         raise UserError('a file to write', f'the folder {path}', f'Name the page, e.g. {path / "page.html"}.')
     if path.suffix.lower() not in ('.html', '.htm'):
-        raise UserError('the name of a page, which ends in .html', path.name, f'Write {path.stem or "page"}.html; `static().savefig(...)` makes a picture.')
+        raise UserError('the name of a page, which ends in .html', path.name,
+                        f'Write {path.stem or "page"}.html; `static().savefig(...)` makes a picture.')
     if not path.parent.is_dir():
         raise UserError('a folder that is there', str(path.parent), 'Make it first, or correct the path.')
     return path
@@ -111,9 +98,25 @@ def page_path(path) -> Path:
 def page_script(views: list, links) -> str:
     "The script of a page: every drawing once, what each view holds, and who listens to whom."
     data = [[v.draws, v.shared()] for v in views]
-    text = json.dumps(dict(views=data, links=list(links)), allow_nan=False, separators=(',', ':')).replace('<', '\\u003c')
-    drawings = ',\n'.join(f'{name}: (() => {{\n{script(name).replace(END, "return { render }")}\n}})()' for name in dict.fromkeys(v.draws for v in views))
+    text = json.dumps(dict(views=data, links=list(links)), allow_nan=False,
+                      separators=(',', ':')).replace('<', '\\u003c')
+    drawings = ',\n'.join(f'{name}: (() => {{\n{script(name).replace(END, "return { render }")}\n}})()'
+                          for name in dict.fromkeys(v.draws for v in views))
     return f'const {{ views, links }} = {text}\nconst drawings = {{\n{drawings}\n}}\n{STAND_IN}'
+
+# %% ../../../nbs/6_view/widgets/01_views.ipynb #page
+PAGE = '''<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{{ hash }}'">
+<title>{{ title }}{% if credentialed %} (credentialed only){% endif %}</title><style>{{ css }}</style></head>
+<body class="lp-page"><header><h1>{{ title }}{% if credentialed %} (credentialed only){% endif %}</h1>
+{% if credentialed %}<p class="lede"><strong>Credentialed only.</strong> This page has a row for every stay, and some can be told apart: it goes where the tables may go, and nowhere else.</p>{% endif %}{% if lede %}<p class="lede">{{ lede }}</p>{% endif %}</header>
+<main>{% for _ in views %}<section class="lp-view"></section>
+{% endfor %}<noscript><p>This page draws with a script that it carries itself; the browser forbids it.</p></noscript></main>
+<footer><p>Made by lp_nb. This page loads nothing and holds no identifiers and no text of reports.</p></footer>
+<script type="module">{{ script }}</script></body></html>
+'''
 
 # %% ../../../nbs/6_view/widgets/01_views.ipynb #write-page
 def write_page(
@@ -129,7 +132,9 @@ def write_page(
     body, names = page_script(views, links), dict.fromkeys(v.draws for v in views)
     css = Markup(REPORT_CSS + ''.join(map(sheet, names)))
     digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
-    text = jinja2.Template(PAGE, autoescape=True).render(title=title, lede=lede, css=css, views=views, script=Markup(body), hash=Markup(digest), credentialed=credentialed)
+    text = jinja2.Template(PAGE, autoescape=True).render(title=title, lede=lede, css=css, views=views,
+                                                         script=Markup(body), hash=Markup(digest),
+                                                         credentialed=credentialed)
     refuse_identifiers(text, f'"{title}"')
     with new_file(path, credentialed) as tmp:
         tmp.write_text(text, encoding='utf-8')
