@@ -240,7 +240,7 @@ def with_options(sets: dict, context: typer.Context, *names: str) -> dict:
 # %% ../nbs/7_cli.ipynb #hospital
 KNOB_HELP = ('One knob set otherwise, NAME=VALUE; may be repeated: general (reports of the general-domain corpus), '
              'style, ward, series_label, bind, noise, domain_shift, report_share, chart_every, other_items; '
-             'what each does is told in the notebook 01_hospital.')
+             'what each does is told in the notebook people, of the part data.')
 Replace = Annotated[bool, typer.Option('--replace',
                                        help='Replace what is there, if it was made of other settings.')]
 Seed = Annotated[int, typer.Option(min=0, help='The same seed gives the same result.')]

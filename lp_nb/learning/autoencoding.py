@@ -49,7 +49,8 @@ def reconstruction(
     values: torch.Tensor,  # (stays, hours, columns)
     weight: torch.Tensor,  # (stays, hours, columns) 1 where a value counts
 ) -> torch.Tensor:
-    "Negative log-likelihood of the values that count under a unit normal, without its constant, summed, in nats."
+    """Negative log-likelihood of the values that count under a unit normal, without its constant, summed,
+    in nats."""
     return (weight * (wide(said) - values).square()).sum() / 2
 
 
@@ -165,11 +166,13 @@ class AutoencodeObjective(SeriesCoder):
         super().__init__(towers, data, stage, seed)
         self.examples = with_hours(data, 'train')
         self.sizes = data.hours[self.examples]
-        self.val = self.draw(with_hours(data, 'val'), torch.Generator().manual_seed(0))  # the same noise every time
+        # the same noise every time
+        self.val = self.draw(with_hours(data, 'val'), torch.Generator().manual_seed(0))
 
     def draw(self, index, generator) -> list:
         "The stays at `index`, each with the noise (latent,) of its code."
-        return list(zip(map(int, index), torch.randn(len(index), self.stage.latent, generator=generator), strict=True))
+        return list(zip(map(int, index), torch.randn(len(index), self.stage.latent, generator=generator),
+                        strict=True))
 
     def loss(self, items) -> tuple[torch.Tensor, int]:
         "Negative evidence bound, summed, and the number of charted values."

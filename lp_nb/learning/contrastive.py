@@ -132,8 +132,10 @@ NEARLY = 0.9  # Jaccard similarity of 5-word shingles from which on two document
 
 
 def document_shingles(data: LearningData):
-    "A sparse 0/1 matrix of documents by shingles that several documents have, and the shingles of each document."
-    texts = without_hours(pl.Series(data.cohort.documents.tolist(), dtype=pl.String))  # the same report at another hour is the same
+    """A sparse 0/1 matrix of documents by shingles that several documents have, and the shingles of each
+    document."""
+    # the same report at another hour is the same
+    texts = without_hours(pl.Series(data.cohort.documents.tolist(), dtype=pl.String))
     return shingles(pl.DataFrame(dict(stay_id=[0] * len(texts), text=texts)))  # as if all were of one stay
 
 
@@ -172,13 +174,16 @@ class Aligned(Stage):
     pool: str = 'mean'  # tokens to a vector: 'mean', 'cls' or 'padded'
     frozen_dropout: bool = False  # dropout in a frozen encoder
 
-    by_direction = property(lambda self: getattr(self, 'loss', '') != 'vicreg')  # its vectors are compared by their cosine
+    # its vectors are compared by their cosine
+    by_direction = property(lambda self: getattr(self, 'loss', '') != 'vicreg')
 
     def __post_init__(self):
         super().__post_init__()
-        check_choices(self, mask=MASKS, train=('all', 'projection', 'last', 'lora'), pool=('mean', 'cls', 'padded'))
+        check_choices(self, mask=MASKS, train=('all', 'projection', 'last', 'lora'),
+                      pool=('mean', 'cls', 'padded'))
         if not self.temperature > 0:
-            raise UserError('a temperature above 0', f'temperature={self.temperature!r}', 'Change it in the plan.')
+            raise UserError('a temperature above 0', f'temperature={self.temperature!r}',
+                            'Change it in the plan.')
         if self.batch < 2:
             raise UserError('a batch of at least 2 stays: negatives are the other stays of the batch',
                             f'batch={self.batch}', 'Raise batch in the plan.')
@@ -186,13 +191,16 @@ class Aligned(Stage):
 # %% ../../nbs/3_learning/08_contrastive.ipynb #check
 def check_contrastive(stage: 'Contrastive'):
     "Raise `UserError` on settings that contradict each other."
-    check_choices(stage, loss=(*SCALED, 'cosine', 'vicreg'), pairing=('own', 'shuffled'), train_series=('all', 'projection'))
+    check_choices(stage, loss=(*SCALED, 'cosine', 'vicreg'), pairing=('own', 'shuffled'),
+                  train_series=('all', 'projection'))
     if stage.pairs is not None:
         check_least(stage, pairs=2)
     if stage.loss in SCALED and stage.temperature < COLDEST:
-        raise UserError(f'a temperature of at least {COLDEST}, where learned ones stop', f'temperature={stage.temperature!r}', 'Change it in the plan.')
+        raise UserError(f'a temperature of at least {COLDEST}, where learned ones stop',
+                        f'temperature={stage.temperature!r}', 'Change it in the plan.')
     if stage.mask != 'none' and stage.loss not in SCALED:
-        raise UserError('mask=none for a loss without negatives', f'mask={stage.mask!r} with loss={stage.loss!r}',
+        raise UserError('mask=none for a loss without negatives',
+                        f'mask={stage.mask!r} with loss={stage.loss!r}',
                         f'Leave mask out, or use one of the losses {", ".join(SCALED)}.')
     if stage.mlm < 0 or (stage.mlm and stage.train == 'projection'):
         raise UserError('a weight mlm of at least 0, and 0 with a frozen encoder',
@@ -214,7 +222,8 @@ class Contrastive(Aligned):
     learn_temperature: bool = True
     mlm: float = 0.0  # weight of masked language modelling on the same reports
     pairs: int | None = None  # training stays that are aligned, drawn by seed; None: all
-    pairing: str = 'own'  # a report with its 'own' series, or 'shuffled' with that of another stay (negative control)
+    # a report with its 'own' series, or 'shuffled' with that of another stay (negative control)
+    pairing: str = 'own'
     train_series: str = 'all'  # what learns in the series tower: 'all' or 'projection'
 
     name = 'contrastive'
@@ -453,7 +462,8 @@ class SimCSEObjective(ReportViews):
         super().__init__(towers, data, stage, seed)
         self.log_scale = torch.tensor(-math.log(stage.temperature))
         if not any(m.p > 0 for m in towers.report.modules() if isinstance(m, nn.Dropout)):
-            raise UserError('a report encoder with dropout for simcse', 'one without', 'Set dropout in the encoder.')
+            raise UserError('a report encoder with dropout for simcse', 'one without',
+                            'Set dropout in the encoder.')
 
     def embed(self, items) -> tuple[torch.Tensor, torch.Tensor]:
         "Two readings: two tensors (b, dim)."
@@ -471,7 +481,8 @@ class SimCSEObjective(ReportViews):
 
     def parameter_groups(self) -> list[dict]:
         "Only the report tower learns."
-        return [dict(params=[p for p in self.towers.report.parameters() if p.requires_grad], factor=1.0, member=0)]
+        return [dict(params=[p for p in self.towers.report.parameters() if p.requires_grad], factor=1.0,
+                     member=0)]
 
 # %% ../../nbs/3_learning/08_contrastive.ipynb #simcse-validate
 @torch.no_grad()

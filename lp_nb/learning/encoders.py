@@ -38,7 +38,9 @@ from .tokens import TokenStore, chunk_ends, load_tokenizer, model_folder
 set_threads()
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #config
-SERIES = Registry('series encoder', lambda *what: check_series_encoder(*what), dict.fromkeys(('lstm', 'transformer')))  # filled below
+# filled below
+SERIES = Registry('series encoder', lambda *what: check_series_encoder(*what),
+                  dict.fromkeys(('lstm', 'transformer')))
 add_series_encoder = SERIES.add
 SMALL = ('small', 'small-bert')  # report encoders that the kit draws in the sizes of a configuration
 
@@ -48,7 +50,8 @@ class EncoderConfig:
     "Sizes of both towers; part of every result's address."
 
     model: str = 'small'  # 'small' or 'small-bert' (from scratch), or a pretrained model's folder or name
-    architecture: str = ''  # with 'small': a folder or name whose sizes and tokeniser are taken, its weights not
+    # with 'small': a folder or name whose sizes and tokeniser are taken, its weights not
+    architecture: str = ''
     width: int = 64  # hidden size of a small encoder
     layers: int = 2  # its transformer layers
     heads: int = 4  # its attention heads
@@ -69,15 +72,18 @@ class EncoderConfig:
 def check_encoder(config: EncoderConfig):
     "Raise where the settings of an encoder contradict each other."
     if config.width % config.heads:
-        raise UserError(f'a width divisible by the {config.heads} heads', f'width={config.width}', 'Change one of them.')
+        raise UserError(f'a width divisible by the {config.heads} heads', f'width={config.width}',
+                        'Change one of them.')
     if config.architecture and config.model != 'small':
-        raise UserError("model='small' with an architecture", f'model={config.model!r} with architecture={config.architecture!r}',
+        raise UserError("model='small' with an architecture",
+                        f'model={config.model!r} with architecture={config.architecture!r}',
                         'Leave one of them out: a model brings its own architecture.')
     SERIES.find(config.series)
 
 
 def tokenizer_name(config: EncoderConfig) -> str:
-    "The folder or name whose tokeniser an encoder reads with; empty: one that is learned from the cohort's texts."
+    """The folder or name whose tokeniser an encoder reads with; empty: one that is learned from the
+    cohort's texts."""
     return config.architecture or ('' if config.model in SMALL else config.model)
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #drawn
@@ -247,11 +253,13 @@ def tokenizer_facts(tokenizer, lm, max_tokens: int) -> dict:
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #save-lm
 def save_lm(lm, tokenizer, folder: Path, max_tokens: int | None = None):
-    "Write config.json, model.safetensors, tokenizer.json and tokenizer_config.json of a language model into a folder."
+    """Write config.json, model.safetensors, tokenizer.json and tokenizer_config.json of a language model
+    into a folder."""
     with hushed():
         lm.save_pretrained(folder)
     framed(tokenizer).save(str(folder / 'tokenizer.json'))
-    write_json(folder / 'tokenizer_config.json', tokenizer_facts(tokenizer, lm, max_tokens or positions_of(lm)))
+    write_json(folder / 'tokenizer_config.json',
+               tokenizer_facts(tokenizer, lm, max_tokens or positions_of(lm)))
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #chunk-batch
 @outlined
@@ -344,7 +352,8 @@ def mean_by_document(
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #attention
 def block_keys(x: torch.Tensor, blocks: int, size: int, reach: int) -> torch.Tensor:
-    "The keys (or values) that each block may see: (chunks, heads, length, d) to (chunks * blocks, heads, size + 2 reach - 2, d)."
+    """The keys (or values) that each block may see: (chunks, heads, length, d) to (chunks * blocks, heads,
+    size + 2 reach - 2, d)."""
     x = F.pad(x, (0, 0, reach - 1, blocks * size - x.shape[2] + reach - 1))
     return x.unfold(2, size + 2 * (reach - 1), size).permute(0, 2, 1, 4, 3).flatten(0, 1)
 
@@ -355,7 +364,8 @@ def local_attention(q, k, v, reach: int, dropout: float = 0.0, scale: float | No
     blocks = -(-length // size)
     at = torch.arange(blocks * size, device=q.device).view(blocks, size, 1)
     key = at[:, :1] + torch.arange(1 - reach, size + reach - 1, device=q.device)  # (blocks, 1, keys)
-    seen = ((at - key).abs() < reach) & ((key >= 0) & (key < length) | (at >= length))  # what is padded sees padding: no nan
+    # what is padded sees padding: no nan
+    seen = ((at - key).abs() < reach) & ((key >= 0) & (key < length) | (at >= length))
     q = F.pad(q, (0, 0, 0, blocks * size - length)).unflatten(2, (blocks, size)).transpose(1, 2).flatten(0, 1)
     k, v = (block_keys(x, blocks, size, reach) for x in (k, v))
     z = F.scaled_dot_product_attention(q, k, v, seen.repeat(chunks, 1, 1).unsqueeze(1), dropout, scale=scale)
@@ -363,7 +373,8 @@ def local_attention(q, k, v, reach: int, dropout: float = 0.0, scale: float | No
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #attention-runs
 def near(q, k, v, reach: int | None, dropout: float, scale: float | None) -> torch.Tensor:
-    "Attention within chunks of one length, to all tokens or to those less than `reach` away: (chunks, heads, length, d)."
+    """Attention within chunks of one length, to all tokens or to those less than `reach` away: (chunks,
+    heads, length, d)."""
     length = q.shape[2]
     if reach is not None and length > 4 * reach:
         return local_attention(q, k, v, reach, dropout, scale)
@@ -372,8 +383,10 @@ def near(q, k, v, reach: int | None, dropout: float, scale: float | None) -> tor
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale)
 
 
-def run_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, runs=(), sliding_window=None, **unused):
-    "Attention within each chunk of a flat batch (1, heads, tokens, d), one fused call for each run: (1, tokens, heads, d)."
+def run_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, runs=(),
+                  sliding_window=None, **unused):
+    """Attention within each chunk of a flat batch (1, heads, tokens, d), one fused call for each run: (1,
+    tokens, heads, d)."""
     sizes, out = [count * length for count, length in runs], []
     for run, *parts in zip(runs, *(x[0].split(sizes, 1) for x in (query, key, value)), strict=True):
         q, k, v = (x.unflatten(1, run).transpose(0, 1) for x in parts)  # (chunks, heads, length, d)
@@ -423,15 +436,18 @@ def probe(lm) -> ChunkBatch:
 
 @torch.no_grad()
 def position_offset(lm) -> int | None:
-    "Where a model counts positions from when read in one go; None where it must be read one length at a time."
+    """Where a model counts positions from when read in one go; None where it must be read one length at a
+    time."""
     batch, mode, own, agrees = probe(lm), lm.training, lm.config._attn_implementation, []
     lm.eval()
     with hushed():
         alone = read_by_length(lm, batch)
         for offset in (0, (lm.config.pad_token_id or 0) + 1):
             try:
-                agrees += [offset] * torch.allclose(read_packed(lm, batch, offset), alone, atol=1e-4, rtol=1e-4)
-            except (TypeError, IndexError, ValueError):  # the model takes no positions, or passes nothing on to its attention
+                agrees += [offset] * torch.allclose(read_packed(lm, batch, offset), alone, atol=1e-4,
+                                                    rtol=1e-4)
+            # the model takes no positions, or passes nothing on to its attention
+            except (TypeError, IndexError, ValueError):
                 continue
         attend(lm, own)
     lm.train(mode)
@@ -555,7 +571,8 @@ def save_sentence(report: 'ReportEncoder', folder: Path, unit: bool):
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #save-report
 def save_report(report: 'ReportEncoder', tokenizer, folder: Path, unit: bool = False):
-    "Write a report encoder for `transformers` and `sentence-transformers`; `unit`: its vectors are compared by direction."
+    """Write a report encoder for `transformers` and `sentence-transformers`; `unit`: its vectors are
+    compared by direction."""
     save_lm(report.lm, tokenizer, folder, report.max_tokens)
     save_sentence(report, folder, unit)
 
@@ -573,7 +590,8 @@ def tune(
 ):
     "Set which weights of a report encoder learn."
     if train in ('last', 'lora') and min(last, rank) < 1:
-        raise UserError('at least one layer that learns, and adapters of rank 1 or more', f'last={last}, rank={rank}', 'Change it in the plan.')
+        raise UserError('at least one layer that learns, and adapters of rank 1 or more',
+                        f'last={last}, rank={rank}', 'Change it in the plan.')
     merge_adapters(encoder)
     encoder.requires_grad_(train != 'head')
     encoder.lm.requires_grad_(train == 'all')
@@ -658,7 +676,8 @@ class LSTMBody(nn.Module):
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #series-transformer
 def hour_code(hours: int, width: int, device) -> torch.Tensor:
-    "Sines and cosines of the hour at wavelengths of 2 pi to 10,000 hours: (hours, width) (Vaswani et al. 2017)."
+    """Sines and cosines of the hour at wavelengths of 2 pi to 10,000 hours: (hours, width) (Vaswani et al.
+    2017)."""
     rate = torch.exp(torch.arange(0, width, 2, device=device) * (-np.log(1e4) / width))
     angle = torch.arange(hours, device=device)[:, None] * rate
     return torch.stack([angle.sin(), angle.cos()], 2).flatten(1)[:, :width]
@@ -670,10 +689,13 @@ class TransformerBody(nn.Module):
     def __init__(self, features: int, config: EncoderConfig):
         super().__init__()
         width = config.series_hidden
-        heads = next(h for h in range(max(width // 64, 1), 0, -1) if width % h == 0)  # of 64 numbers or a few more
+        # of 64 numbers or a few more
+        heads = next(h for h in range(max(width // 64, 1), 0, -1) if width % h == 0)
         self.inward = nn.Linear(features, width)
-        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, config.series_dropout, batch_first=True, norm_first=True)
-        self.body = nn.TransformerEncoder(layer, config.series_layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, config.series_dropout, batch_first=True,
+                                           norm_first=True)
+        self.body = nn.TransformerEncoder(layer, config.series_layers, nn.LayerNorm(width),
+                                          enable_nested_tensor=False)
 
     def forward(self, batch: SeriesBatch) -> torch.Tensor:
         x = self.inward(batch.values)  # (stays, hours, hidden)
@@ -766,7 +788,8 @@ def by_length(
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #embed-all
 def has_bf16(kind: str) -> bool:
-    "Whether a 'cuda' or 'cpu' device multiplies in bf16 natively; where it does not, bf16 is several times slower than fp32."
+    """Whether a 'cuda' or 'cpu' device multiplies in bf16 natively; where it does not, bf16 is several
+    times slower than fp32."""
     if kind == 'cuda':
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -776,7 +799,8 @@ def chosen_precision(precision: str | None = None) -> str | None:
     "'fp32', 'bf16' or None (the faster one): what is given, else what the variable LPNB_PRECISION says."
     said = precision or os.environ.get('LPNB_PRECISION') or None
     if said not in (None, 'fp32', 'bf16'):
-        raise UserError('a precision of fp32 or bf16, or none', repr(said), 'Correct it; LPNB_PRECISION sets it for all that runs here.')
+        raise UserError('a precision of fp32 or bf16, or none', repr(said),
+                        'Correct it; LPNB_PRECISION sets it for all that runs here.')
     return said
 
 
@@ -790,9 +814,11 @@ def natural_precision(towers: 'Towers', kind: str) -> str:
 
 
 def mixed(device, precision: str | None = None):
-    "A context for matrix products in bf16; `precision` is 'fp32', 'bf16' or None: what the device has units for."
+    """A context for matrix products in bf16; `precision` is 'fp32', 'bf16' or None: what the device has
+    units for."""
     kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=has_bf16(kind) if precision is None else precision == 'bf16')
+    return torch.autocast(kind, torch.bfloat16,
+                          enabled=has_bf16(kind) if precision is None else precision == 'bf16')
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #embed-all-2
 @torch.no_grad()

@@ -67,7 +67,8 @@ def make_tokenizer(cohort: Cohort, config: EncoderConfig):
     train = train[train != '']
     texts = list(cohort.corpus) or train.tolist() or ['no reports']
     owners = cohort.stays.loc[train.index, 'subject_id'] if texts == train.tolist() else range(len(texts))
-    return train_tokenizer(texts, config.vocab_size, owners=owners if rare_words_out(cohort, config) else None)
+    return train_tokenizer(texts, config.vocab_size,
+                           owners=owners if rare_words_out(cohort, config) else None)
 
 # %% ../../nbs/3_learning/03_inputs.ipynb #known
 UNKNOWN = ('[UNK]', '<unk>')
@@ -76,19 +77,23 @@ STRANGE = 0.2  # share of tokens without an entry from which on it is told; date
 
 
 def pieces_per_word(data: LearningData, least: int = 300) -> float:
-    "Pieces that a word of training reports (of `least` or all of them) is cut into, on average; an unknown word counts its letters; nan without reports."
+    """Pieces that a word of training reports (of `least` or all of them) is cut into, on average; an
+    unknown word counts its letters; nan without reports."""
     texts = data.cohort.documents.iloc[data.positions('train')]
     texts = without_hours(pl.Series(texts[texts != ''].head(least).tolist(), dtype=pl.String))
     words = Counter(w for text in texts for w in re.findall(r'[^\W\d_]+', text))
     if not words:
         return float('nan')
-    cuts = [data.tokenizer.encode(f' {word}', add_special_tokens=False).tokens for word in words]  # within a text a blank comes before
-    sizes = [len(word) if set(UNKNOWN) & set(cut) else len(cut) for word, cut in zip(words, cuts, strict=True)]
+    # within a text a blank comes before
+    cuts = [data.tokenizer.encode(f' {word}', add_special_tokens=False).tokens for word in words]
+    sizes = [len(word) if set(UNKNOWN) & set(cut) else len(cut)
+             for word, cut in zip(words, cuts, strict=True)]
     return float(np.average(sizes, weights=list(words.values())))
 
 
 def unknown_share(store: TokenStore, index, tokenizer) -> float:
-    "Share of the tokens of the documents at `index` that a vocabulary has no entry for; nan where they have no tokens."
+    """Share of the tokens of the documents at `index` that a vocabulary has no entry for; nan where they
+    have no tokens."""
     wanted = np.isin(np.arange(len(store)), index)
     ids = np.asarray(store.ids)[np.repeat(wanted, document_tokens(store))]
     ids = ids[~np.isin(ids, chunk_ends(tokenizer))]
@@ -109,7 +114,7 @@ def tell_foreign(data: LearningData, model: str):
         warnings.warn(f'{whose} cuts a word of the training reports into {pieces:.1f} pieces on average: '
                       'BioBERT, Bio_ClinicalBERT and their kind have read more.', stacklevel=3)
 
-# %% ../../nbs/3_learning/03_inputs.ipynb #learning-data-b
+# %% ../../nbs/3_learning/03_inputs.ipynb #learning-data-of
 def learning_data(
     cohort: Cohort,  # whose stays
     config: EncoderConfig,  # which tokeniser
@@ -175,7 +180,8 @@ def standardize(
 
 # %% ../../nbs/3_learning/03_inputs.ipynb #pooled
 def pooled(towers: Towers, data: LearningData, tower: str) -> torch.Tensor:
-    "What a frozen tower says of every stay before its projection: (stays, width), kept for all runs that share the tower."
+    """What a frozen tower says of every stay before its projection: (stays, width), kept for all runs that
+    share the tower."""
     everyone, part = np.arange(len(data.labels)), getattr(towers, tower).pooled
     of = dict(report=embed_reports, series=embed_series)[tower]
     name = tower if tower == 'series' or towers.report.pool == 'mean' else f'{tower}-{towers.report.pool}'

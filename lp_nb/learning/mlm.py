@@ -17,16 +17,17 @@ import torch
 import torch.nn.functional as F
 
 from ..core import UserError, rng
-from .tokens import load_tokenizer
 from .encoders import (EncoderConfig, Towers, drawn, mean_by_chunk, model_weights, pack_chunks,
                                      pretrained_lm, tokenizer_name, tune, wide)
 from .inputs import MOST, LearningData, pieces_per_word
 from .stage import Objective, Scored, Stage, check_choices, check_least
+from .tokens import load_tokenizer
 from ..privacy import outlined
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #continues-word
 MASKS = ('[MASK]', '<mask>')
-SPECIAL = {'[PAD]', '[UNK]', '[CLS]', '[SEP]', *MASKS, '<pad>', '<unk>', '<s>', '</s>'}  # also where not marked
+# also where not marked
+SPECIAL = {'[PAD]', '[UNK]', '[CLS]', '[SEP]', *MASKS, '<pad>', '<unk>', '<s>', '</s>'}
 IGNORE = -100  # target of tokens that are not asked about
 
 
@@ -38,7 +39,8 @@ def continues_word(tokenizer) -> np.ndarray:
         prefix = tokenizer.model.continuing_subword_prefix
         inside = [i for t, i in ids.items() if t.startswith(prefix) and t != prefix]
     elif kind in ('BPE', 'Unigram') and any(t[0] in 'Ġ▁' for t in ids if t):
-        inside = [i for t, i in ids.items() if t and t[0].isalnum() and t[0] not in 'ĠĊĉ']  # not blank, line end, tab
+        # not blank, line end, tab
+        inside = [i for t, i in ids.items() if t and t[0].isalnum() and t[0] not in 'ĠĊĉ']
     else:
         raise UserError('a WordPiece, BPE or unigram tokeniser that marks words, for words=whole',
                         f'a {kind} without marks', 'Use mlm(words=token).')
@@ -67,7 +69,8 @@ def masking(
     ids = tokenizer.get_vocab()
     mask = next((ids[t] for t in MASKS if t in ids), None)
     if mask is None:
-        raise UserError(f'a tokeniser with one of {", ".join(MASKS)} for mlm', 'none of them', 'Use a masked language model, or a plan without mlm.')
+        raise UserError(f'a tokeniser with one of {", ".join(MASKS)} for mlm', 'none of them',
+                        'Use a masked language model, or a plan without mlm.')
     marked = {i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special}
     special = marked | {i for t, i in ids.items() if t in SPECIAL or t.startswith('[unused')}
     continues = torch.from_numpy(continues_word(tokenizer)) if words == 'whole' else None
@@ -93,7 +96,8 @@ def mask_tokens(
     rules: Masking,
     generator: torch.Generator,  # on the CPU
 ):
-    "Inputs and targets of masked language modelling, both (tokens,); targets are -100 where nothing is asked."
+    """Inputs and targets of masked language modelling, both (tokens,); targets are -100 where nothing is
+    asked."""
     draw = torch.rand(len(ids), generator=generator)[word_numbers(ids, rules)]  # one number for each word
     chosen = ~torch.isin(ids, rules.special) & (draw < rules.share)
     fate = torch.rand(len(ids), generator=generator)
@@ -140,16 +144,19 @@ def mlm_losses(
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #masked-loss
 def read_masked(report, masked: list) -> tuple:
-    "Masked chunks (inputs, targets) read by a report encoder: the batch, its hidden states (tokens, width), which tokens are asked (tokens,), their cross-entropies (asked,)."
+    """Masked chunks (inputs, targets) read by a report encoder: the batch, its hidden states (tokens,
+    width), which tokens are asked (tokens,), their cross-entropies (asked,)."""
     batch = pack_chunks([inputs.numpy() for inputs, _ in masked])
     targets = torch.cat([masked[i][1] for i in batch.order])
     asked, device = targets != IGNORE, report.projection.weight.device
     hidden = report.hidden(batch.to(device))
-    return batch, hidden, asked, mlm_losses(lm_logits(report.lm, hidden[asked.to(device)]), targets[asked].to(device))
+    return batch, hidden, asked, mlm_losses(lm_logits(report.lm, hidden[asked.to(device)]),
+                                            targets[asked].to(device))
 
 
 def masked_loss(report, masked: list) -> tuple[torch.Tensor, int]:
-    "Sum of the cross-entropies of a report encoder on masked chunks (inputs, targets), and the number of tokens asked."
+    """Sum of the cross-entropies of a report encoder on masked chunks (inputs, targets), and the number of
+    tokens asked."""
     *_, losses = read_masked(report, masked)
     return losses.sum(), len(losses)
 
@@ -185,7 +192,7 @@ def entropies(
 # %% ../../nbs/3_learning/06_mlm.ipynb #stage
 CHOICES = dict(corpus=('general', 'reports', 'both'), words=('token', 'whole'))
 
-# %% ../../nbs/3_learning/06_mlm.ipynb #stage-2
+# %% ../../nbs/3_learning/06_mlm.ipynb #stage-class
 @dataclass(frozen=True)
 class MLM(Stage):
     "Masked language modelling on the general corpus, the training reports, or both."
@@ -208,9 +215,11 @@ class MLM(Stage):
         check_choices(self, **CHOICES)
         check_least(self, codes=0)
         if not 0 < self.share <= 1:
-            raise UserError('a share above 0 and at most 1', f'share={self.share!r}', 'Change it in the plan.')
+            raise UserError('a share above 0 and at most 1', f'share={self.share!r}',
+                            'Change it in the plan.')
         if self.codes and self.corpus != 'general':
-            raise UserError('corpus=general with codes', f'corpus={self.corpus}', 'Only the general corpus has finding codes: leave one of them out.')
+            raise UserError('corpus=general with codes', f'corpus={self.corpus}',
+                            'Only the general corpus has finding codes: leave one of them out.')
 
     def objective(self, towers: Towers, data: LearningData, seed: int) -> 'MLMObjective':
         "What this stage trains."
@@ -307,9 +316,11 @@ def coded_texts(data: LearningData) -> np.ndarray:
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #masked-sums
 def masked_sums(report, masked: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    "Of masked chunks (inputs, targets), in their order: sum of cross-entropies (n,), tokens asked (n,), mean hidden state (n, width)."
+    """Of masked chunks (inputs, targets), in their order: sum of cross-entropies (n,), tokens asked (n,),
+    mean hidden state (n, width)."""
     batch, hidden, asked, losses = read_masked(report, masked)
-    chunk = torch.from_numpy(np.repeat(batch.order, batch.lengths))[asked].to(losses.device)  # which item each asked token is of
+    # which item each asked token is of
+    chunk = torch.from_numpy(np.repeat(batch.order, batch.lengths))[asked].to(losses.device)
     sums = losses.new_zeros(len(masked)).index_add_(0, chunk, losses)
     back = torch.from_numpy(np.argsort(batch.order)).to(losses.device)
     return sums, torch.bincount(chunk, minlength=len(masked)), mean_by_chunk(wide(hidden), batch.runs)[back]
@@ -392,7 +403,8 @@ class Load(Stage):
 
     def __post_init__(self):
         if not self.model:
-            raise UserError('a model to load', 'load without one', 'Say load(reader), load(FOLDER) or load(NAME).')
+            raise UserError('a model to load', 'load without one',
+                            'Say load(reader), load(FOLDER) or load(NAME).')
 
     def identity(self) -> dict:
         "What its result depends on: the weights, wherever they lie."

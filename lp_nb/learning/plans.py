@@ -15,7 +15,7 @@ from collections import namedtuple
 from dataclasses import dataclass
 import pandas as pd
 
-# %% ../../nbs/3_learning/11_plans.ipynb #imports-2-b
+# %% ../../nbs/3_learning/11_plans.ipynb #imports-kit
 from .autoencoding import Autoencode
 from .contrastive import Contrastive, SimCSE
 from ..core import UserError, canonical, fingerprint, meant
@@ -42,7 +42,8 @@ def point(text: str, at: int) -> str:
 
 def refuse(expected: str, got: str, text: str, at: int, what: str = 'word', more: str = ''):
     "Raise: position `at` of the plan `text` holds `got`."
-    raise UserError(expected, f'{got!r} in{point(text, at)}', f'Change the {what} above the mark{more or "."}')
+    raise UserError(expected, f'{got!r} in{point(text, at)}',
+                    f'Change the {what} above the mark{more or "."}')
 
 # %% ../../nbs/3_learning/11_plans.ipynb #presets
 Preset = namedtuple('Preset', 'plan why')
@@ -126,13 +127,15 @@ def arguments(stage: type, text: str, start: int, args: str) -> dict:
             (key,), equals, said = field_types(stage), '=', key
         if not equals or key not in field_types(stage):
             near = meant(key, field_types(stage))
-            refuse(f'a setting of {stage.name} ({", ".join(field_types(stage))}) as key=value', part.strip(), text, here,
+            refuse(f'a setting of {stage.name} ({", ".join(field_types(stage))}) as key=value', part.strip(),
+                   text, here,
                    more=f'. Did you mean {near}?' if near not in ('', key) else '.')
         try:
             out[key] = setting(stage, key, said)
         except ValueError as e:
             kind = field_types(stage)[key]
-            raise UserError(f'{key} of {stage.name} as {getattr(kind, "__name__", kind)}', f'{said!r} in{point(text, here)}',
+            raise UserError(f'{key} of {stage.name} as {getattr(kind, "__name__", kind)}',
+                            f'{said!r} in{point(text, here)}',
                             'Change the value above the mark.') from e
         at += len(part) + 1
     return out
@@ -231,7 +234,7 @@ def sequence(text: str, at: int, stages: dict) -> tuple[tuple, int]:
     more, at = sequence(text, at + 1, stages)
     return found + more, at
 
-# %% ../../nbs/3_learning/11_plans.ipynb #parse-2
+# %% ../../nbs/3_learning/11_plans.ipynb #parse-plan
 def plan(
     text: 'str | Plan',  # e.g. 'mlm > contrastive > supervised'
     stages: dict | None = None,  # words and their stages; default: STAGES, all that are known
@@ -247,12 +250,15 @@ def plan(
 # %% ../../nbs/3_learning/11_plans.ipynb #own-parts
 def own_parts(stages, encoder: EncoderConfig) -> dict:
     "The versions of those stages and encoders that are not the kit's, by kind and name."
-    own = {f'stage {s.name}': s.version for s in stages if s.name in STAGES.own or STAGES.get(s.name) is not type(s)}
-    return own | ({f'series encoder {encoder.series}': SERIES.own[encoder.series]} if encoder.series in SERIES.own else {})
+    own = {f'stage {s.name}': s.version for s in stages if s.name in STAGES.own
+           or STAGES.get(s.name) is not type(s)}
+    return own | ({f'series encoder {encoder.series}': SERIES.own[encoder.series]}
+                  if encoder.series in SERIES.own else {})
 
 # %% ../../nbs/3_learning/11_plans.ipynb #own-places
 def own_places(stages, encoder: EncoderConfig) -> list[str]:
-    "What another process must `use` to have the own stages and encoders among these; raises where one is defined in a notebook."
+    """What another process must `use` to have the own stages and encoders among these; raises where one is
+    defined in a notebook."""
     own = {s.name: type(s) for s in stages if f'stage {s.name}' in own_parts(stages, encoder)}
     own |= {encoder.series: SERIES[encoder.series]} if encoder.series in SERIES.own else {}
     return sorted({place_of(name, thing) for name, thing in own.items()})

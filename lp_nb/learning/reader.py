@@ -45,12 +45,14 @@ class ReaderRecipe:
     @property
     def encoder(self) -> EncoderConfig:
         "The towers that it is trained in; the series tower stays idle."
-        return EncoderConfig(width=self.width, layers=self.layers, heads=self.heads, vocab_size=self.vocab_size, dropout=0.0, dim=8, series_hidden=8)
+        return EncoderConfig(width=self.width, layers=self.layers, heads=self.heads,
+                             vocab_size=self.vocab_size, dropout=0.0, dim=8, series_hidden=8)
 
     @property
     def stage(self) -> MLM:
         "How it is trained: once through all texts, the rate warming up and falling to nothing."
-        return MLM(codes=self.codes, lr=self.lr, batch=self.batch, epochs=1, warmup=0.05, schedule='linear', beta2=0.98, weight_decay=0.01, keep='last')
+        return MLM(codes=self.codes, lr=self.lr, batch=self.batch, epochs=1, warmup=0.05, schedule='linear',
+                   beta2=0.98, weight_decay=0.01, keep='last')
 
 # %% ../../nbs/3_learning/07_reader.ipynb #knobs
 KNOBS = [dict(bind=b, style=s, ward=w, domain_shift=d) for b, s, w, d in product((0.2, 0.6, 1.0), (0.0, 0.5, 1.0), (0.2, 1.0), (0.0, 1.0))]
@@ -110,7 +112,8 @@ def trained(folder: Path, recipe: ReaderRecipe) -> tuple[Trainer, LearningData]:
 @torch.no_grad()
 def held_out(trainer: Trainer) -> dict:
     "Nats per hidden token and per code of documents that were not trained on."
-    objective, batches = trainer.objective.eval(), [trainer.objective.val[i:i + 256] for i in range(0, len(trainer.objective.val), 256)]
+    objective, batches = trainer.objective.eval(), [trainer.objective.val[i:i + 256]
+                                                    for i in range(0, len(trainer.objective.val), 256)]
     found = [[float(x) for x in objective.parts(objective.embed(b), b)] for b in batches]
     words, codes = np.average(found, axis=0, weights=list(map(len, batches)))
     return dict(words=round(float(words), 3), codes=round(float(codes), 4))

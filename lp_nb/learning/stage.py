@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TOUCH', 'SCHEDULES', 'LEAST', 'Scored', 'touches', 'touched_rate', 'noted', 'check_least', 'check_choices',
-           'check_stage', 'Stage', 'undefined', 'Outputs', 'Members', 'weights', 'Objective', 'summed', 'all_scored',
-           'rate_at']
+           'check_stage', 'Stage', 'rate_at', 'undefined', 'Outputs', 'Members', 'weights', 'Objective', 'summed',
+           'all_scored']
 
 # %% ../../nbs/3_learning/04_stage.ipynb #imports
 import math
@@ -56,21 +56,24 @@ def noted(said: str | None, step: int, rate: float | None) -> str | None:
 
 # %% ../../nbs/3_learning/04_stage.ipynb #stage
 SCHEDULES = ('constant', 'linear', 'cosine', 'plateau')
-LEAST = dict(lr=0, batch=1, micro=1, epochs=1, patience=1, plateau=1, clip=0, warmup=0, weight_decay=0, beta2=0)
+LEAST = dict(lr=0, batch=1, micro=1, epochs=1, patience=1, plateau=1, clip=0, warmup=0, weight_decay=0,
+             beta2=0)
 
 
 def check_least(stage: 'Stage', **least):
     "Raise `UserError` on a setting below its least value; None is no value."
     for key, low in least.items():
         if getattr(stage, key) is not None and not getattr(stage, key) >= low:
-            raise UserError(f'{key} of at least {low}', f'{key}={getattr(stage, key)!r}', f'Change {key} in the plan.')
+            raise UserError(f'{key} of at least {low}', f'{key}={getattr(stage, key)!r}',
+                            f'Change {key} in the plan.')
 
 
 def check_choices(stage: 'Stage', **choices):
     "Raise `UserError` on a setting that is not among its choices."
     for key, allowed in choices.items():
         if getattr(stage, key) not in allowed:
-            raise UserError(f'{key} to be one of {", ".join(allowed)}', f'{key}={getattr(stage, key)!r}', 'Change it in the plan.')
+            raise UserError(f'{key} to be one of {", ".join(allowed)}', f'{key}={getattr(stage, key)!r}',
+                            'Change it in the plan.')
 
 
 def check_stage(stage: 'Stage'):
@@ -95,19 +98,37 @@ class Stage:
     clip: float = 1.0  # largest gradient norm; 0: none
     beta2: float = 0.999  # Adam's memory of squared gradients
     weight_decay: float = 0.0  # decoupled from the gradient (AdamW)
-    keep: str = 'best'  # which weights are handed on: the 'best' by validation, or the 'last', after all epochs
-    validate_first: bool = False  # score before each epoch instead of after it, as the paper's released code does
-    touched: str | None = None  # what was changed by hand while it trained, e.g. 'rate 0.5 at step 37; end at step 52'
+    # which weights are handed on: the 'best' by validation, or the 'last', after all epochs
+    keep: str = 'best'
+    # score before each epoch instead of after it, as the paper's released code does
+    validate_first: bool = False
+    # what was changed by hand while it trained, e.g. 'rate 0.5 at step 37; end at step 52'
+    touched: str | None = None
 
     name = 'stage'  # the word in a plan
     version = 2  # raise when the stage computes something else: results of older versions are then not reused
-    learns = True  # step by step, at a learning rate; False: what it does is known at once (`Objective.solve`)
-    embeds = 'report'  # whose vectors the embedding of a stay is after this stage: 'report', 'series' or 'both'
+    # step by step, at a learning rate; False: what it does is known at once (`Objective.solve`)
+    learns = True
+    # whose vectors the embedding of a stay is after this stage: 'report', 'series' or 'both'
+    embeds = 'report'
     __post_init__ = check_stage
 
     def objective(self, towers: Towers, data: LearningData, seed: int) -> 'Objective':
         "What this stage trains; defined by each stage."
         raise NotImplementedError(f'{type(self).__name__} must define `objective`')
+
+# %% ../../nbs/3_learning/04_stage.ipynb #schedule
+def rate_at(
+    step: int,  # steps done before this one
+    total: int,  # steps if no early stop happens
+    stage: Stage,
+) -> float:
+    "The learning rate of a step: linear warm-up, then the schedule; a function of the step alone."
+    warm, lr = int(stage.warmup * total), stage.lr * touched_rate(stage.touched, step)
+    if step < warm:
+        return lr * (step + 1) / warm
+    left = (total - step) / max(total - warm, 1)
+    return lr * dict(linear=left, cosine=(1 - math.cos(math.pi * left)) / 2).get(stage.schedule, 1.0)
 
 # %% ../../nbs/3_learning/04_stage.ipynb #objective
 Scored = namedtuple('Scored', 'score val_loss by', defaults=['loss'])  # by: what the score is, e.g. 'AUROC'
@@ -143,7 +164,8 @@ class Members(Outputs):
     members = 1  # how many
 
     def parameter_groups(self) -> list[dict]:
-        "Trainable parameters with `factor`, the multiple of the stage's learning rate, and the number of their `member`."
+        """Trainable parameters with `factor`, the multiple of the stage's learning rate, and the number of
+        their `member`."""
         return [dict(params=[p for p in self.parameters() if p.requires_grad], factor=1.0, member=0)]
 
     def backward(self, total: torch.Tensor):
@@ -195,7 +217,8 @@ class Objective(Members):
         undefined(self, 'together')
 
     def solve(self) -> Scored:
-        "Set the weights at once, where no steps are needed, and score them; a stage that defines it says `learns = False`."
+        """Set the weights at once, where no steps are needed, and score them; a stage that defines it says
+        `learns = False`."""
         undefined(self, 'solve')
 
     def validate(self) -> Scored:
@@ -241,16 +264,3 @@ def all_scored(objective: Objective, answer) -> list[Scored]:
         raise UserError(f'validate of {type(objective).__name__} to return Scored(score, val_loss)', f'{type(answer).__name__} {str(answer)[:80]}',
                         'Return for example `Scored(-loss, loss)`; higher scores are better.')
     return found
-
-# %% ../../nbs/3_learning/04_stage.ipynb #schedule
-def rate_at(
-    step: int,  # steps done before this one
-    total: int,  # steps if no early stop happens
-    stage: Stage,
-) -> float:
-    "The learning rate of a step: linear warm-up, then the schedule; a function of the step alone."
-    warm, lr = int(stage.warmup * total), stage.lr * touched_rate(stage.touched, step)
-    if step < warm:
-        return lr * (step + 1) / warm
-    left = (total - step) / max(total - warm, 1)
-    return lr * dict(linear=left, cosine=(1 - math.cos(math.pi * left)) / 2).get(stage.schedule, 1.0)
