@@ -73,7 +73,10 @@ def message_of(e: BaseException) -> tuple[str, int]:
     if isinstance(e, (NotADirectoryError, FileExistsError)):
         return f'Expected a folder, got the file {e.filename}. Give another name.', 2
     if isinstance(e, OSError) and e.filename:
-        return f'Expected a file or folder that can be used, got {e.strerror} at {e.filename}. Check the path and its permissions.', 2
+        return (
+            f'Expected a file or folder that can be used, got {e.strerror} at {e.filename}. Check the path and its permissions.',
+            2,
+        )
     return f'{reason_of(e)}\n{FAULT}', 1
 
 # %% ../nbs/7_cli.ipynb #use-first
@@ -228,7 +231,8 @@ def settings(
 
 # %% ../nbs/7_cli.ipynb #with-options
 def with_options(sets: dict, context: typer.Context, *names: str) -> dict:
-    "`sets` and the options `names` of a command; raises where an option was given and `--set` has another value."
+    """`sets` and the options `names` of a command; raises where an option was given and `--set` has another
+    value."""
     out = {name: context.params[name] for name in names} | sets
     for name in names:
         given = context.get_parameter_source(name).name == 'COMMANDLINE'
@@ -238,9 +242,11 @@ def with_options(sets: dict, context: typer.Context, *names: str) -> dict:
     return out
 
 # %% ../nbs/7_cli.ipynb #hospital
-KNOB_HELP = ('One knob set otherwise, NAME=VALUE; may be repeated: general (reports of the general-domain corpus), '
-             'style, ward, series_label, bind, noise, domain_shift, report_share, chart_every, other_items; '
-             'what each does is told in the notebook people, of the part data.')
+KNOB_HELP = (
+    'One knob set otherwise, NAME=VALUE; may be repeated: general (reports of the general-domain corpus), '
+    'style, ward, series_label, bind, noise, domain_shift, report_share, chart_every, other_items; '
+    'what each does is told in the notebook people, of the part data.'
+)
 Replace = Annotated[bool, typer.Option('--replace',
                                        help='Replace what is there, if it was made of other settings.')]
 Seed = Annotated[int, typer.Option(min=0, help='The same seed gives the same result.')]
@@ -250,7 +256,9 @@ Seed = Annotated[int, typer.Option(min=0, help='The same seed gives the same res
 def hospital(
     context: typer.Context,
     out: Annotated[Path, typer.Argument(help='Folder to write the tables to.')],
-    patients: Annotated[int, typer.Option(min=1, help='Number of patients, about 1.2 ICU stays each.')] = 1000,
+    patients: Annotated[
+        int, typer.Option(min=1, help='Number of patients, about 1.2 ICU stays each.')
+    ] = 1000,
     seed: Seed = 0,
     set_: Annotated[Optional[list[str]], typer.Option('--set', help=KNOB_HELP)] = None,
     replace: Replace = False,
@@ -347,9 +355,13 @@ def say_few(made):
     y = made.stays.loc[made.ids('test'), list(made.labels)]
     rarer = y.sum().clip(upper=len(y) - y.sum())
     if not rarer.any():
-        say('No score can be computed on the test stays: all have the same outcome. More patients help, or another split: --set split_seed=1.')
+        say(
+            'No score can be computed on the test stays: all have the same outcome. More patients help, or another split: --set split_seed=1.'
+        )
     elif (rarer < 10).any():
-        which = 'There are' if len(rarer) == 1 else f'For {(rarer < 10).sum()} of {len(rarer)} labels there are'
+        which = (
+            'There are' if len(rarer) == 1 else f'For {(rarer < 10).sum()} of {len(rarer)} labels there are'
+        )
         say(f'{which} fewer than ten events, or ten others, among the test stays: scores will say little.')
 
 
@@ -539,11 +551,26 @@ def show_card(
 # %% ../nbs/7_cli.ipynb #encoder-of
 LabFolder = Annotated[Path, typer.Option(help='Folder of the lab: results are kept here and shared between '
                                               'plans.')]
-Model = Annotated[str, typer.Option(help="'small' (rotary), 'small-bert', or the folder or name of a pretrained masked language model.")]
-Shape = Annotated[str, typer.Option('--architecture',
-                                    help='Folder or name whose sizes and tokeniser are taken and its weights not; '
-                                                           'default: what a plan loads, as in load(reader).')]
-MaxTokens = Annotated[int, typer.Option(min=3, help='Tokens from which on a document is cut into chunks; ModernBERT takes up to 8192.')]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="'small' (rotary), 'small-bert', or the folder or name of a pretrained masked language model."
+    ),
+]
+Shape = Annotated[
+    str,
+    typer.Option(
+        '--architecture',
+        help='Folder or name whose sizes and tokeniser are taken and its weights not; '
+        'default: what a plan loads, as in load(reader).',
+    ),
+]
+MaxTokens = Annotated[
+    int,
+    typer.Option(
+        min=3, help='Tokens from which on a document is cut into chunks; ModernBERT takes up to 8192.'
+    ),
+]
 
 
 def loaded_in(plans) -> str:
@@ -578,7 +605,8 @@ def say_chunked(lab):
 
 
 def test_scores(done) -> dict:
-    "Macro AUROC and AUPRC on the test stays with patient-bootstrap intervals; empty for plans without predictions."
+    """Macro AUROC and AUPRC on the test stays with patient-bootstrap intervals; empty for plans without
+    predictions."""
     from lp_nb.measures.intervals import evaluate
 
     if not (done.stages[-1].dir / 'predictions.safetensors').exists():
@@ -715,7 +743,11 @@ def reader(
     made, shipped = make_reader(out, ReaderRecipe(texts=texts,
                                                   seed=seed)), read_json(asset('reader') / 'recipe.json')
     facts = read_json(made / 'recipe.json')
-    same = 'the bytes of the one that ships' if facts['sha256'] == shipped['sha256'] else 'other bytes than the one that ships'
+    same = (
+        'the bytes of the one that ships'
+        if facts['sha256'] == shipped['sha256']
+        else 'other bytes than the one that ships'
+    )
     why = '' if facts['recipe'] == shipped['recipe'] or 'other' not in same else ' (another recipe)'
     typer.echo(f'{made}: {facts["parameters"]:,} weights, {facts["tokens"]} tokens read; '
                f'{facts["held_out"]["words"]:.3f} nats per hidden token, '
@@ -738,7 +770,8 @@ def search_of(runs: int, low: float, high: float, sampler: str, storage: str | N
 # %% ../nbs/7_cli.ipynb #study-of
 def study_of(lab: Path, cohorts: list[Path] | None, search, seeds: int, encoder, arms: dict | None = None,
              key: str | None = None):
-    "A study on the cohorts in these folders, by default of Table 1's arms; without cohorts the one that the lab has recorded."
+    """A study on the cohorts in these folders, by default of Table 1's arms; without cohorts the one that the
+    lab has recorded."""
     from lp_nb.data.cohort import Cohort
     from lp_nb.study.sweeps import Study
 
@@ -789,7 +822,8 @@ def show_estimates(estimates: list[dict], as_json: bool):
 
 
 def carry_out(study, workers: int | None, worker: bool, dry_run: bool, as_json: bool) -> bool:
-    "Run a study, join it as a worker, or only estimate it; True when it was run and its results are to be shown."
+    """Run a study, join it as a worker, or only estimate it; True when it was run and its results are to be
+    shown."""
     if worker:
         study.join(lambda node: node and say(f'{node.task}, seed {node.unit.seed}: {node.unit.plans[0]}'))
     elif dry_run:
@@ -799,9 +833,10 @@ def carry_out(study, workers: int | None, worker: bool, dry_run: bool, as_json: 
     return not (worker or dry_run)
 
 # %% ../nbs/7_cli.ipynb #study-options
-Cohorts = Annotated[Optional[list[Path]],
-                    typer.Option('--cohort',
-                                 help="Folder of a cohort; twice for both tasks. Without it: the lab's study.")]
+Cohorts = Annotated[
+    Optional[list[Path]],
+    typer.Option('--cohort', help="Folder of a cohort; twice for both tasks. Without it: the lab's study."),
+]
 Runs = Annotated[int, typer.Option(min=1, help='Learning rates tried for each arm and seed (the paper: 10).')]
 Low = Annotated[float, typer.Option(help='Lowest learning rate.')]
 High = Annotated[float, typer.Option(help='Highest learning rate.')]
@@ -809,10 +844,19 @@ Seeds = Annotated[int, typer.Option(min=1, help='Seeds 0, 1, ...')]
 Sampler = Annotated[str, typer.Option(help="'random', or 'tpe': each trial learns from those before it.")]
 Storage = Annotated[Optional[str],
                     typer.Option(help="Database of tpe's trials, as a URL; default: a file in the lab.")]
-Joins = Annotated[bool, typer.Option('--worker',
-                                     help='Be one worker of the study, beside all others, until nothing is left.')]
-DryRun = Annotated[bool, typer.Option('--dry-run', help='Say what would be run, what is finished and how long the rest takes, and stop.')]
-Named = Annotated[Optional[str], typer.Option('--study', help='Hash of a recorded study (study-HASH.json in the lab).')]
+Joins = Annotated[
+    bool,
+    typer.Option('--worker', help='Be one worker of the study, beside all others, until nothing is left.'),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        '--dry-run', help='Say what would be run, what is finished and how long the rest takes, and stop.'
+    ),
+]
+Named = Annotated[
+    Optional[str], typer.Option('--study', help='Hash of a recorded study (study-HASH.json in the lab).')
+]
 Workers = Annotated[Optional[int], typer.Option(min=1, help='Processes; default: one for each core.')]
 
 
@@ -824,7 +868,10 @@ def show_sweep(study, as_json: bool):
         typer.echo(study.results.to_json(orient='records'))
         return
     best = chosen(study)
-    show_frame(best[['task', 'arm', 'seed', 'lr', 'score']].assign(lr=best['lr'].map('{:g}'.format)), 'Best run of each arm by validation score')
+    show_frame(
+        best[['task', 'arm', 'seed', 'lr', 'score']].assign(lr=best['lr'].map('{:g}'.format)),
+        'Best run of each arm by validation score',
+    )
     typer.echo(f'{len(study.results)} runs in {study.folder / "stages"}; again with --json for all of them.')
 
 # %% ../nbs/7_cli.ipynb #sweep
@@ -862,7 +909,9 @@ def show_bill(bill, title: str):
     "A bill for a terminal."
     shown = bill.copy().reset_index()
     for name, (unit, mark) in SCALES.items():
-        text = lambda x, unit, mark: f'{x / unit:,.0f}{mark}' if x >= 10 * unit or unit == 1 else f'{x / unit:.1f}{mark}'
+        text = lambda x, unit, mark: (
+            f'{x / unit:,.0f}{mark}' if x >= 10 * unit or unit == 1 else f'{x / unit:.1f}{mark}'
+        )
         shown[name] = [text(x, unit, mark) for x in shown[name]]
     show_frame(shown, title)
 
@@ -908,7 +957,8 @@ def arms_named(preset: str | None, all_arms: bool) -> dict:
 
 
 def curves_of(amounts: list[float] | None, draws: int, hospital: bool) -> dict:
-    "The options of the label curves: shares where nothing is said, and on a synthetic hospital those of the demo."
+    """The options of the label curves: shares where nothing is said, and on a synthetic hospital those of the
+    demo."""
     from lp_nb.view.demo import FEW
 
     if amounts:
@@ -917,7 +967,8 @@ def curves_of(amounts: list[float] | None, draws: int, hospital: bool) -> dict:
 
 # %% ../nbs/7_cli.ipynb #table1-source
 def table1_study(asked):
-    "Table 1's study on a synthetic hospital, on cohorts, or as it was recorded; `asked` are the options of `table1`."
+    """Table 1's study on a synthetic hospital, on cohorts, or as it was recorded; `asked` are the options of
+    `table1`."""
     from lp_nb.view.demo import hospital_named, hospital_study
 
     one_source(asked)
@@ -1079,9 +1130,10 @@ HospitalSeed = Annotated[Optional[int], typer.Option('--hospital-seed', min=0, h
 TablesFolder = Annotated[Optional[Path],
                          typer.Option(help='Folder for csv, LaTeX, html and the report; default: table1 '
                                            'beside the lab.')]
-Target = Annotated[Optional[str],
-                   typer.Option('--device',
-                                help="With --dry-run: count for this device (h200, a100, l4, ..., or 'here').")]
+Target = Annotated[
+    Optional[str],
+    typer.Option('--device', help="With --dry-run: count for this device (h200, a100, l4, ..., or 'here')."),
+]
 Devices = Annotated[int, typer.Option('--devices', min=1, help='With --device: how many of them.')]
 
 # %% ../nbs/7_cli.ipynb #table1
@@ -1122,8 +1174,11 @@ def show_cost(bench, workers: int | None, told: bool, quiet: bool):
         typer.echo(json.dumps(left))
     elif not quiet:
         basis = '; '.join(f'{kind}: {why}' for kind, why in left['basis'].items())
-        typer.echo(f"{left['results']} stage results to train and {left['arms']} arms to measure: "
-                   f"about {duration(left['seconds'])} with {left['workers']} processes" + (f' ({basis})' if basis else ''))
+        typer.echo(
+            f"{left['results']} stage results to train and {left['arms']} arms to measure: "
+            f"about {duration(left['seconds'])} with {left['workers']} processes"
+            + (f' ({basis})' if basis else '')
+        )
 
 # %% ../nbs/7_cli.ipynb #theory-record
 def show_record(found: dict, out: Path, as_json: bool):

@@ -21,8 +21,15 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 # %% ../nbs/00_core.ipynb #text
-ORDERS = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]')  # to a terminal, or on the direction of writing
-TEX = {c: f'\\{c}' for c in '{}$&%#_'} | {'\\': r'\textbackslash{}', '^': r'\textasciicircum{}', '~': r'\textasciitilde{}', '<': '$<$', '>': '$>$'}
+# to a terminal, or on the direction of writing
+ORDERS = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]')
+TEX = {c: f'\\{c}' for c in '{}$&%#_'} | {
+    '\\': r'\textbackslash{}',
+    '^': r'\textasciicircum{}',
+    '~': r'\textasciitilde{}',
+    '<': '$<$',
+    '>': '$>$',
+}
 
 
 def visible(text) -> str:
@@ -50,12 +57,16 @@ class UserError(Exception):
         todo: str,  # the next thing to try
     ):
         self.expected, self.got, self.todo = expected, got, todo
-        super().__init__(visible(f'Expected {expected}, got {got}' + ('' if got.endswith('\n') else '. ') + todo))
+        super().__init__(
+            visible(f'Expected {expected}, got {got}' + ('' if got.endswith('\n') else '. ') + todo)
+        )
 
     def __reduce__(self):  # so that it crosses process borders whole
         return type(self), (self.expected, self.got, self.todo)
 
-    def _render_traceback_(self):  # asked for by IPython: a notebook shows the paragraph alone; %debug still goes in
+    def _render_traceback_(
+        self,
+    ):  # asked for by IPython: a notebook shows the paragraph alone; %debug still goes in
         return [f'{type(self).__name__}: {self}']
 
 
@@ -78,11 +89,16 @@ def one_of(name, known, what: str, todo: str = 'Choose one of them.'):
     "Raise unless a name is one of those that are known; says which was probably meant."
     if name not in known:
         near = meant(name, known)
-        raise UserError(f'{what} among {", ".join(map(str, known))}', repr(name), f'Did you mean {near!r}?' if near else todo)
+        raise UserError(
+            f'{what} among {", ".join(map(str, known))}',
+            repr(name),
+            f'Did you mean {near!r}?' if near else todo,
+        )
 
 # %% ../nbs/00_core.ipynb #disk-full
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of the user's share of it
-FULL = r'os error (28|122)\b|No space left on device|quota exceeded|requested and \d+ written|transport error'  # as Rust, C, numpy and parquet say it
+# as Rust, C, numpy and parquet say it
+FULL = r'os error (28|122)\b|No space left on device|quota exceeded|requested and \d+ written|transport error'
 
 
 class Failed(UserError):
@@ -94,7 +110,11 @@ class DiskFull(Failed):
 
     def __init__(self, *places):
         self.places = tuple(dict.fromkeys(map(str, places)))
-        super().__init__(f'room on the disk that holds {" or ".join(self.places)}', 'none left', 'Free some space and run again; what was finished is kept.')
+        super().__init__(
+            f'room on the disk that holds {" or ".join(self.places)}',
+            'none left',
+            'Free some space and run again; what was finished is kept.',
+        )
 
     def __reduce__(self):
         return type(self), self.places
@@ -108,7 +128,11 @@ def disk_watched(where):
     except DiskFull as e:  # whoever is further in cannot know all places that may be full
         raise DiskFull(*e.places, where) from e
     except Exception as e:
-        if isinstance(e, UserError) or getattr(e, 'errno', None) not in NO_ROOM and not re.search(FULL, str(e)):
+        if (
+            isinstance(e, UserError)
+            or getattr(e, 'errno', None) not in NO_ROOM
+            and not re.search(FULL, str(e))
+        ):
             raise
         raise DiskFull(where) from e
 
@@ -127,8 +151,14 @@ def canonical(x):
     if isinstance(x, os.PathLike):
         return os.fspath(x)
     if hasattr(x, 'tobytes'):  # numpy arrays and scalars
-        return {'dtype': str(x.dtype), 'shape': list(x.shape), 'sha256': hashlib.sha256(x.tobytes()).hexdigest()}
-    raise TypeError(f'cannot fingerprint {type(x).__name__}: give a dataclass, dict, list, str, number, path or array')
+        return {
+            'dtype': str(x.dtype),
+            'shape': list(x.shape),
+            'sha256': hashlib.sha256(x.tobytes()).hexdigest(),
+        }
+    raise TypeError(
+        f'cannot fingerprint {type(x).__name__}: give a dataclass, dict, list, str, number, path or array'
+    )
 
 # %% ../nbs/00_core.ipynb #fingerprint
 def fingerprint(
@@ -183,8 +213,16 @@ class Progress:
         quiet = bool(os.environ.get('LPNB_QUIET') or os.environ.get('IN_TEST'))
         self.watched = sys.stderr.isatty() or 'ipykernel' in sys.modules
         wait = 0.2 if self.watched else 10
-        self.bar = tqdm(desc=what, total=total, initial=start, disable=quiet, mininterval=wait, maxinterval=wait, dynamic_ncols=True,
-                        bar_format='{desc}: {n_fmt}/{total_fmt} {bar} {elapsed} elapsed, {remaining} left {postfix}')
+        self.bar = tqdm(
+            desc=what,
+            total=total,
+            initial=start,
+            disable=quiet,
+            mininterval=wait,
+            maxinterval=wait,
+            dynamic_ncols=True,
+            bar_format='{desc}: {n_fmt}/{total_fmt} {bar} {elapsed} elapsed, {remaining} left {postfix}',
+        )
 
     def step(self, n: int = 1, note: str = ''):
         "`n` more steps are done; `note` is shown behind the bar."
@@ -197,7 +235,8 @@ class Progress:
 
 # %% ../nbs/00_core.ipynb #close-bar
 def close_bar(progress: Progress, failed: bool):
-    "Full, where all is done, in fewer or more steps than foreseen; wiped away, where somebody watches and it was quick."
+    """Full, where all is done, in fewer or more steps than foreseen; wiped away, where somebody watches and
+    it was quick."""
     bar = progress.bar
     if not failed and bar.total:
         bar.total = bar.n
@@ -236,7 +275,12 @@ def device() -> str:
 
 def offline() -> bool:
     "Whether no hub may be asked: HF_HUB_OFFLINE is set, or tests run."
-    return bool(os.environ.get('IN_TEST')) or os.environ.get('HF_HUB_OFFLINE', '').lower() in ('1', 'on', 'true', 'yes')
+    return bool(os.environ.get('IN_TEST')) or os.environ.get('HF_HUB_OFFLINE', '').lower() in (
+        '1',
+        'on',
+        'true',
+        'yes',
+    )
 
 
 def set_threads(n: int | None = None):

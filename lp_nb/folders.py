@@ -43,16 +43,22 @@ def git(
     "What `git -C repo args...` prints."
     env = {k: v for k, v in os.environ.items() if ambient or not re.match('GIT_(DIR|WORK_TREE|INDEX|OBJECT|COMMON|CEIL|CONFIG_[CKVP]|ATTR)', k)}
     try:
-        done = subprocess.run(['git', '-C', str(repo), *args], capture_output=True, text=True, check=False, input=text, env=env)
+        done = subprocess.run(
+            ['git', '-C', str(repo), *args], capture_output=True, text=True, check=False, input=text, env=env
+        )
     except FileNotFoundError:
         done = subprocess.CompletedProcess(args, 127, '', 'git is not installed')
     if check and done.returncode:
-        raise UserError(f'`git {" ".join(args)}` to work in {repo}', done.stderr.strip() or f'status {done.returncode}',
-                        'Check that the folder is a git checkout.')
+        raise UserError(
+            f'`git {" ".join(args)}` to work in {repo}',
+            done.stderr.strip() or f'status {done.returncode}',
+            'Check that the folder is a git checkout.',
+        )
     return done.stdout.strip()
 
 # %% ../nbs/01_folders.ipynb #tracked
-PROBES = ('x', 'x.csv', 'x.html', 'x.json', 'x.npy', 'x.parquet', 'x.safetensors', 'x/x.csv')  # of every kind written
+# of every kind written
+PROBES = ('x', 'x.csv', 'x.html', 'x.json', 'x.npy', 'x.parquet', 'x.safetensors', 'x/x.csv')
 HIDDEN = re.compile(r'\.(?P<name>.+)\.(new|old|gone)-[0-9a-f]{12}')
 
 
@@ -76,7 +82,9 @@ def lines_missing(top: Path, place: Path, folder: bool, beside: bool, ambient: b
     wanted = lines_and_names(place.relative_to(top), folder, beside)
     names = [name for of in wanted.values() for name in of]
     asked = '\0'.join(names) + '\0'
-    passed = git(top, 'check-ignore', '-z', '--no-index', '--stdin', check=False, text=asked, ambient=ambient).split('\0')
+    passed = git(
+        top, 'check-ignore', '-z', '--no-index', '--stdin', check=False, text=asked, ambient=ambient
+    ).split('\0')
     return [line for line, of in wanted.items() if not set(of) <= set(passed)]
 
 # %% ../nbs/01_folders.ipynb #refuse-tracked
@@ -100,7 +108,10 @@ def refuse_tracked(
         if missing := lines_missing(Path(top).resolve(), spot, folder, beside, ambient):
             raise what('which `git add -A` would take up', f'Add to {Path(top) / ".gitignore"}: {" and ".join(missing)}   Or choose a place outside.')
         if git(top, 'ls-files', '-z', '--', str(spot), check=False, ambient=ambient):
-            raise what('of which git holds files already', f'Choose another place, or take it out of git: git rm -r --cached {shlex.quote(str(spot))}')
+            raise what(
+                'of which git holds files already',
+                f'Choose another place, or take it out of git: git rm -r --cached {shlex.quote(str(spot))}',
+            )
 
 # %% ../nbs/01_folders.ipynb #fsync-tree
 def fsync_tree(path: Path):
@@ -114,7 +125,8 @@ def fsync_tree(path: Path):
 
 # %% ../nbs/01_folders.ipynb #hidden-name
 def hidden_name(path: Path, what: str) -> Path:
-    "A free name beside `path`, in the hands of one writer: 'new' (being written), 'old' (whole, put aside), 'gone' (being removed)."
+    """A free name beside `path`, in the hands of one writer: 'new' (being written), 'old' (whole, put aside),
+    'gone' (being removed)."""
     return path.with_name(f'.{path.name}.{what}-{secrets.token_hex(6)}')
 
 
@@ -126,7 +138,8 @@ def discard(path: Path, folder: Path):
 
 # %% ../nbs/01_folders.ipynb #replace-folder
 def replace_folder(new: Path, path: Path):
-    "Put the finished folder `new` in the place of `path`; the old one, if any, is removed afterwards, or put back if that fails."
+    """Put the finished folder `new` in the place of `path`; the old one, if any, is removed afterwards, or
+    put back if that fails."""
     if not path.exists():
         os.rename(new, path)
         return
@@ -141,25 +154,31 @@ def replace_folder(new: Path, path: Path):
 
 # %% ../nbs/01_folders.ipynb #close-to-others
 def closed_mode(path) -> int:
-    "The mode for patients at a place that is there: as its owner has set it, unless everybody could look in; then the owner's alone."
+    """The mode for patients at a place that is there: as its owner has set it, unless everybody could look
+    in; then the owner's alone."""
     mode = Path(path).stat().st_mode & 0o7777
     return mode & ~0o077 if mode & 0o007 else mode
 
 
 def close_to_others(path):
-    "Take a folder or file from the eyes of everybody; raises where that fails and something could be written."
+    """Take a folder or file from the eyes of everybody; raises where that fails and something could be
+    written."""
     path = Path(path)
     if path.stat().st_mode & 0o007 == 0 or not os.access(path, os.W_OK):
         return
     try:
         path.chmod(closed_mode(path))
     except OSError as e:
-        raise UserError('a place for patients that not everybody may open', f'{path} of another owner, open to all ({e.strerror})',
-                        f'Let its owner say: chmod o-rwx {shlex.quote(str(path))}   Or choose another place.') from e
+        raise UserError(
+            'a place for patients that not everybody may open',
+            f'{path} of another owner, open to all ({e.strerror})',
+            f'Let its owner say: chmod o-rwx {shlex.quote(str(path))}   Or choose another place.',
+        ) from e
 
 # %% ../nbs/01_folders.ipynb #private-folder
 def private_folder(path) -> Path:
-    "The folder `path` for patients, made if it is not there: ignored by git, closed to everybody; a group that its owner lets in stays in."
+    """The folder `path` for patients, made if it is not there: ignored by git, closed to everybody; a group
+    that its owner lets in stays in."""
     path = place(path).absolute()
     refuse_tracked(path, beside=False)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,17 +195,27 @@ def is_filled(path) -> bool:
 
 def same_folder(a: Path, b: Path) -> bool:
     "Whether two folders hold the same files, byte for byte."
-    files = [{p.relative_to(folder): p for p in Path(folder).rglob('*') if not p.is_dir()} for folder in (a, b)]
+    files = [
+        {p.relative_to(folder): p for p in Path(folder).rglob('*') if not p.is_dir()} for folder in (a, b)
+    ]
     if files[0].keys() != files[1].keys():
         return False
-    return all(p.is_file() and file_fingerprint(p) == file_fingerprint(files[0][name]) for name, p in files[1].items())
+    return all(
+        p.is_file() and file_fingerprint(p) == file_fingerprint(files[0][name])
+        for name, p in files[1].items()
+    )
 
 # %% ../nbs/01_folders.ipynb #refuse-replacing
 def refuse_replacing(path, new: Path | None = None, asked: bool = False):
-    "Raise if something lies where a folder is to be written, unless that was asked for, or it is the same as in the folder `new`."
+    """Raise if something lies where a folder is to be written, unless that was asked for, or it is the same
+    as in the folder `new`."""
     if asked or not is_filled(path) or new and place(path).is_dir() and same_folder(new, place(path)):
         return
-    raise UserError('a new or empty folder', f'{path}, which holds something else', 'Give another folder, or say replace=True.')
+    raise UserError(
+        'a new or empty folder',
+        f'{path}, which holds something else',
+        'Give another folder, or say replace=True.',
+    )
 
 # %% ../nbs/01_folders.ipynb #new-folder
 @contextmanager
@@ -195,7 +224,8 @@ def new_folder(
     private: bool = False,  # it holds patients: ignored by git, and open at most to a group that was let into the folder it replaces
     replace: bool = True,  # take the place of what is there; without, only of an empty folder or of one that holds the same
 ):
-    "Yield an empty folder to fill; on success it becomes `path` in one rename, on error it vanishes and `path` is as before."
+    """Yield an empty folder to fill; on success it becomes `path` in one rename, on error it vanishes and
+    `path` is as before."""
     path = place(path).absolute()
     if private:
         refuse_tracked(path)
@@ -216,7 +246,8 @@ def new_folder(
 
 # %% ../nbs/01_folders.ipynb #leftovers
 def clear_leftovers(path):
-    "Put right what killed writers of the folder or file `path` left beside it: a folder put aside comes back if nothing took its place, all else goes; for whoever holds its lock."
+    """Put right what killed writers of the folder or file `path` left beside it: a folder put aside comes
+    back if nothing took its place, all else goes; for whoever holds its lock."""
     path = place(path).absolute()
     left = lambda what: path.parent.glob(f'.{glob.escape(path.name)}.{what}-*')
     for old in left('old'):
@@ -239,7 +270,8 @@ def alone(path: Path):
 
 @contextmanager
 def sole_writer(path):
-    "Be the one process that writes the folder `path`, after whoever is at it; what killed ones left is put right."
+    """Be the one process that writes the folder `path`, after whoever is at it; what killed ones left is put
+    right."""
     path = place(path).absolute()
     with disk_watched(path.parent), alone(path.with_name(f'.{path.name}.lock')):
         clear_leftovers(path)
@@ -251,7 +283,8 @@ def new_file(
     path,  # where the finished file will lie
     private: bool = False,  # it tells of single patients: ignored by git, mode 600
 ):
-    "Yield a temporary path beside `path` to write to; on success it becomes `path` in one rename, on error it vanishes."
+    """Yield a temporary path beside `path` to write to; on success it becomes `path` in one rename, on error
+    it vanishes."""
     path = place(path).absolute()
     if private:
         refuse_tracked(path, folder=False)
@@ -271,11 +304,13 @@ def new_file(
             tmp.unlink(missing_ok=True)
 
 # %% ../nbs/01_folders.ipynb #signals
-ENDS = [getattr(signal, name) for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]  # signals that ask to end
+# signals that ask to end
+ENDS = [getattr(signal, name) for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
 
 
 def interrupted(number, frame):
-    "The handler of a signal that asks to end: as Ctrl-C, once; those that follow do not disturb the tidying up."
+    """The handler of a signal that asks to end: as Ctrl-C, once; those that follow do not disturb the tidying
+    up."""
     for one in ENDS:
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt(signal.Signals(number).name)
@@ -290,10 +325,15 @@ def end_as_interrupt():
 # %% ../nbs/01_folders.ipynb #asked-to-end
 @contextmanager
 def asked_to_end(act, often: bool = False):
-    "While in here the first of Ctrl-C, SIGTERM and SIGHUP calls `act()`; the next one ends as it would outside, or (`often`) calls it again."
+    """While in here the first of Ctrl-C, SIGTERM and SIGHUP calls `act()`; the next one ends as it would
+    outside, or (`often`) calls it again."""
     heard = {}
     if threading.current_thread() is threading.main_thread():
-        heard = {one: was for one in (signal.SIGINT, *ENDS) if (was := signal.getsignal(one)) not in (signal.SIG_IGN, None)}
+        heard = {
+            one: was
+            for one in (signal.SIGINT, *ENDS)
+            if (was := signal.getsignal(one)) not in (signal.SIG_IGN, None)
+        }
     put_back = lambda: [signal.signal(one, was) for one, was in heard.items()]
     for one in heard:
         signal.signal(one, lambda number, frame: (often or put_back(), act()))
@@ -314,8 +354,13 @@ def read_json(path):
     try:
         return json.loads(place(path).read_text(encoding='utf-8'))
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise UserError(f'JSON in {path}', 'bytes that are no text' if isinstance(e, UnicodeDecodeError) else f'line {e.lineno}, column {e.colno}: {e.msg}',
-                        'Check the path. If the kit has written this file, it was damaged since: make what it belongs to again.') from e
+        raise UserError(
+            f'JSON in {path}',
+            'bytes that are no text'
+            if isinstance(e, UnicodeDecodeError)
+            else f'line {e.lineno}, column {e.colno}: {e.msg}',
+            'Check the path. If the kit has written this file, it was damaged since: make what it belongs to again.',
+        ) from e
 
 # %% ../nbs/01_folders.ipynb #seal
 def sealed(said: dict) -> dict:
@@ -325,7 +370,8 @@ def sealed(said: dict) -> dict:
 
 
 def is_sealed(said: dict) -> bool:
-    "Whether a file says what it said when it was sealed; also of one that was written before files had seals."
+    """Whether a file says what it said when it was sealed; also of one that was written before files had
+    seals."""
     return not {'seal', 'sealed'} & said.keys() or said == sealed(said)
 
 # %% ../nbs/01_folders.ipynb #same-format
@@ -341,10 +387,17 @@ def same_format(
     if found == known:
         return
     newer = isinstance(found, int) and found > known
-    raise UserError(f'{what} of format {known}, which lp_nb {__version__} reads',
-                    f'format {found} in {where}, written by ' + (f'lp_nb {wrote}' if wrote else f'{"a newer" if newer else "an older"} version of lp_nb'),
-                    (f'Install {f"lp_nb {wrote}" if wrote else "the newer version"}, or use another folder.' if newer else todo)
-                    + ' Nothing in it was changed.')
+    raise UserError(
+        f'{what} of format {known}, which lp_nb {__version__} reads',
+        f'format {found} in {where}, written by '
+        + (f'lp_nb {wrote}' if wrote else f'{"a newer" if newer else "an older"} version of lp_nb'),
+        (
+            f'Install {f"lp_nb {wrote}" if wrote else "the newer version"}, or use another folder.'
+            if newer
+            else todo
+        )
+        + ' Nothing in it was changed.',
+    )
 
 # %% ../nbs/01_folders.ipynb #listed
 def file_state(path) -> list:
@@ -361,7 +414,8 @@ def check_files(
     names=(),  # the files to look at; none: all, and no other may be there but hidden ones
     seen: dict | None = None,  # name -> `file_state` at an earlier look
 ) -> dict:
-    "name -> `file_state` of the files; raises `UserError` unless they are there, are listed, and are what the list says."
+    """name -> `file_state` of the files; raises `UserError` unless they are there, are listed, and are what
+    the list says."""
     if not isinstance(said, dict) or not said:
         raise UserError(f'a list of files in {folder / listing}', 'none', todo)
     there = {p.relative_to(folder).as_posix(): p for p in folder.rglob('*') if p.is_file()}
@@ -371,6 +425,9 @@ def check_files(
         if name not in there or name not in said:
             raise UserError(f'the files that {folder / listing} lists', f'{name}, {"not in the list" if name in there else "missing"}', todo)
         states[name] = file_state(there[name])
-        if states[name] != (seen or {}).get(name) and (found := steady_fingerprint(there[name])) != said[name]:
+        if (
+            states[name] != (seen or {}).get(name)
+            and (found := steady_fingerprint(there[name])) != said[name]
+        ):
             raise UserError(f'{there[name]} with SHA-256 {str(said[name])[:16]}', found[:16], todo)
     return states

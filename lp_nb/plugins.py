@@ -22,7 +22,11 @@ from .privacy import reason_of
 # %% ../nbs/03_plugins.ipynb #source
 def file_of(thing) -> str:
     "The file or the notebook cell whose code defines a class or a function; '' where nobody can tell."
-    own = [f for f in (inspect.unwrap(thing), *vars(thing).values()) if getattr(f, '__qualname__', '').startswith(thing.__qualname__)]
+    own = [
+        f
+        for f in (inspect.unwrap(thing), *vars(thing).values())
+        if getattr(f, '__qualname__', '').startswith(thing.__qualname__)
+    ]
     files = [f.__code__.co_filename for f in own if hasattr(f, '__code__')]
     files.append(getattr(sys.modules.get(thing.__module__), '__file__', None) or '')
     defined = re.compile(rf'^\s*(class|def) {thing.__name__}\b', flags=re.M)
@@ -44,14 +48,18 @@ def source_of(thing) -> str:
 # %% ../nbs/03_plugins.ipynb #names
 def same(a, b) -> bool:
     "Whether two definitions are one: the same name in the same module, or the same source in another."
-    return a.__qualname__ == b.__qualname__ and (a.__module__ == b.__module__ or '' != source_of(a) == source_of(b))
+    return a.__qualname__ == b.__qualname__ and (
+        a.__module__ == b.__module__ or '' != source_of(a) == source_of(b)
+    )
 
 
 def version_of(name: str, thing, version):
     "The version of a thing: the one that is given, else the hash of the cell or file that defines it."
     text = text_of(thing)
     if version is None and not text:
-        raise UserError(f'a version of {name!r}, whose source cannot be read', 'none', f'Say {name!r}, version=1.')
+        raise UserError(
+            f'a version of {name!r}, whose source cannot be read', 'none', f'Say {name!r}, version=1.'
+        )
     return fingerprint(text) if version is None else version
 
 # %% ../nbs/03_plugins.ipynb #registry
@@ -63,16 +71,24 @@ class Registry(dict):
         self.kind, self.check, self.own = kind, check, {}  # own: name -> version, of what was added
 
     def add(self, name: str, version=None):
-        "A decorator: `name` stands for what it decorates. `version` is part of every address; raise it when something else is computed."
+        """A decorator: `name` stands for what it decorates. `version` is part of every address; raise it when
+        something else is computed."""
         if not isinstance(name, str) or not re.fullmatch(r'[a-z][a-z_0-9]*', name):
-            raise UserError(f'a name for the {self.kind} in small letters, digits and underscores', repr(name),
-                            f"Say for example 'my_{self.kind.split()[-1]}'.")
+            raise UserError(
+                f'a name for the {self.kind} in small letters, digits and underscores',
+                repr(name),
+                f"Say for example 'my_{self.kind.split()[-1]}'.",
+            )
 
         def take(thing):
             said, there = version_of(name, thing, version), self.get(name)
             if name in self and (name not in self.own or not same(there, thing)):
                 owner = f'{there.__qualname__} of {there.__module__}'
-                raise UserError(f'a name for the {self.kind} {thing.__qualname__} that is free', f'{name!r}, which is {owner}', 'Choose another name.')
+                raise UserError(
+                    f'a name for the {self.kind} {thing.__qualname__} that is free',
+                    f'{name!r}, which is {owner}',
+                    'Choose another name.',
+                )
             self.check(name, thing, said)
             self[name], self.own[name] = thing, said
             return thing
@@ -81,7 +97,12 @@ class Registry(dict):
 
     def find(self, name: str):
         "What a name stands for, or a `UserError` that says what there is."
-        one_of(name, self, f'a {self.kind}', 'Choose one of them, or import what adds it: use(FILE), in a shell `lp-nb --use FILE`.')
+        one_of(
+            name,
+            self,
+            f'a {self.kind}',
+            'Choose one of them, or import what adds it: use(FILE), in a shell `lp-nb --use FILE`.',
+        )
         return self[name]
 
 # %% ../nbs/03_plugins.ipynb #use
@@ -91,8 +112,11 @@ def load_file(path: Path):
     if loaded is not None and Path(getattr(loaded, '__file__', None) or '').absolute() == path:
         return loaded
     if loaded is not None or not path.is_file():
-        raise UserError('a file of Python code', f'{path}, which is not there' if loaded is None else f'{path}, named like the module {path.stem}',
-                        'Check the path.' if loaded is None else 'Give the file another name.')
+        raise UserError(
+            'a file of Python code',
+            f'{path}, which is not there' if loaded is None else f'{path}, named like the module {path.stem}',
+            'Check the path.' if loaded is None else 'Give the file another name.',
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
     sys.path += [] if str(path.parent) in sys.path else [str(path.parent)]
@@ -105,14 +129,19 @@ def load_file(path: Path):
 
 # %% ../nbs/03_plugins.ipynb #use-2
 def use(*names: str):
-    "Import what adds stages, encoders or measures, by the path of a .py file or a module's name; without names, those in LPNB_USE."
+    """Import what adds stages, encoders or measures, by the path of a .py file or a module's name; without
+    names, those in LPNB_USE."""
     for name in names or filter(None, os.environ.get('LPNB_USE', '').split(os.pathsep)):
         try:
             load_file(place(name).absolute()) if str(name).endswith('.py') else importlib.import_module(name)
         except UserError:
             raise
         except Exception as e:
-            raise UserError('a file or a module that can be imported', f'{name}: {reason_of(e)}', 'Mend it, or check the name.') from e
+            raise UserError(
+                'a file or a module that can be imported',
+                f'{name}: {reason_of(e)}',
+                'Mend it, or check the name.',
+            ) from e
 
 
 def place_of(name: str, thing) -> str:
@@ -120,6 +149,9 @@ def place_of(name: str, thing) -> str:
     module = sys.modules.get(thing.__module__)
     path = getattr(module, '__file__', None)
     if thing.__module__ == '__main__' or module is None or path is None:
-        raise UserError(f'{name!r} in a module that other processes can import', f'{thing.__qualname__} of a notebook or script ({thing.__module__})',
-                        "Put its cell into a file, say mine.py, and begin with use('mine.py') of lp_nb.plugins; or compute in this process: workers=1.")
+        raise UserError(
+            f'{name!r} in a module that other processes can import',
+            f'{thing.__qualname__} of a notebook or script ({thing.__module__})',
+            "Put its cell into a file, say mine.py, and begin with use('mine.py') of lp_nb.plugins; or compute in this process: workers=1.",
+        )
     return thing.__module__ if '.' in thing.__module__ else str(Path(path).absolute())

@@ -35,7 +35,9 @@ def mask_count(
 
 # %% ../nbs/02_privacy.ipynb #masks
 def safe(
-    hidden: list[int],  # counts that are not shown; a reader knows their sum, and which of them are under `least`
+    hidden: list[
+        int
+    ],  # counts that are not shown; a reader knows their sum, and which of them are under `least`
     least: int = 10,
 ) -> bool:
     "Whether no small count among the hidden ones follows from their sum, nor any that is hidden alone."
@@ -56,7 +58,8 @@ def mask_counts(
     least: int = 10,  # smallest count that is shown
     patients: dict | None = None,  # name -> whose they are, where somebody may stand behind several
 ) -> dict:
-    "The counts as text, those of few patients hidden, and as many others as it takes that the sum gives no small one away."
+    """The counts as text, those of few patients hidden, and as many others as it takes that the sum gives no
+    small one away."""
     text = {k: mask_count(n, least, (patients or {}).get(k)) for k, n in counts.items()}
     for _, k in sorted((n, k) for k, n in counts.items() if n >= least and text[k] != 'hidden'):
         if not safe(unseen(counts, text), least):
@@ -80,7 +83,8 @@ QUOTED = re.compile(r"""(?<!\w)'[^']*'(?!\w)|"[^"]*"|`[^`]*`|\[[^]]*\]""")
 
 
 def scrubbed(text, most: int = 300) -> str:
-    "The first line of another library's message without values: what is quoted by its form, long numbers without their digits."
+    """The first line of another library's message without values: what is quoted by its form, long numbers
+    without their digits."""
     line = next(iter(str(text).splitlines()), '')
     line = QUOTED.sub(lambda found: form(found[0][1:-1]), line)
     line = re.sub(r'\d{5,}', lambda found: short_id(found[0]), line)
@@ -113,7 +117,15 @@ def reason_of(e: BaseException) -> str:
         return str(e) if isinstance(e, UserError) else f'{type(e).__name__}: {e}'
     if debugging():
         return f'{type(e).__name__}: {e}'
-    known = e.name if isinstance(e, (ImportError, NameError)) else f'line {e.lineno}: {e.msg}' if isinstance(e, SyntaxError) else os.strerror(e.errno) if isinstance(e, OSError) and e.errno else ''
+    known = (
+        e.name
+        if isinstance(e, (ImportError, NameError))
+        else f'line {e.lineno}: {e.msg}'
+        if isinstance(e, SyntaxError)
+        else os.strerror(e.errno)
+        if isinstance(e, OSError) and e.errno
+        else ''
+    )
     places = code_places(e)
     ours = [place for place in places if place.startswith(f'{__name__.partition(".")[0]}/')][-1:]
     at = ', '.join(dict.fromkeys([*ours, *places[-1:]]))
@@ -121,18 +133,27 @@ def reason_of(e: BaseException) -> str:
 
 
 def trace_of(e: BaseException) -> str:
-    "The traceback that a record of a failure may hold: types and places of an exception and of what it came from; with --debug all of it."
+    """The traceback that a record of a failure may hold: types and places of an exception and of what it came
+    from; with --debug all of it."""
     if debugging():
         return ''.join(traceback.format_exception(e))
-    return '\n'.join('\n'.join([type(one).__name__, *(f'  {place}' for place in code_places(one))]) for one in chain_of(e))
+    return '\n'.join(
+        '\n'.join([type(one).__name__, *(f'  {place}' for place in code_places(one))]) for one in chain_of(e)
+    )
 
 # %% ../nbs/02_privacy.ipynb #outlined
 def in_short(value) -> str:
-    "A value in a few words: numbers and short texts as they are, of all that may hold rows the kind and size."
+    """A value in a few words: numbers and short texts as they are, of all that may hold rows the kind and
+    size."""
     kind = type(value).__name__
     if hasattr(value, 'shape') and getattr(value, 'ndim', 1):
         return f'{kind} {tuple(value.shape)}'
-    if isinstance(value, (bool, float, os.PathLike)) or value is None or isinstance(value, int) and abs(value) < 10**5:
+    if (
+        isinstance(value, (bool, float, os.PathLike))
+        or value is None
+        or isinstance(value, int)
+        and abs(value) < 10**5
+    ):
         return str(value)
     if isinstance(value, str) and len(value) <= 60 and not re.search(r'\d{6,}(?![0-9a-f])', value):
         return repr(value)
@@ -140,9 +161,12 @@ def in_short(value) -> str:
 
 
 def outlined(cls):
-    "A class decorator for records (dataclasses, named tuples) that hold arrays, frames or lists: `repr` says what they are and not what is in them."
+    """A class decorator for records (dataclasses, named tuples) that hold arrays, frames or lists: `repr`
+    says what they are and not what is in them."""
     names = getattr(cls, '_fields', None) or [f.name for f in dataclasses.fields(cls)]
-    cls.__repr__ = lambda self: f'{type(self).__name__}({", ".join(f"{name}={in_short(getattr(self, name))}" for name in names)})'
+    cls.__repr__ = lambda self: (
+        f'{type(self).__name__}({", ".join(f"{name}={in_short(getattr(self, name))}" for name in names)})'
+    )
     return cls
 
 # %% ../nbs/02_privacy.ipynb #strip
@@ -157,7 +181,9 @@ def strip_notebook(
     for cell in nb['cells']:
         cell = {k: cell[k] for k in ('cell_type', 'id', 'source') if k in cell} | dict(metadata={})
         cells.append(cell | (dict(outputs=[], execution_count=None) if cell['cell_type'] == 'code' else {}))
-    return {k: nb[k] for k in ('nbformat', 'nbformat_minor') if k in nb} | dict(cells=cells, metadata=dict(kernelspec=KERNELSPEC))
+    return {k: nb[k] for k in ('nbformat', 'nbformat_minor') if k in nb} | dict(
+        cells=cells, metadata=dict(kernelspec=KERNELSPEC)
+    )
 
 
 def notebook_text(nb: dict) -> str:
@@ -166,29 +192,51 @@ def notebook_text(nb: dict) -> str:
 
 
 def filter_stdin():
-    "The clean filter: a notebook on standard input, the stripped one on standard output; anything else is an error."
+    """The clean filter: a notebook on standard input, the stripped one on standard output; anything else is
+    an error."""
     text = sys.stdin.buffer.read().decode('utf-8')
     sys.stdout.buffer.write(notebook_text(strip_notebook(json.loads(text))).encode('utf-8'))
 
 # %% ../nbs/02_privacy.ipynb #install-filter
 def install_filter(repo):
-    "Set up the clean filter in the git configuration and the attributes of the checkout `repo` (local to it, nothing global)."
+    """Set up the clean filter in the git configuration and the attributes of the checkout `repo` (local to
+    it, nothing global)."""
     command = f'{shlex.quote(sys.executable)} -P -c "from lp_nb.privacy import filter_stdin; filter_stdin()"'
     for key, value in dict(clean=command, smudge='cat', required='true').items():
         git(repo, 'config', f'filter.lp-nb.{key}', value)
-    own = Path(repo, git(repo, 'rev-parse', '--git-path', 'info/attributes'))  # stands above every .gitattributes
+    # stands above every .gitattributes
+    own = Path(repo, git(repo, 'rev-parse', '--git-path', 'info/attributes'))
     before, line = own.read_text(encoding='utf-8') if own.exists() else '', '*.ipynb filter=lp-nb\n'
     own.parent.mkdir(exist_ok=True)
     own.write_text(before.removesuffix(line) + line, encoding='utf-8')
 
 # %% ../nbs/02_privacy.ipynb #filter-fault
-TRIAL = dict(nbformat=4, nbformat_minor=5, metadata={}, cells=[dict(cell_type='code', id='a', source='', metadata={}, execution_count=1, outputs=['seen'])])
+TRIAL = dict(
+    nbformat=4,
+    nbformat_minor=5,
+    metadata={},
+    cells=[dict(cell_type='code', id='a', source='', metadata={}, execution_count=1, outputs=['seen'])],
+)
 
 
 def beside_the_filter(top: Path, here: Path, **how) -> list:
-    "Notebooks that there are in a checkout, or that could be put beside attributes or `here`, and that git would not filter."
-    listed = git(top, 'ls-files', '-zco', '--exclude-standard', '--', '*.ipynb', '.gitattributes', '**/.gitattributes', **how).split('\0')
-    names = [re.sub(r'\.gitattributes$', 'x.ipynb', name) for name in listed if name] + ['x.ipynb', str((here / 'x.ipynb').relative_to(top))]
+    """Notebooks that there are in a checkout, or that could be put beside attributes or `here`, and that git
+    would not filter."""
+    listed = git(
+        top,
+        'ls-files',
+        '-zco',
+        '--exclude-standard',
+        '--',
+        '*.ipynb',
+        '.gitattributes',
+        '**/.gitattributes',
+        **how,
+    ).split('\0')
+    names = [re.sub(r'\.gitattributes$', 'x.ipynb', name) for name in listed if name] + [
+        'x.ipynb',
+        str((here / 'x.ipynb').relative_to(top)),
+    ]
     said = git(top, 'check-attr', '-z', '--stdin', 'filter', text='\0'.join(names) + '\0', **how).split('\0')
     return [name for name, value in zip(said[::3], said[2::3]) if value != 'lp-nb']
 
@@ -217,13 +265,22 @@ TABLES = ('', 'hosp', 'core', 'icu', 'note', 'general')  # folders of a release 
 
 def tables_below(root) -> dict[str, Path]:
     "Every file of a release that could be read as a table, by its path below the root."
-    files = [p for folder in TABLES for p in Path(root, folder).glob('*') if p.name.endswith(('.csv', '.csv.gz', '.parquet')) and p.is_file()]
+    files = [
+        p
+        for folder in TABLES
+        for p in Path(root, folder).glob('*')
+        if p.name.endswith(('.csv', '.csv.gz', '.parquet')) and p.is_file()
+    ]
     return {p.relative_to(root).as_posix(): p for p in files}
 
 
 def mark_synthetic(root, **facts):
-    "Write the marker of a synthetic hospital: facts about it, and the tables that it belongs to with size and SHA-256."
-    files = {name: dict(bytes=p.stat().st_size, sha256=file_fingerprint(p)) for name, p in tables_below(root).items()}
+    """Write the marker of a synthetic hospital: facts about it, and the tables that it belongs to with size
+    and SHA-256."""
+    files = {
+        name: dict(bytes=p.stat().st_size, sha256=file_fingerprint(p))
+        for name, p in tables_below(root).items()
+    }
     write_json(Path(root) / 'hospital.json', dict(facts, synthetic=True, files=files))
 
 # %% ../nbs/02_privacy.ipynb #marker-synthetic
@@ -233,7 +290,9 @@ def may_read():
     try:
         yield
     except PermissionError as e:
-        raise UserError(f'a file that may be read, {e.filename}', 'permission denied', 'Change its permissions.') from e
+        raise UserError(
+            f'a file that may be read, {e.filename}', 'permission denied', 'Change its permissions.'
+        ) from e
 
 
 @may_read()
@@ -242,19 +301,32 @@ def is_synthetic(root) -> bool:
     marker, found = Path(root) / 'hospital.json', tables_below(root)
     said = read_json(marker) if marker.is_file() else None
     files = said.get('files') if isinstance(said, dict) else None
-    return isinstance(files, dict) and bool(found) and all(is_named(files.get(name), path) for name, path in found.items())
+    return (
+        isinstance(files, dict)
+        and bool(found)
+        and all(is_named(files.get(name), path) for name, path in found.items())
+    )
 
 
 def is_named(said, path: Path) -> bool:
     "Whether a marker speaks of this file as it is now."
-    return isinstance(said, dict) and said.get('bytes') == path.stat().st_size and said.get('sha256') == steady_fingerprint(path)
+    return (
+        isinstance(said, dict)
+        and said.get('bytes') == path.stat().st_size
+        and said.get('sha256') == steady_fingerprint(path)
+    )
 
 # %% ../nbs/02_privacy.ipynb #marker-demo
 def patients_in(path: Path) -> set:
-    "subject_id of all rows of a table, as text; of one that cannot be read none: whoever reads it will say why."
+    """subject_id of all rows of a table, as text; of one that cannot be read none: whoever reads it will say
+    why."""
     import polars as pl
 
-    table = pl.scan_parquet(path, glob=False) if path.suffix == '.parquet' else pl.scan_csv(path, infer_schema=False, glob=False)
+    table = (
+        pl.scan_parquet(path, glob=False)
+        if path.suffix == '.parquet'
+        else pl.scan_csv(path, infer_schema=False, glob=False)
+    )
     try:
         return set(table.select(pl.col('subject_id').cast(pl.String)).collect()['subject_id'])
     except (pl.exceptions.PolarsError, OSError):
@@ -263,14 +335,24 @@ def patients_in(path: Path) -> set:
 
 @may_read()
 def is_demo(root) -> bool:
-    "Whether the tables below `root` are about the patients of the open demo, a hundred at most: all that its list names, and nobody else."
+    """Whether the tables below `root` are about the patients of the open demo, a hundred at most: all that
+    its list names, and nobody else."""
     listed = Path(root) / 'demo_subject_id.csv'
     if not listed.is_file():
         return False
     known = set(listed.read_text(encoding='utf-8', errors='replace').split()[1:])
-    found = {name: path for name, path in tables_below(root).items() if path.name.split('.')[0] in ('patients', 'admissions', 'icustays')}
+    found = {
+        name: path
+        for name, path in tables_below(root).items()
+        if path.name.split('.')[0] in ('patients', 'admissions', 'icustays')
+    }
     patients = [patients_in(path) for path in found.values() if path.name.startswith('patients.')]
-    return 0 < len(known) <= 100 and patients != [] and all(p == known for p in patients) and all(patients_in(p) <= known for p in found.values())
+    return (
+        0 < len(known) <= 100
+        and patients != []
+        and all(p == known for p in patients)
+        and all(patients_in(p) <= known for p in found.values())
+    )
 
 # %% ../nbs/02_privacy.ipynb #door
 def open_data(root) -> bool:
@@ -293,19 +375,31 @@ def unguarded(folder) -> str:
 # %% ../nbs/02_privacy.ipynb #no-marker
 def no_marker(root) -> str:
     "What to do where a marker lies beside tables that it does not belong to."
-    found = [name for name in ('hospital.json', 'demo_subject_id.csv') if root is not None and Path(root, name).exists()]
-    return f' {found[0]} in {root} does not belong to these tables: make the hospital, or download the demo, again.' if found else ''
+    found = [
+        name
+        for name in ('hospital.json', 'demo_subject_id.csv')
+        if root is not None and Path(root, name).exists()
+    ]
+    return (
+        f' {found[0]} in {root} does not belong to these tables: make the hospital, or download the demo, again.'
+        if found
+        else ''
+    )
 
 # %% ../nbs/02_privacy.ipynb #refuse-unfiltered
 def refuse_unfiltered(
     root=None,  # folder of tables about to be opened; none: what is opened is known to be credentialed
     cwd=None,  # where the notebook or command runs (default: here, and where Jupyter says that the notebook lies)
 ):
-    "Raise unless `root` is open data, or the working folder is outside any git checkout or inside a filtered one."
+    """Raise unless `root` is open data, or the working folder is outside any git checkout or inside a
+    filtered one."""
     if root is not None and open_data(root):
         return
     notebook = Path(os.environ.get('JPY_SESSION_NAME', ''))  # a full path where the server knows one
     for place in [Path(cwd)] if cwd else [Path.cwd(), *[notebook.parent] * notebook.is_absolute()]:
         if place.is_dir() and (fault := unguarded(place)):
-            raise UserError('a git checkout whose notebooks are stripped on `git add` before credentialed data are opened in it',
-                            f'{place}, where {fault}', 'Run `lp-nb doctor --fix` there, or work outside the checkout.' + no_marker(root))
+            raise UserError(
+                'a git checkout whose notebooks are stripped on `git add` before credentialed data are opened in it',
+                f'{place}, where {fault}',
+                'Run `lp-nb doctor --fix` there, or work outside the checkout.' + no_marker(root),
+            )

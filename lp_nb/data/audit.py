@@ -53,8 +53,13 @@ def copy_events(part, blocks: list, subjects: list, name: str) -> pl.DataFrame:
         rows = rows.with_columns(value=pl.when('masked').then(pl.lit('___')))
     word = pl.col('itemid') == 0  # a word was charted; any item that is no variable says so again
     rows = rows.with_columns(
-        itemid=pl.when(word).then({'chartevents': 220048, 'labevents': 50800}[name]).otherwise('itemid').cast(pl.Int64),
-        value=pl.when(word).then(pl.lit('word')).otherwise('value'), valuenum=pl.col('x'))
+        itemid=pl.when(word)
+        .then({'chartevents': 220048, 'labevents': 50800}[name])
+        .otherwise('itemid')
+        .cast(pl.Int64),
+        value=pl.when(word).then(pl.lit('word')).otherwise('value'),
+        valuenum=pl.col('x'),
+    )
     return rows.select(list(SCHEMA[name]))
 
 # %% ../../nbs/1_data/15_audit.ipynb #copy-tables
@@ -77,14 +82,21 @@ def copy_tables(tables: Tables, parts: dict, chosen: Chosen, subjects: list) -> 
 def write_tables(frames: dict, folder: Path) -> Tables:
     "The frames as parquet files below `folder`, opened."
     for name, frame in frames.items():
-        sub = 'note' if name in ('radiology', 'discharge') else 'icu' if name in ('icustays', 'chartevents') else 'hosp'
+        sub = (
+            'note'
+            if name in ('radiology', 'discharge')
+            else 'icu'
+            if name in ('icustays', 'chartevents')
+            else 'hosp'
+        )
         (folder / sub).mkdir(parents=True, exist_ok=True)
         frame.write_parquet(folder / sub / f'{name}.parquet')
     return Tables(folder, folder if 'radiology' in frames else None)
 
 # %% ../../nbs/1_data/15_audit.ipynb #canary-events
 def plant_events(frames: dict, stays: pl.DataFrame, rules: Rules) -> dict:
-    "The tables with an event of every variable at, just after and long after the end of each window, all at the upper bound."
+    """The tables with an event of every variable at, just after and long after the end of each window, all at
+    the upper bound."""
     item = items().filter(~pl.col('fluid') & ~pl.col('itemid').is_in([223761, 226707, 226531]))
     high = pl.DataFrame(dict(variable=range(len(VARIABLES)), valuenum=[float(v.high) for v in VARIABLES]))
     item = item.join(high.cast(dict(variable=pl.Int8)), on='variable')
@@ -95,11 +107,15 @@ def plant_events(frames: dict, stays: pl.DataFrame, rules: Rules) -> dict:
     rows = who.join(item, how='cross').join(late, how='cross')
     rows = rows.with_columns(charttime=time, storetime=time, value=pl.col('valuenum').cast(pl.String))
     if rules.lab_time == 'storetime':  # drawn inside the window, readable after it
-        labs = rows.filter(pl.col('table') == 'labevents').with_columns(charttime=pl.col('intime') + pl.duration(minutes=1))
+        labs = rows.filter(pl.col('table') == 'labevents').with_columns(
+            charttime=pl.col('intime') + pl.duration(minutes=1)
+        )
         rows = pl.concat([rows, labs])
     out = dict(frames)
     for name in ('chartevents', 'labevents'):
-        out[name] = pl.concat([frames[name], rows.filter(pl.col('table') == name).select(frames[name].columns)])
+        out[name] = pl.concat(
+            [frames[name], rows.filter(pl.col('table') == name).select(frames[name].columns)]
+        )
     return out
 
 # %% ../../nbs/1_data/15_audit.ipynb #canary-reports
@@ -131,8 +147,17 @@ def plant_outcome(frames: dict, stays: pl.DataFrame) -> dict:
     admissions = frames['admissions'].join(ends, on='hadm_id', how='left', maintain_order='left').with_columns(
         pl.when(mine).then(1 - pl.col('hospital_expire_flag')).otherwise('hospital_expire_flag').alias('hospital_expire_flag'),
         pl.when(mine).then('later').otherwise('deathtime').alias('deathtime')).drop('later')
-    code = phenotype_codes().unique('label_index').select('icd_code', 'icd_version', seq_num=pl.lit(99, pl.Int64))
-    ill = stays.select('subject_id', 'hadm_id').unique().join(code, how='cross').select(frames['diagnoses_icd'].columns)
+    code = (
+        phenotype_codes()
+        .unique('label_index')
+        .select('icd_code', 'icd_version', seq_num=pl.lit(99, pl.Int64))
+    )
+    ill = (
+        stays.select('subject_id', 'hadm_id')
+        .unique()
+        .join(code, how='cross')
+        .select(frames['diagnoses_icd'].columns)
+    )
     out = dict(frames, admissions=admissions, diagnoses_icd=pl.concat([frames['diagnoses_icd'], ill]))
     if 'd_icd_diagnoses' in frames:  # a book that knows them
         book = frames['d_icd_diagnoses']
@@ -151,11 +176,15 @@ def compare_views(plain: dict, planted: dict, stay_ids: list):
     for seen in (plain, planted):
         gone = set(stay_ids) - set(seen)
         if gone:
-            raise LeakError(f'{len(gone)} of {len(stay_ids)} stays left with the canaries planted: selection looks at the future')
+            raise LeakError(
+                f'{len(gone)} of {len(stay_ids)} stays left with the canaries planted: selection looks at the future'
+            )
     for stay in stay_ids:
         (a, before_a, text_a), (b, before_b, text_b) = plain[stay], planted[stay]
         if not (np.array_equal(a, b, equal_nan=True) and np.array_equal(before_a, before_b, equal_nan=True)):
-            raise LeakError('an event planted at or after the end of the window, or the outcome, changed the hourly values')
+            raise LeakError(
+                'an event planted at or after the end of the window, or the outcome, changed the hourly values'
+            )
         if text_a != text_b or WORD in text_b:
             raise LeakError('a report that could not be read within the window reached a document')
 
@@ -169,13 +198,17 @@ COPIES = 'canary-'  # copies of rows in the work folder, gone as soon as they ar
 
 
 def canaries(tables: Tables, rules: Rules, chosen: Chosen, folders: list, work, most: int = 6) -> int:
-    "Plant canaries in a copy of a few stays and gather both copies; `LeakError` if one arrives; the number of stays tried."
+    """Plant canaries in a copy of a few stays and gather both copies; `LeakError` if one arrives; the number
+    of stays tried."""
     kept = pl.concat([pl.scan_parquet(f / 'stays.parquet', glob=False) for f in folders]).collect()
     some = kept.filter(pl.col('stay_id').is_in(draw_stays(kept['stay_id'].to_list(), 2 * most)))
-    stays = some.unique('subject_id', maintain_order=True).head(most)  # of different patients: one stay's future may be another's present
+    # of different patients: one stay's future may be another's present
+    stays = some.unique('subject_id', maintain_order=True).head(most)
     ids, seen = stays['stay_id'].to_list(), []
     with tempfile.TemporaryDirectory(prefix=COPIES, dir=work) as tmp:
-        frames = copy_tables(tables, sources(tables, chosen, rules, work), chosen, stays['subject_id'].to_list())
+        frames = copy_tables(
+            tables, sources(tables, chosen, rules, work), chosen, stays['subject_id'].to_list()
+        )
         planted = plant_outcome(plant_events(frames, stays, rules), stays)
         if tables.notes is not None:
             planted = plant_reports(planted, stays, rules)
@@ -194,7 +227,8 @@ ORACLES = dict(  # release -> what -> count
           'mortality (MedFuse counting)': 54, 'phenotyping (MedFuse counting)': 112},
     **{'v1.0': {'mortality (MedFuse counting)': 26_226, 'phenotyping (MedFuse counting)': 59_344},
        'v2.0': {'ICU stays': 76_943}, 'v2.2': {'ICU stays': 73_181, 'one stay per admission': 56_888}})
-PAPER = {'mortality (paper)': 22_626, 'phenotyping (paper)': 53_576}  # paired with reports; release not stated
+# paired with reports; release not stated
+PAPER = {'mortality (paper)': 22_626, 'phenotyping (paper)': 53_576}
 
 # %% ../../nbs/1_data/15_audit.ipynb #oracles
 def oracles(release: str, ledger: pd.DataFrame, rules: Rules) -> list:
@@ -211,5 +245,14 @@ def oracles(release: str, ledger: pd.DataFrame, rules: Rules) -> list:
     if release not in ('demo', 'synthetic') and 'reports' in kept:
         known.update(PAPER)
     shown = lambda n: n if n >= 10 or not n else mask_count(n)
-    return [dict(what=what, expected=n, got=shown(got[what]), agrees=got[what] == n, explanation='same' if got[what] == n else differs)
-            for what, n in known.items() if what in got]
+    return [
+        dict(
+            what=what,
+            expected=n,
+            got=shown(got[what]),
+            agrees=got[what] == n,
+            explanation='same' if got[what] == n else differs,
+        )
+        for what, n in known.items()
+        if what in got
+    ]

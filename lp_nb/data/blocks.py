@@ -48,7 +48,9 @@ def block_size(tables: Tables, patients: int) -> int:
 # %% ../../nbs/1_data/14_blocks.ipynb #choose
 def choose(tables: Tables, rules: Rules, ledger: Ledger) -> Chosen:
     "The stays that the rules admit to the task."
-    everyone = read(tables, 'icustays', lambda f: f.select('subject_id')).drop_nulls().unique(maintain_order=True)
+    everyone = (
+        read(tables, 'icustays', lambda f: f.select('subject_id')).drop_nulls().unique(maintain_order=True)
+    )
     size = block_size(tables, len(everyone))
     patients = everyone.with_columns(block=(pl.int_range(pl.len()) // size).cast(pl.Int32))
     selected = select_stays(tables, rules, ledger)
@@ -61,11 +63,20 @@ def choose(tables: Tables, rules: Rules, ledger: Ledger) -> Chosen:
 # %% ../../nbs/1_data/14_blocks.ipynb #nothing-left
 def nothing_left(ledger: Ledger):
     "Raise: no stay is left; name the step that took the last ones."
-    steps = [(name, rows_in, reasons) for (name, unit, rows_in), reasons in in_steps(ledger.rows).items() if unit == 'stays']
+    steps = [
+        (name, rows_in, reasons)
+        for (name, unit, rows_in), reasons in in_steps(ledger.rows).items()
+        if unit == 'stays'
+    ]
     name, rows_in, reasons = next(step for step in steps if step[2]['kept'] == 0)
-    why = max((n, reason) for reason, n in reasons.items())[1] if rows_in else 'the table icustays has no rows'
-    raise UserError('at least one stay that the rules admit', f'none of {steps[0][1]:,}',
-                    f'The step {name!r} took the last ones: {why}. Check that all tables are of one release, or change the switch.')
+    why = (
+        max((n, reason) for reason, n in reasons.items())[1] if rows_in else 'the table icustays has no rows'
+    )
+    raise UserError(
+        'at least one stay that the rules admit',
+        f'none of {steps[0][1]:,}',
+        f'The step {name!r} took the last ones: {why}. Check that all tables are of one release, or change the switch.',
+    )
 
 # %% ../../nbs/1_data/14_blocks.ipynb #sources
 def pick_reports(patients: pl.DataFrame):
@@ -85,13 +96,18 @@ def fits(tables: Tables, parts: dict):
         counts = part.counts()
         rows, never = counts['rows'] - counts.get('another item', 0), counts.get('patient never in an ICU', 0)
         if rows and rows == never and name != 'labevents':
-            raise UserError(f'rows of {tables.path(name)} about patients of {tables.path("icustays")}', f'none among {rows:,}',
-                            'The two files are of different releases; use tables of one.')
+            raise UserError(
+                f'rows of {tables.path(name)} about patients of {tables.path("icustays")}',
+                f'none among {rows:,}',
+                'The two files are of different releases; use tables of one.',
+            )
 
 # %% ../../nbs/1_data/14_blocks.ipynb #work-key
 def work_key(tables: Tables, *names, **more) -> str:
     "What an intermediate result depends on: the files it is read from, and how."
-    return fingerprint([FORMAT, BLOCK, [table_fingerprint(tables.path(n)) for n in ('icustays', *names)], more])
+    return fingerprint(
+        [FORMAT, BLOCK, [table_fingerprint(tables.path(n)) for n in ('icustays', *names)], more]
+    )
 
 
 def sources(tables: Tables, chosen: Chosen, rules: Rules, work: Path) -> dict:
@@ -122,16 +138,26 @@ def with_reports(parts: dict, number: int, stays: pl.DataFrame, rules: Rules, le
         return stays.with_columns(pl.lit(0, pl.Int32).alias('n_reports')), None
     every = parts['radiology'].block(number).drop('block')
     mine = every.filter(pl.col('subject_id').is_in(stays['subject_id'].unique().implode()))
-    ledger.step('patients', 'reports', len(every), len(mine), {'patient not in the cohort': len(every) - len(mine)},
-                {'patient not in the cohort': every['subject_id'].n_unique() - mine['subject_id'].n_unique()})
+    ledger.step(
+        'patients',
+        'reports',
+        len(every),
+        len(mine),
+        {'patient not in the cohort': len(every) - len(mine)},
+        {'patient not in the cohort': every['subject_id'].n_unique() - mine['subject_id'].n_unique()},
+    )
     reports = pair(mine, stays, rules, ledger)
     counts = reports.group_by('stay_id').agg(pl.len().cast(pl.Int32).alias('n_reports'))
-    stays = stays.join(counts, on='stay_id', how='left', maintain_order='left').with_columns(pl.col('n_reports').fill_null(0))
+    stays = stays.join(counts, on='stay_id', how='left', maintain_order='left').with_columns(
+        pl.col('n_reports').fill_null(0)
+    )
     none = (pl.col('n_reports') == 0) & (rules.missing_report == 'drop')
     return tally(ledger, 'reports', 'stays', stays, {'no report readable in the window': none}), reports
 
 # %% ../../nbs/1_data/14_blocks.ipynb #keep-charted
-def keep_charted(stays: pl.DataFrame, series: Hourly, rules: Rules, ledger: Ledger) -> tuple[pl.DataFrame, Hourly]:
+def keep_charted(
+    stays: pl.DataFrame, series: Hourly, rules: Rules, ledger: Ledger
+) -> tuple[pl.DataFrame, Hourly]:
     "The stays with at least one value in the window, and their series."
     hours = np.diff(series.offsets)
     stay = np.repeat(np.arange(len(hours)), hours)
@@ -147,7 +173,13 @@ def keep_charted(stays: pl.DataFrame, series: Hourly, rules: Rules, ledger: Ledg
     if keep.all():
         return kept, series
     offsets = np.concatenate([[0], np.cumsum(hours[keep])]).astype(np.int64)
-    return kept, replace(series, values=series.values[keep[stay]], offsets=offsets, before=series.before[keep], last=series.last[keep])
+    return kept, replace(
+        series,
+        values=series.values[keep[stay]],
+        offsets=offsets,
+        before=series.before[keep],
+        last=series.last[keep],
+    )
 
 # %% ../../nbs/1_data/14_blocks.ipynb #gather-block
 def gather_block(number: int, chosen: Chosen, parts: dict, rules: Rules) -> tuple[Gathered, Ledger]:
@@ -159,7 +191,13 @@ def gather_block(number: int, chosen: Chosen, parts: dict, rules: Rules) -> tupl
     if reports is not None:
         rows = len(reports)
         reports = reports.filter(pl.col('stay_id').is_in(stays['stay_id'].implode()))
-        ledger.step('stays of the cohort', 'paired reports', rows, len(reports), {'stay left the cohort': rows - len(reports)})
+        ledger.step(
+            'stays of the cohort',
+            'paired reports',
+            rows,
+            len(reports),
+            {'stay left the cohort': rows - len(reports)},
+        )
     return Gathered(stays, reports, series), ledger
 
 # %% ../../nbs/1_data/14_blocks.ipynb #save-block
@@ -200,7 +238,8 @@ def load_ledger(folder: Path) -> Ledger:
 
 # %% ../../nbs/1_data/14_blocks.ipynb #gather
 def gather(tables: Tables, rules: Rules, work, ledger: Ledger) -> tuple[Chosen, list]:
-    "(stays of the task, folders of their finished blocks below `work`); the ledger holds every step for every table."
+    """(stays of the task, folders of their finished blocks below `work`); the ledger holds every step for
+    every table."""
     chosen = choose(tables, rules, ledger)
     parts, blocks = sources(tables, chosen, rules, work), sorted(chosen.patients['block'].unique())
     fits(tables, parts)
@@ -227,4 +266,12 @@ def gather(tables: Tables, rules: Rules, work, ledger: Ledger) -> tuple[Chosen, 
 def blocks_key(tables: Tables, rules: Rules) -> str:
     "What the blocks depend on: every rule but those of the split, and every source."
     split = dict(split='', split_seed=0, test_share=0, val_share=0, preset='', start='', scale='')
-    return fingerprint([FORMAT, BLOCK, PATIENTS, {**asdict(rules), **split}, [table_fingerprint(tables.path(n)) for n in tables.names()]])
+    return fingerprint(
+        [
+            FORMAT,
+            BLOCK,
+            PATIENTS,
+            {**asdict(rules), **split},
+            [table_fingerprint(tables.path(n)) for n in tables.names()],
+        ]
+    )

@@ -37,16 +37,37 @@ from ..privacy import is_synthetic, mask_count, mask_counts, refuse_unfiltered, 
 def stays_table(stays: pl.DataFrame, labels: tuple) -> pl.DataFrame:
     "The columns of stays.parquet."
     stays = stays.rename(dict(first_careunit='careunit', anchor_year_group='year_group'))
-    return stays.select('stay_id', 'subject_id', 'hadm_id', 'split', 'hours', 'age', 'gender', 'race', 'careunit',
-                        'year_group', 'n_reports', (pl.col('n_reports') > 0).alias('has_report'), 'episode', 'period',
-                        'los', *labels)
+    return stays.select(
+        'stay_id',
+        'subject_id',
+        'hadm_id',
+        'split',
+        'hours',
+        'age',
+        'gender',
+        'race',
+        'careunit',
+        'year_group',
+        'n_reports',
+        (pl.col('n_reports') > 0).alias('has_report'),
+        'episode',
+        'period',
+        'los',
+        *labels,
+    )
 
 
 def course_table(stays: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     "How stay, admission and life went on: stay_id, five times, and died (in the hospital, by the rules)."
     flag = pl.col('hospital_expire_flag') == 1
-    died = death_by_dates() if rules.death_from == 'dates' else pl.coalesce(flag, pl.col('deathtime').is_not_null())
-    return stays.select('stay_id', 'outtime', 'admittime', 'dischtime', 'deathtime', 'dod', died.alias('died'))
+    died = (
+        death_by_dates()
+        if rules.death_from == 'dates'
+        else pl.coalesce(flag, pl.col('deathtime').is_not_null())
+    )
+    return stays.select(
+        'stay_id', 'outtime', 'admittime', 'dischtime', 'deathtime', 'dod', died.alias('died')
+    )
 
 # %% ../../nbs/1_data/16_cohort.ipynb #audit-table
 def audit_table(stays: pl.DataFrame, last: np.ndarray, reports: pl.LazyFrame | None) -> pl.DataFrame:
@@ -59,13 +80,15 @@ def audit_table(stays: pl.DataFrame, last: np.ndarray, reports: pl.LazyFrame | N
 
 # %% ../../nbs/1_data/16_cohort.ipynb #append
 def append_series(folders: list, out: Path) -> tuple:
-    "(values, offsets, before, last, fates) of all blocks one after the other, the large ones mapped from `out`."
+    """(values, offsets, before, last, fates) of all blocks one after the other, the large ones mapped from
+    `out`."""
     blocks = [load_series(folder) for folder in folders]
     hours = np.concatenate([np.diff(b.offsets) for b in blocks])
     offsets = np.concatenate([[0], np.cumsum(hours)]).astype(np.int64)
     shape = (int(offsets[-1]), len(VARIABLES))
     head = dict(shape=shape, fortran_order=False, descr=blocks[0].values.dtype.str)
-    with open(out / 'values.npy', 'wb') as f:  # written, not mapped: a mapped file on a full disk ends the process
+    # written, not mapped: a mapped file on a full disk ends the process
+    with open(out / 'values.npy', 'wb') as f:
         np.lib.format.write_array_header_1_0(f, head)
         for block in blocks:
             f.write(np.ascontiguousarray(block.values).data)
@@ -105,26 +128,30 @@ def counts_of(stays: pl.DataFrame, labels: tuple) -> dict:
 def look_ahead(rules: Rules) -> list:
     "What the rules are known to let in that was not readable yet; stated in the manifest."
     known = {
-        'laboratory values count from the time of the specimen, before the result could be read':
-            rules.lab_time == 'charttime',
-        'reports count from the time of the image, before the text could be read': rules.report_time == 'charttime',
+        'laboratory values count from the time of the specimen, before the result could be read': rules.lab_time
+        == 'charttime',
+        'reports count from the time of the image, before the text could be read': rules.report_time
+        == 'charttime',
         'labels are the diagnoses of the whole admission, coded after discharge': rules.task == 'phenotyping',
-        'the window is the whole stay, whose length is known only when it ends':
-            rules.window == 'whole' and rules.task == 'phenotyping',
-        'whether numbers are compared as text depends on all values of the patient, later ones included':
-            rules.ties == 'text',
+        'the window is the whole stay, whose length is known only when it ends': rules.window == 'whole'
+        and rules.task == 'phenotyping',
+        'whether numbers are compared as text depends on all values of the patient, later ones included': rules.ties
+        == 'text',
     }
     return [what for what, holds in known.items() if holds]
 
 # %% ../../nbs/1_data/16_cohort.ipynb #write-texts
 def write_reports(folder: Path, folders: list, corpus: Corpus):
-    "The reports and the rows of words where the blocks have some; general-domain texts, and their codes where there are some."
+    """The reports and the rows of words where the blocks have some; general-domain texts, and their codes
+    where there are some."""
     reports, rows = append_frames(folders, 'reports'), append_frames(folders, 'rows')
     if reports is not None:
         reports.drop('no_storetime', 'time').sink_parquet(folder / 'reports.parquet', maintain_order=True)
     if rows is not None:
         rows.sink_parquet(folder / 'rows.parquet', maintain_order=True)
-    pl.DataFrame(dict(text=corpus.texts), schema=dict(text=pl.String)).write_parquet(folder / 'corpus.parquet')
+    pl.DataFrame(dict(text=corpus.texts), schema=dict(text=pl.String)).write_parquet(
+        folder / 'corpus.parquet'
+    )
     if len(corpus.codes):
         corpus.codes.write_parquet(folder / 'codes.parquet')
 
@@ -153,7 +180,8 @@ def write_cohort(folder: Path, folders: list, chosen: Chosen, ledger: Ledger, ru
 
 # %% ../../nbs/1_data/16_cohort.ipynb #stored
 def stored(name: str, index: str | None = None, missing=None) -> cached_property:
-    "An attribute: the table `name` of a folder, read when first asked for; `missing(self)` where there is none."
+    """An attribute: the table `name` of a folder, read when first asked for; `missing(self)` where there is
+    none."""
     def table(self) -> pd.DataFrame:
         path = self.dir / f'{name}.parquet'
         if missing and not path.is_file():
@@ -166,18 +194,25 @@ def stored(name: str, index: str | None = None, missing=None) -> cached_property
 # %% ../../nbs/1_data/16_cohort.ipynb #missing
 def no_course(cohort: 'Cohort'):
     "Raise: the folder is older than the table."
-    raise UserError('a cohort that holds admissions and outcomes (course.parquet)',
-                    f'{cohort.dir} without, built by an earlier version', 'Build it again into another folder.')
+    raise UserError(
+        'a cohort that holds admissions and outcomes (course.parquet)',
+        f'{cohort.dir} without, built by an earlier version',
+        'Build it again into another folder.',
+    )
 
 
 def no_reports(cohort: 'Cohort'):
     "Raise: there are no reports."
-    raise UserError('a cohort with reports', 'one that was built without radiology notes, so it holds series only',
-                    'Build it again with notes=DIR, the folder of MIMIC-IV-Note.')
+    raise UserError(
+        'a cohort with reports',
+        'one that was built without radiology notes, so it holds series only',
+        'Build it again with notes=DIR, the folder of MIMIC-IV-Note.',
+    )
 
 # %% ../../nbs/1_data/16_cohort.ipynb #cohort-whose
 def shows_nobody(cohort: 'Cohort') -> bool:
-    "Whether anybody may see a cohort: nobody in it ever lived, or it is of the open demo, which has no notes."
+    """Whether anybody may see a cohort: nobody in it ever lived, or it is of the open demo, which has no
+    notes."""
     release = cohort.manifest.get('release')
     return release in ('synthetic', 'exact world') or release == 'demo' and not cohort.has_reports
 
@@ -192,7 +227,8 @@ def why_gone(cohort: 'Cohort', stay_id: int) -> str:
 
 # %% ../../nbs/1_data/16_cohort.ipynb #documents
 def documents_of(cohort: 'Cohort') -> pd.Series:
-    "The document of every stay, in the order of `stays`; without a report '', or a line that says so if the rules want one."
+    """The document of every stay, in the order of `stays`; without a report '', or a line that says so if the
+    rules want one."""
     frame = documents(pl.from_pandas(cohort.reports), cohort.rules).select('stay_id', 'document').to_pandas()
     silent = NO_REPORT if cohort.rules.missing_report == 'indicator' else ''
     return frame.set_index('stay_id')['document'].reindex(cohort.stays.index, fill_value=silent)
@@ -209,8 +245,11 @@ def cohort_folder(dir) -> Path:
     "The folder, if it has a manifest."
     if not (place(dir) / 'manifest.json').is_file():
         raw = (place(dir) / 'icu').is_dir()
-        raise UserError('a cohort folder (with manifest.json)', f'{dir}, which holds raw tables' if raw else str(dir),
-                        f'Build one: `lp-nb cohort --mimic {dir if raw else "DIR"} --out DIR`, or build_cohort().')
+        raise UserError(
+            'a cohort folder (with manifest.json)',
+            f'{dir}, which holds raw tables' if raw else str(dir),
+            f'Build one: `lp-nb cohort --mimic {dir if raw else "DIR"} --out DIR`, or build_cohort().',
+        )
     return place(dir)
 
 
@@ -272,7 +311,8 @@ class Cohort:
     quality = stored('quality')
     quality_by_month = stored('quality_by_month')
     attrition = stored('attrition', index='stay_id')  # the stays that left: step and reason
-    course = stored('course', index='stay_id', missing=no_course)  # what came after the window: not for models
+    # what came after the window: not for models
+    course = stored('course', index='stay_id', missing=no_course)
     reports = stored('reports', missing=no_reports)
     documents = cached_property(documents_of)
     arrays = cached_property(arrays_of)  # values (sum of hours, 16), offsets (stays + 1), before (stays, 16)
@@ -337,9 +377,15 @@ def audit_times(cohort) -> dict:
     length = (times['window_end'] - times['intime']).dt.total_seconds() / 3600
     full = np.where(length > 0, np.ceil(length - 1e-6), 48)
     checks = {
-        'no event after the end of its window': not late(times['last_event'], times['window_end'], rules).any(),
-        'no report after the end of its window': not late(times['last_report'], times['window_end'], rules).any(),
-        'hours are those of the window': bool((hours == full).all() and (np.diff(cohort.arrays[1]) == hours).all()),
+        'no event after the end of its window': not late(
+            times['last_event'], times['window_end'], rules
+        ).any(),
+        'no report after the end of its window': not late(
+            times['last_report'], times['window_end'], rules
+        ).any(),
+        'hours are those of the window': bool(
+            (hours == full).all() and (np.diff(cohort.arrays[1]) == hours).all()
+        ),
         'canaries were planted and none arrived': cohort.manifest['audit']['canaries'] > 0,
         'the discharge summary was not read': 'discharge' not in cohort.manifest['audit']['opened'],
     }
@@ -355,7 +401,10 @@ def audit_split(cohort) -> dict:
     train = (cohort.stays['split'] == 'train').to_numpy()
     again = scale_of(values, offsets, before, train, cohort.rules, cohort.rules.words)
     close = all(np.allclose(again[k], cohort.manifest['scale'][k]) for k in again)
-    return {'no patient is in two splits': bool((split <= 1).all()), 'statistics are those of the training stays': close}
+    return {
+        'no patient is in two splits': bool((split <= 1).all()),
+        'statistics are those of the training stays': close,
+    }
 
 
 def audit_folder(cohort: 'Cohort') -> list:
@@ -371,11 +420,15 @@ def check_cohort(
     cohort,
     seen: dict | None = None,  # what an earlier check gave back
 ) -> dict:
-    "Size and times of the files of a cohort, if all are those that were built; what was `seen` and is as it was is not read."
+    """Size and times of the files of a cohort, if all are those that were built; what was `seen` and is as it
+    was is not read."""
     manifest, again = cohort.manifest, 'Build the cohort again; somebody changed it.'
     earlier = seen['files'] if seen and seen.get('content') == manifest.get('content') else None
     files = check_files(cohort.dir, 'manifest.json', manifest.get('files'), again, seen=earlier)
-    if manifest.get('content') != fingerprint(manifest['files']) or manifest.get('seal') != sealed(manifest)['seal']:
+    if (
+        manifest.get('content') != fingerprint(manifest['files'])
+        or manifest.get('seal') != sealed(manifest)['seal']
+    ):
         raise UserError(f'a manifest in {cohort.dir} that was not edited', 'another one', again)
     return dict(content=manifest['content'], files=files)
 
@@ -386,8 +439,15 @@ def inputs_of(tables: Tables, rules: Rules, split_files, corpus: Corpus) -> dict
         read_list(path)  # a bad list is told now, not after the tables were read
     sources = {n: table_fingerprint(tables.path(n)) for n in tables.names()}
     codes = dict(corpus_codes=fingerprint(corpus.codes.write_csv())) if len(corpus.codes) else {}
-    return dict(format=FORMAT, rules=asdict(rules), release=tables.release, sources=sources,
-                split_files=[file_fingerprint(p) for p in split_files or ()], corpus=fingerprint(corpus.texts), **codes)
+    return dict(
+        format=FORMAT,
+        rules=asdict(rules),
+        release=tables.release,
+        sources=sources,
+        split_files=[file_fingerprint(p) for p in split_files or ()],
+        corpus=fingerprint(corpus.texts),
+        **codes,
+    )
 
 # %% ../../nbs/1_data/16_cohort.ipynb #check-out
 def check_out(out) -> Path:
@@ -397,7 +457,11 @@ def check_out(out) -> Path:
     out = place(out).absolute()
     is_cohort = (out / 'manifest.json').exists() and (out / 'ledger.parquet').exists()
     if out.exists() and not is_cohort and (out.is_file() or any(out.iterdir())):
-        raise UserError('a new or empty folder, or a cohort', f'{out}, which holds something else', 'Choose another folder.')
+        raise UserError(
+            'a new or empty folder, or a cohort',
+            f'{out}, which holds something else',
+            'Choose another folder.',
+        )
     return out
 
 
@@ -412,7 +476,8 @@ def is_built(out: Path, inputs: dict) -> bool:
 
 
 def to_build(out: Path, before: str | None, inputs: dict) -> bool:
-    "Whether nobody was faster; raises if something else was put into the folder since it held the cohort `before`."
+    """Whether nobody was faster; raises if something else was put into the folder since it held the cohort
+    `before`."""
     if is_built(out, inputs):
         return False
     if built_in(check_out(out)) != before:
@@ -434,7 +499,8 @@ def filling(out: Path, work) -> str:
 # %% ../../nbs/1_data/16_cohort.ipynb #working-folder
 @contextmanager
 def working(out: Path, work, private: bool):
-    "The folder of intermediate results, which holds rows of the tables; afterwards what nobody else needs is removed."
+    """The folder of intermediate results, which holds rows of the tables; afterwards what nobody else needs
+    is removed."""
     shared = place(work).absolute() if work else out.parent / f'.{out.name}.work'
     if private:
         refuse_tracked(out)  # with all that is written beside it
@@ -449,25 +515,40 @@ def working(out: Path, work, private: bool):
         shutil.rmtree(shared)
 
 # %% ../../nbs/1_data/16_cohort.ipynb #manifest
-def new_manifest(tables: Tables, rules: Rules, chosen: Chosen, ledger: Ledger, inputs: dict, made: dict, tried: int) -> dict:
-    "What the folder says of itself, but for its files; `made` is of `write_cohort`, `tried` the number of canary stays."
+def new_manifest(
+    tables: Tables, rules: Rules, chosen: Chosen, ledger: Ledger, inputs: dict, made: dict, tried: int
+) -> dict:
+    """What the folder says of itself, but for its files; `made` is of `write_cohort`, `tried` the number of
+    canary stays."""
     versions = {name: version(name) for name in ('numpy', 'pandas', 'polars')} | dict(lp_nb=__version__)
     return dict(
-        inputs, hash=fingerprint(inputs), labels=list(chosen.labels), features=feature_names(rules.words),
-        scale=made['scale'], counts=made['counts'],
+        inputs,
+        hash=fingerprint(inputs),
+        labels=list(chosen.labels),
+        features=feature_names(rules.words),
+        scale=made['scale'],
+        counts=made['counts'],
         found={k: mask_count(v) if isinstance(v, int) else v for k, v in made['found'].items()},
-        attrition=shareable(ledger.rows, whose=ledger.whose), oracles=oracles(tables.release, ledger.frame(), rules),
-        known_look_ahead=look_ahead(rules), audit=dict(canaries=tried, opened=sorted(tables.opened)), versions=versions)
+        attrition=shareable(ledger.rows, whose=ledger.whose),
+        oracles=oracles(tables.release, ledger.frame(), rules),
+        known_look_ahead=look_ahead(rules),
+        audit=dict(canaries=tried, opened=sorted(tables.opened)),
+        versions=versions,
+    )
 
 
 def seal_cohort(folder: Path, manifest: dict):
-    "Audit what was written, and write the manifest with the checks that it passed and the hash of every file."
+    """Audit what was written, and write the manifest with the checks that it passed and the hash of every
+    file."""
     write_json(folder / 'manifest.json', manifest)
     passed = Cohort(folder).audit()
     paths = [p for p in sorted(folder.rglob('*')) if p.is_file() and p.name != 'manifest.json']
     files = {str(p.relative_to(folder)): file_fingerprint(p) for p in paths}
     audit = dict(manifest['audit'], passed=passed)
-    write_json(folder / 'manifest.json', sealed({**manifest, 'audit': audit, 'files': files, 'content': fingerprint(files)}))
+    write_json(
+        folder / 'manifest.json',
+        sealed({**manifest, 'audit': audit, 'files': files, 'content': fingerprint(files)}),
+    )
 
 # %% ../../nbs/1_data/16_cohort.ipynb #compute
 def compute(tables: Tables, rules: Rules, split_files, texts: Corpus, inputs: dict, folder: Path, work: Path):
@@ -497,7 +578,8 @@ def build_cohort(
     work=None,  # folder of intermediate results, kept for other builds; default: beside `out`, removed at the end
     **switches,  # fields of `Rules` to set otherwise
 ) -> Cohort:
-    "Build the cohort, audit it and write it to `out`; if it is already there, open it; if a build was killed, go on."
+    """Build the cohort, audit it and write it to `out`; if it is already there, open it; if a build was
+    killed, go on."""
     rules = make_rules(preset, task, **{**({'split': 'files'} if split_files else {}), **switches})
     out = check_out(out)
     before, tables = built_in(out), open_mimic(mimic, notes)
@@ -532,8 +614,11 @@ def example_cohort(
     from lp_nb.data.people import HospitalConfig
 
     config = HospitalConfig(patients=patients)
-    makers = [sys.modules[part.__module__].__file__ for part in (HospitalConfig, general_corpus, make_hospital)]
-    made = fingerprint([config, *map(file_fingerprint, makers)], 8)  # another hospital when their code changes
+    makers = [
+        sys.modules[part.__module__].__file__ for part in (HospitalConfig, general_corpus, make_hospital)
+    ]
+    # another hospital when their code changes
+    made = fingerprint([config, *map(file_fingerprint, makers)], 8)
     root = example_folder() / f'{patients}-{made}'
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f'{root}.lock'):

@@ -20,7 +20,8 @@ from ..folders import place
 from ..privacy import outlined, scrubbed
 
 # %% ../../nbs/1_data/12_corpus.ipynb #corpus
-CODES = dict(text=pl.Int64, finding=pl.String, polarity=pl.String, grade=pl.String)  # columns of the finding codes
+# columns of the finding codes
+CODES = dict(text=pl.Int64, finding=pl.String, polarity=pl.String, grade=pl.String)
 
 
 def no_codes() -> pl.DataFrame:
@@ -38,14 +39,18 @@ class Corpus:
     left_out: int = 0  # texts without the wanted section
 
     def only(self, wanted: str) -> 'Corpus':
-        "The wanted sections of the texts, as `only_sections` has them; texts without any are left out, and their codes."
+        """The wanted sections of the texts, as `only_sections` has them; texts without any are left out, and
+        their codes."""
         if wanted == 'all' or not self.texts:
             return self
         parts = only_sections(pl.Series(self.texts), wanted)
         kept = parts.is_not_null()
         if not kept.any():
-            raise UserError(f'general-domain reports with sections={wanted}', f'no such section in any of {len(self.texts):,} texts',
-                            'Give a corpus of reports, or build the cohort with sections=all.')
+            raise UserError(
+                f'general-domain reports with sections={wanted}',
+                f'no such section in any of {len(self.texts):,} texts',
+                'Give a corpus of reports, or build the cohort with sections=all.',
+            )
         codes = follow(self.codes, kept.arg_true()) if 'findings' in wanted else self.codes.clear()
         return Corpus(parts.filter(kept).to_list(), codes, int((~kept).sum()))
 
@@ -53,14 +58,20 @@ class Corpus:
 def follow(codes: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:
     "The codes of the texts in rows `kept`, which now stand in rows 0, 1, ..."
     place = pl.DataFrame(dict(text=kept.cast(pl.Int64))).with_row_index('now')
-    return codes.join(place, on='text', maintain_order='left').with_columns(text=pl.col('now').cast(pl.Int64)).select(list(CODES))
+    return (
+        codes.join(place, on='text', maintain_order='left')
+        .with_columns(text=pl.col('now').cast(pl.Int64))
+        .select(list(CODES))
+    )
 
 # %% ../../nbs/1_data/12_corpus.ipynb #as-words
 def as_words(path: Path, what: str, todo: str) -> pl.DataFrame:
     "The table in a csv or parquet file, all of a csv as text, or the lines of .txt as a column text."
     try:
         if path.suffix == '.txt':
-            return pl.DataFrame(dict(text=path.read_text(encoding='utf-8').splitlines()), schema=dict(text=pl.String))
+            return pl.DataFrame(
+                dict(text=path.read_text(encoding='utf-8').splitlines()), schema=dict(text=pl.String)
+            )
         if path.suffix == '.parquet':
             return pl.read_parquet(path, glob=False)
         count_lines(path, feeds=True)
@@ -71,10 +82,22 @@ def as_words(path: Path, what: str, todo: str) -> pl.DataFrame:
 # %% ../../nbs/1_data/12_corpus.ipynb #corpus-table
 def corpus_table(path: Path) -> pl.DataFrame:
     "note_id (null where the file has none) and text of every general-domain text of a file."
-    frame = as_words(path, 'general-domain texts', 'Give csv or parquet with a column text, or .txt with a text on each line.')
+    frame = as_words(
+        path,
+        'general-domain texts',
+        'Give csv or parquet with a column text, or .txt with a text on each line.',
+    )
     if 'text' not in frame.columns:
-        raise UserError(f'the column text in {path}', 'the columns ' + said(frame.columns), 'Rename the column that holds the texts.')
-    note_id = pl.col('note_id').cast(pl.String) if 'note_id' in frame.columns else pl.lit(None, pl.String).alias('note_id')
+        raise UserError(
+            f'the column text in {path}',
+            'the columns ' + said(frame.columns),
+            'Rename the column that holds the texts.',
+        )
+    note_id = (
+        pl.col('note_id').cast(pl.String)
+        if 'note_id' in frame.columns
+        else pl.lit(None, pl.String).alias('note_id')
+    )
     return frame.select(note_id, 'text').drop_nulls('text')
 
 # %% ../../nbs/1_data/12_corpus.ipynb #corpus-codes
@@ -84,14 +107,21 @@ def read_codes(path: Path, note_id: pl.Series) -> pl.DataFrame:
     frame = as_words(path, 'finding codes', again)
     columns = ['note_id', *list(CODES)[1:]]
     if set(columns) - set(frame.columns):
-        raise UserError(f'the columns {", ".join(columns)} in {path}', 'the columns ' + said(frame.columns), again)
+        raise UserError(
+            f'the columns {", ".join(columns)} in {path}', 'the columns ' + said(frame.columns), again
+        )
     frame = frame.select(pl.col(columns).cast(pl.String)).with_columns(pl.col('grade').fill_null(''))
     wrong = frame.filter(~pl.col('polarity').is_in(POLARITIES).fill_null(False) | pl.col('finding').is_null())
     place = pl.DataFrame(dict(note_id=note_id)).with_row_index('text')
     joined = frame.join(place, on='note_id', maintain_order='left')
     if len(wrong) or len(joined) != len(frame):
-        raise UserError(f'statements about the texts beside it in {path}, each with a finding and a polarity among {", ".join(POLARITIES)}',
-                        f'{len(wrong):,} of {len(frame):,} with others' if len(wrong) else 'others, of unknown or repeated note_id', again)
+        raise UserError(
+            f'statements about the texts beside it in {path}, each with a finding and a polarity among {", ".join(POLARITIES)}',
+            f'{len(wrong):,} of {len(frame):,} with others'
+            if len(wrong)
+            else 'others, of unknown or repeated note_id',
+            again,
+        )
     return joined.select(pl.col(name).cast(kind) for name, kind in CODES.items())
 
 # %% ../../nbs/1_data/12_corpus.ipynb #corpus-read
@@ -99,14 +129,17 @@ def read_corpus(
     root: Path,  # MIMIC-IV root; its general/reports is the default
     corpus=None,  # None, a list of str, or a file
 ) -> Corpus:
-    "General-domain texts, empty ones left out, and the codes that lie beside the default ones; without texts where there are none."
+    """General-domain texts, empty ones left out, and the codes that lie beside the default ones; without
+    texts where there are none."""
     if isinstance(corpus, (list, tuple)):
         return Corpus([t for t in corpus if t.strip()])
     path = place(corpus) if corpus else find_table(place(root) / 'general', 'reports')
     if path is None:
         return Corpus([])
     if not path.is_file():
-        raise UserError('a file of general-domain texts', f'no {path}', 'Give csv or parquet with a column text, or .txt.')
+        raise UserError(
+            'a file of general-domain texts', f'no {path}', 'Give csv or parquet with a column text, or .txt.'
+        )
     frame = corpus_table(path)
     texts = [t.replace('\r\n', '\n').strip() for t in frame['text']]
     kept = pl.Series([i for i, t in enumerate(texts) if t], dtype=pl.Int64)

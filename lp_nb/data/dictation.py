@@ -85,7 +85,11 @@ class Findings:
 @lru_cache
 def findings() -> Findings:
     "The two tables above, parsed."
-    lines = [[part.strip() for part in line.split('|')] for line in (CHEST + ELSEWHERE).strip().splitlines() if line]
+    lines = [
+        [part.strip() for part in line.split('|')]
+        for line in (CHEST + ELSEWHERE).strip().splitlines()
+        if line
+    ]
     column = {name: i for i, name in enumerate(disease().names)}
     miss = np.zeros((len(lines), 25))
     for i, line in enumerate(lines):
@@ -121,22 +125,56 @@ def pick(r, p):
 
 # %% ../../nbs/1_data/02_dictation.ipynb #words
 FRAMES = (  # reader -> polarity (absent, doubtful, probable, present)
-    (('no {}', '{} not seen'), ('{} unlikely', 'doubt {}'), ('likely {}', 'probable {}'), ('{} seen', '{} present')),
-    (('there is no {}', 'there is no evidence of {}'), ('there is little evidence of {}', '{} is not favored'),
-     ('there may be {}', 'there is some evidence of {}'), ('there is {}', 'there is clear evidence of {}')),
-    (('the study is negative for {}', '{} has not developed'), ('{} is considered less likely', 'hardly {}'),
-     ('one should consider {}', '{} is considered more likely'), ('the study is notable for {}', '{} has developed')),
-    (('{} is excluded', 'absence of {}'), ('{} is nearly excluded', '{} is doubtful'),
-     ('{} cannot be excluded', 'query {}'), ('{} is not in doubt', 'presence of {}')))
+    (
+        ('no {}', '{} not seen'),
+        ('{} unlikely', 'doubt {}'),
+        ('likely {}', 'probable {}'),
+        ('{} seen', '{} present'),
+    ),
+    (
+        ('there is no {}', 'there is no evidence of {}'),
+        ('there is little evidence of {}', '{} is not favored'),
+        ('there may be {}', 'there is some evidence of {}'),
+        ('there is {}', 'there is clear evidence of {}'),
+    ),
+    (
+        ('the study is negative for {}', '{} has not developed'),
+        ('{} is considered less likely', 'hardly {}'),
+        ('one should consider {}', '{} is considered more likely'),
+        ('the study is notable for {}', '{} has developed'),
+    ),
+    (
+        ('{} is excluded', 'absence of {}'),
+        ('{} is nearly excluded', '{} is doubtful'),
+        ('{} cannot be excluded', 'query {}'),
+        ('{} is not in doubt', 'presence of {}'),
+    ),
+)
 BOILERPLATE = (
     ('no comparison', 'limited by motion', 'lines as before'),
     ('the technique is adequate', 'there is no relevant prior study', 'osseous structures are intact'),
-    ('the examination is compared with the most recent study', 'the remainder is unremarkable', 'dose is recorded'),
-    ('dictated at the bedside', 'wet reading telephoned to the team', 'review of outside images is not excluded'))
-DEVICES = (('endotracheal tube', 'dialysis catheter'), ('surgical drain', 'nasogastric tube'),
-           ('sternotomy wires', 'mediastinal drain'), ('feeding tube', 'central line'),
-           ('cervical collar', 'chest tube'), ('balloon pump', 'swan ganz catheter'),
-           ('ventricular drain', 'pressure monitor'), ('lumbar drain', 'scalp electrodes'), ('telemetry leads', 'cannula'))
+    (
+        'the examination is compared with the most recent study',
+        'the remainder is unremarkable',
+        'dose is recorded',
+    ),
+    (
+        'dictated at the bedside',
+        'wet reading telephoned to the team',
+        'review of outside images is not excluded',
+    ),
+)
+DEVICES = (
+    ('endotracheal tube', 'dialysis catheter'),
+    ('surgical drain', 'nasogastric tube'),
+    ('sternotomy wires', 'mediastinal drain'),
+    ('feeding tube', 'central line'),
+    ('cervical collar', 'chest tube'),
+    ('balloon pump', 'swan ganz catheter'),
+    ('ventricular drain', 'pressure monitor'),
+    ('lumbar drain', 'scalp electrodes'),
+    ('telemetry leads', 'cannula'),
+)
 SYMPTOMS = ('shortness of breath', 'fever', 'pain', 'altered mental status', 'hypotension', 'line placement',
             'weakness', 'interval change', 'leukocytosis', 'fall')
 
@@ -168,7 +206,9 @@ def draw_statements(config: HospitalConfig, r, exam, kind, severity, there):
     own = (r.random(len(report)) > config.bind) & ((polarity == 0) | (polarity == 3))
     grade = np.where(polarity >= 2, pick(r, grading(severity[report])), r.integers(0, 3, len(report))) + 1
     said = (r.random(len(report)) < np.where(polarity >= 2, GRADE_SAID, .15)) & ~own
-    frame = pl.DataFrame(dict(report=report, finding=finding, polarity=polarity, grade=np.where(said, grade, 0), own=own))
+    frame = pl.DataFrame(
+        dict(report=report, finding=finding, polarity=polarity, grade=np.where(said, grade, 0), own=own)
+    )
     small = dict(report=pl.Int32, finding=pl.Int8, polarity=pl.Int8, grade=pl.Int8)
     return frame.cast(small).filter(pl.Series(kind[report] < 2)), rate
 
@@ -190,7 +230,13 @@ def sentences(config: HospitalConfig, dice: random.Random, style: int, said: lis
         phrase = noun_phrase(config, dice, style, finding, grade)
         if open_group and open_group[0] == polarity and len(open_group) < 6 and dice.random() < .55:
             open_group.append(phrase)
-        elif open_group and open_group[0] == 3 and polarity == 0 and len(open_group) == 2 and dice.random() < .4:
+        elif (
+            open_group
+            and open_group[0] == 3
+            and polarity == 0
+            and len(open_group) == 2
+            and dice.random() < 0.4
+        ):
             open_group[1] += f' without {phrase}'
             open_group = None
         else:
@@ -213,12 +259,18 @@ def body(config: HospitalConfig, dice: random.Random, style: int, ward: int, sai
     for _ in range(1 + int(dice.random() * 2)):
         unit = ward if dice.random() < min(1, .8 * config.ward) else int(dice.random() * 9)
         device = DEVICES[unit][int(dice.random() * 2)]
-        lines.insert(int(dice.random() * (len(lines) + 1)), dice.choice(('{} in place', '{} is unchanged')).format(device))
+        lines.insert(
+            int(dice.random() * (len(lines) + 1)),
+            dice.choice(('{} in place', '{} is unchanged')).format(device),
+        )
     for _ in range(1 + int(dice.random() * 2)):
         reader = style if dice.random() < min(1, .8 * config.style) else int(dice.random() * 4)
         lines.append(BOILERPLATE[reader][int(dice.random() * 3)])
     if dice.random() < .015:
-        lines += [f'series {1 + i % 7} image {int(dice.random() * 200)} reviewed' for i in range(int(20 + dice.random() * 200))]
+        lines += [
+            f'series {1 + i % 7} image {int(dice.random() * 200)} reviewed'
+            for i in range(int(20 + dice.random() * 200))
+        ]
     again = dice.sample(said, min(len(said), 1 + int(dice.random() * 2)))
     return lines, sentences(config, dice, style, again)
 
@@ -244,9 +296,11 @@ def report_text(config: HospitalConfig, dice: random.Random, exam: int, template
         return (f'{name}   ___\n\nINDICATION:  {question}\n\nFINDINGS:  {stop(lines)}\n')
     if template == 2:
         numbered = '\n'.join(f'{i}. {stop([line])}' for i, line in enumerate(again, 1))
-        return (f'EXAMINATION:  {name}\n\nINDICATION:  {question}\n\nTECHNIQUE:  Standard.\n\nCOMPARISON:  {prior}\n\n'
-                f'FINDINGS: \n\n{stop(lines)}\n\nIMPRESSION: \n\n{numbered}\n')
-    return (f'FINAL REPORT\nINDICATION:  {question}\n\nCOMPARISON:  {prior}\n\nIMPRESSION:  {stop(lines, ".  ")}\n')
+        return (
+            f'EXAMINATION:  {name}\n\nINDICATION:  {question}\n\nTECHNIQUE:  Standard.\n\nCOMPARISON:  {prior}\n\n'
+            f'FINDINGS: \n\n{stop(lines)}\n\nIMPRESSION: \n\n{numbered}\n'
+        )
+    return f'FINAL REPORT\nINDICATION:  {question}\n\nCOMPARISON:  {prior}\n\nIMPRESSION:  {stop(lines, ".  ")}\n'
 
 # %% ../../nbs/1_data/02_dictation.ipynb #draw-reports
 KINDS = ('report', 'addendum', 'copy', 'blank')
@@ -265,10 +319,17 @@ def draw_reports(config: HospitalConfig, r, stays: pl.DataFrame) -> pl.DataFrame
     after = np.concatenate([after, 48 + r.random(len(late)) * (hours[late] - 48), -r.uniform(.5, 9, len(before))])
     chart = stays['intime'].to_numpy()[stay] + (after * HOUR).astype(np.int64)
     delay = np.exp(r.normal(np.log(1.8), .9, len(stay)))
-    return pl.DataFrame(dict(
-        stay=stay, kind=r.choice(4, len(stay), p=[.935, .03, .03, .005]), exam=pick(r, exam_shares(len(stay))),
-        chart=chart - chart % 60, store=chart + (delay * HOUR).astype(np.int64),
-        lost_store=r.random(len(stay)) < .02, lost_hadm=r.random(len(stay)) < .04)).sort('stay', 'chart', maintain_order=True)
+    return pl.DataFrame(
+        dict(
+            stay=stay,
+            kind=r.choice(4, len(stay), p=[0.935, 0.03, 0.03, 0.005]),
+            exam=pick(r, exam_shares(len(stay))),
+            chart=chart - chart % 60,
+            store=chart + (delay * HOUR).astype(np.int64),
+            lost_store=r.random(len(stay)) < 0.02,
+            lost_hadm=r.random(len(stay)) < 0.04,
+        )
+    ).sort('stay', 'chart', maintain_order=True)
 
 # %% ../../nbs/1_data/02_dictation.ipynb #exam-shares
 def exam_shares(n: int):
@@ -277,13 +338,16 @@ def exam_shares(n: int):
 
 # %% ../../nbs/1_data/02_dictation.ipynb #write-reports
 def draw_notes(config: HospitalConfig, block: int, stays: pl.DataFrame, y):
-    "The radiology notes of a block and what they state: two frames, both with `note` as the row of the first."
+    """The radiology notes of a block and what they state: two frames, both with `note` as the row of the
+    first."""
     r = rng(config.seed, 'reports', block)
     there = r.random((len(stays), len(findings().nouns))) < findings().chance(y)
     notes = draw_reports(config, r, stays)
     stay = notes['stay'].to_numpy()
     first = np.append(True, stay[1:] != stay[:-1])[:len(stay)]
-    notes = notes.with_columns(kind=pl.when(pl.Series(first) & (pl.col('kind') == 2)).then(0).otherwise('kind'))
+    notes = notes.with_columns(
+        kind=pl.when(pl.Series(first) & (pl.col('kind') == 2)).then(0).otherwise('kind')
+    )
     said, rate = draw_statements(config, r, notes['exam'].to_numpy(), notes['kind'].to_numpy(),
                                  stays['severity'].to_numpy()[stay], there[stay])
     text = write_texts(config, random.Random(int(r.integers(2**62))), notes, said, stays)
@@ -322,22 +386,31 @@ def tilt(share, shift: float):
 
 # %% ../../nbs/1_data/02_dictation.ipynb #code-table
 def code_table(said: pl.DataFrame, note_id: pl.Series) -> pl.DataFrame:
-    "One row per statement in the order of the text: note_id, finding, polarity and grade ('': none) as words."
+    """One row per statement in the order of the text: note_id, finding, polarity and grade ('': none) as
+    words."""
     words = dict(finding=findings().names, polarity=POLARITIES, grade=GRADES)
-    columns = {name: pl.Series(known, dtype=pl.String).gather(said[name].cast(pl.UInt32)) for name, known in words.items()}
+    columns = {
+        name: pl.Series(known, dtype=pl.String).gather(said[name].cast(pl.UInt32))
+        for name, known in words.items()
+    }
     return pl.DataFrame(dict(note_id=note_id.gather(said['report'].cast(pl.UInt32)), **columns))
 
 # %% ../../nbs/1_data/02_dictation.ipynb #general-corpus
 def general_corpus(config: HospitalConfig, block: int, n: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    "`n` general-domain reports, each of a patient of its own (note_id, text), and their finding codes (`code_table`)."
+    """`n` general-domain reports, each of a patient of its own (note_id, text), and their finding codes
+    (`code_table`)."""
     r, d = rng(config.seed, 'general', block), disease()
     severity, burden = r.normal(-.9 * config.domain_shift, 1, n), r.normal(-.5 * config.domain_shift, 1, n)
     y = r.random((n, 25)) < expit(d.odds(severity, burden, age_score(draw_age(r, n))))
     there = r.random((n, len(findings().nouns))) < findings().chance(y)
-    people = pl.DataFrame(dict(
-        style=r.choice(4, n, p=tilt(STYLE_SHARE, config.domain_shift)),
-        template=r.choice(4, n, p=tilt(TEMPLATE_SHARE, config.domain_shift)),
-        ward=r.choice(9, n, p=tilt(UNIT_SHARE, config.domain_shift)), gender=np.where(r.random(n) < .5, 'M', 'F')))
+    people = pl.DataFrame(
+        dict(
+            style=r.choice(4, n, p=tilt(STYLE_SHARE, config.domain_shift)),
+            template=r.choice(4, n, p=tilt(TEMPLATE_SHARE, config.domain_shift)),
+            ward=r.choice(9, n, p=tilt(UNIT_SHARE, config.domain_shift)),
+            gender=np.where(r.random(n) < 0.5, 'M', 'F'),
+        )
+    )
     notes = pl.DataFrame(dict(stay=np.arange(n), kind=np.zeros(n, int), exam=pick(r, exam_shares(n))))
     said, _ = draw_statements(config, r, notes['exam'].to_numpy(), notes['kind'].to_numpy(), severity, there)
     text = write_texts(config, random.Random(int(r.integers(2**62))), notes, said, people)

@@ -18,7 +18,8 @@ from .series import CATEGORIES, CHARTED, COMA, PLACE, VARIABLES
 class FeatureRules:
     "How hourly values become what a model sees."
 
-    start: str = 'median'  # before the first value: 'median' of the training stays, or the benchmark's 'normal' values
+    # before the first value: 'median' of the training stays, or the benchmark's 'normal' values
+    start: str = 'median'
     scale: str = 'train'  # mean and deviation of the 'train' stays, or the benchmark's of 'mimic3'
 
 # %% ../../nbs/1_data/10_features.ipynb #benchmark-numbers
@@ -43,12 +44,23 @@ NORMAL_SCORES = (4.0, 6.0, 5.0, 15.0)  # eye, motor, verbal, total
 FEATURES = [v.name for v in VARIABLES] + [f'charted: {v.name}' for v in VARIABLES]
 TOTALS = '11 10 13 12 15 14 3 5 4 7 6 9 8'.split()
 CHANNELS = {  # name in the benchmark -> words (one-hot) or the kit's variable
-    'Capillary refill rate': ['0.0', '1.0'], 'Diastolic blood pressure': 'Diastolic blood pressure',
-    'Fraction inspired oxygen': 'Fraction inspired oxygen', 'Glascow coma scale eye opening': list(CATEGORIES[220739]),
-    'Glascow coma scale motor response': list(CATEGORIES[223901]), 'Glascow coma scale total': TOTALS,
-    'Glascow coma scale verbal response': list(CATEGORIES[223900]), 'Glucose': 'Glucose', 'Heart Rate': 'Heart rate', 'Height': 'Height',
-    'Mean blood pressure': 'Mean blood pressure', 'Oxygen saturation': 'Oxygen saturation', 'Respiratory rate': 'Respiratory rate',
-    'Systolic blood pressure': 'Systolic blood pressure', 'Temperature': 'Temperature', 'Weight': 'Weight', 'pH': 'pH',
+    'Capillary refill rate': ['0.0', '1.0'],
+    'Diastolic blood pressure': 'Diastolic blood pressure',
+    'Fraction inspired oxygen': 'Fraction inspired oxygen',
+    'Glascow coma scale eye opening': list(CATEGORIES[220739]),
+    'Glascow coma scale motor response': list(CATEGORIES[223901]),
+    'Glascow coma scale total': TOTALS,
+    'Glascow coma scale verbal response': list(CATEGORIES[223900]),
+    'Glucose': 'Glucose',
+    'Heart Rate': 'Heart rate',
+    'Height': 'Height',
+    'Mean blood pressure': 'Mean blood pressure',
+    'Oxygen saturation': 'Oxygen saturation',
+    'Respiratory rate': 'Respiratory rate',
+    'Systolic blood pressure': 'Systolic blood pressure',
+    'Temperature': 'Temperature',
+    'Weight': 'Weight',
+    'pH': 'pH',
 }
 CODED = {'Glascow coma scale eye opening': 'GCS eye', 'Glascow coma scale motor response': 'GCS motor',
          'Glascow coma scale verbal response': 'GCS verbal'}  # channel -> the kit's variable
@@ -71,14 +83,18 @@ def impute(
     start: np.ndarray,  # (16) what stands before the first value
     before: np.ndarray | None = None,  # (stays, 16) values known before the first hour
 ) -> np.ndarray:
-    "The values (rows, 16) with gaps filled: the stay's last value, else what was known before, else the start value."
+    """The values (rows, 16) with gaps filled: the stay's last value, else what was known before, else the
+    start value."""
     rows = np.arange(len(values))[:, None]  # (rows, 1)
     stay = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # (rows)
-    seen = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), axis=0)  # row of the latest value, of any stay
+    # row of the latest value, of any stay
+    seen = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), axis=0)
     first = np.broadcast_to(start, (len(offsets) - 1, values.shape[1]))
     if before is not None:
         first = np.where(np.isnan(before), first, before)
-    filled = np.where(seen >= offsets[stay][:, None], np.take_along_axis(values, np.maximum(seen, 0), axis=0), first[stay])
+    filled = np.where(
+        seen >= offsets[stay][:, None], np.take_along_axis(values, np.maximum(seen, 0), axis=0), first[stay]
+    )
     return filled.astype(values.dtype)
 
 # %% ../../nbs/1_data/10_features.ipynb #scale

@@ -44,18 +44,21 @@ def as_text(values, decimals: int) -> pl.Series:
 # %% ../../nbs/1_data/03_hospital.ipynb #columns
 COLUMNS = {
     'hosp/admissions': 'subject_id hadm_id admittime dischtime deathtime admission_type admit_provider_id admission_location '
-                       'discharge_location insurance language marital_status race edregtime edouttime hospital_expire_flag',
+    'discharge_location insurance language marital_status race edregtime edouttime hospital_expire_flag',
     'hosp/labevents': 'labevent_id subject_id hadm_id specimen_id itemid order_provider_id charttime storetime value valuenum '
-                      'valueuom ref_range_lower ref_range_upper flag priority comments',
+    'valueuom ref_range_lower ref_range_upper flag priority comments',
     'icu/chartevents': 'subject_id hadm_id stay_id caregiver_id charttime storetime itemid value valuenum valueuom warning',
-    'icu/d_items': 'itemid label abbreviation linksto category unitname param_type lownormalvalue highnormalvalue'}
+    'icu/d_items': 'itemid label abbreviation linksto category unitname param_type lownormalvalue highnormalvalue',
+}
 
 # %% ../../nbs/1_data/03_hospital.ipynb #in-order
 def in_order(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     "`frame` with exactly the columns of table `name`, in their order."
     columns = COLUMNS[name].split()
     if set(columns) != set(frame.columns):
-        raise UserError(f'the columns {columns} in {name}', f'{frame.columns}', 'Report this: the generator is at fault.')
+        raise UserError(
+            f'the columns {columns} in {name}', f'{frame.columns}', 'Report this: the generator is at fault.'
+        )
     return frame.select(columns)
 
 # %% ../../nbs/1_data/03_hospital.ipynb #groups
@@ -74,14 +77,19 @@ def death_dates(config: HospitalConfig, block: int, visits: pl.DataFrame) -> pl.
     late = np.where(r.random(n) < .01, DAY, 0)
     at = np.where(inside, last['leave'].to_numpy() + late, last['leave'].to_numpy() + days * DAY)
     known = np.where(inside, r.random(n) > .005, r.random(n) < chance)
-    return pl.DataFrame(dict(subject_id=last['subject_id'], dod=stamp(np.where(known, at - at % DAY, np.nan))))
+    return pl.DataFrame(
+        dict(subject_id=last['subject_id'], dod=stamp(np.where(known, at - at % DAY, np.nan)))
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #patients-table
 def patients_table(people: pl.DataFrame, dod: pl.DataFrame) -> pl.DataFrame:
     "hosp/patients"
     group = pl.Series('anchor_year_group', [GROUPS[g] for g in people['group']])
-    return people.join(dod, on='subject_id', how='left', maintain_order='left').with_columns(
-        group, pl.col('dod').dt.date()).select('subject_id', 'gender', 'anchor_age', 'anchor_year', 'anchor_year_group', 'dod')
+    return (
+        people.join(dod, on='subject_id', how='left', maintain_order='left')
+        .with_columns(group, pl.col('dod').dt.date())
+        .select('subject_id', 'gender', 'anchor_age', 'anchor_year', 'anchor_year_group', 'dod')
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #admissions-table
 def admissions_table(config: HospitalConfig, block: int, visits: pl.DataFrame) -> pl.DataFrame:
@@ -108,23 +116,29 @@ def admissions_table(config: HospitalConfig, block: int, visits: pl.DataFrame) -
 # %% ../../nbs/1_data/03_hospital.ipynb #icustays
 def icustays_table(stays: pl.DataFrame) -> pl.DataFrame:
     "icu/icustays"
-    unit = {f'{w}_careunit': pl.Series([UNITS[i] for i in stays[c]]) for w, c in (('first', 'ward'), ('last', 'last_ward'))}
+    unit = {
+        f'{w}_careunit': pl.Series([UNITS[i] for i in stays[c]])
+        for w, c in (('first', 'ward'), ('last', 'last_ward'))
+    }
     los = (stays['outtime'] - stays['intime']) / DAY
     return stays.select('subject_id', 'hadm_id', 'stay_id').with_columns(
         **unit, intime=stamp(stays['intime']), outtime=stamp(stays['outtime']), los=los)
 
 # %% ../../nbs/1_data/03_hospital.ipynb #codes
-USUAL = {9: '5849 43491 41071 42731 5859 496 99859 4263 4280 41401 25060 25000 2724 4019 2761 5789 40390 5715 '
-            '7863 4781 5119 486 51881 0389 78552',
-         10: 'N179 I639 I214 I480 N189 J449 T814XXA I447 I5022 I2510 E1122 E119 E785 I10 E871 K922 I129 K7460 '
-             'R042 J392 J90 J189 J9601 A419 R570'}
+USUAL = {
+    9: '5849 43491 41071 42731 5859 496 99859 4263 4280 41401 25060 25000 2724 4019 2761 5789 40390 5715 '
+    '7863 4781 5119 486 51881 0389 78552',
+    10: 'N179 I639 I214 I480 N189 J449 T814XXA I447 I5022 I2510 E1122 E119 E785 I10 E871 K922 I129 K7460 '
+    'R042 J392 J90 J189 J9601 A419 R570',
+}
 OTHER = {9: 'V1582 3051 53081 2449 311 2859 5990 V5861 30000 2749 7197 V4589 V1251'.split(),
          10: 'Z87891 E039 K219 F329 F419 D649 N390 Z7901 G4733 M109 V420 Z66 Z9049 R109'.split()}
 
 # %% ../../nbs/1_data/03_hospital.ipynb #code-book
 @lru_cache
 def code_book() -> dict:
-    "(version, label index) -> codes that belong to this phenotype only, the usual one first where it is among them."
+    """(version, label index) -> codes that belong to this phenotype only, the usual one first where it is
+    among them."""
     codes = benchmark_codes()
     own = codes.filter(pl.len().over('icd_version', 'icd_code') == 1)
     out = {}
@@ -148,10 +162,16 @@ def diagnoses_table(config: HospitalConfig, block: int, visits: pl.DataFrame, y)
         for k in np.flatnonzero(y[i]):
             group = book[int(version[i]), int(k)]
             codes.append(group[0] if usual[i, k] else group[int(which[i, k] * len(group))])
-        codes += [c for c, u in zip(OTHER[int(version[i])], extra[i]) if u < .3 or (c == OTHER[int(version[i])][0] and not codes)]
+        codes += [
+            c
+            for c, u in zip(OTHER[int(version[i])], extra[i])
+            if u < 0.3 or (c == OTHER[int(version[i])][0] and not codes)
+        ]
         order = r.permutation(len(codes))
         rows += [(subject, hadm, seq + 1, codes[j], int(version[i])) for seq, j in enumerate(order)]
-    return pl.DataFrame(rows, schema=['subject_id', 'hadm_id', 'seq_num', 'icd_code', 'icd_version'], orient='row')
+    return pl.DataFrame(
+        rows, schema=['subject_id', 'hadm_id', 'seq_num', 'icd_code', 'icd_version'], orient='row'
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #dictionary
 def dictionary_table() -> pl.DataFrame:
@@ -159,18 +179,37 @@ def dictionary_table() -> pl.DataFrame:
     known = benchmark_codes().unique(['icd_version', 'icd_code'], keep='first', maintain_order=True)
     other = [(code, version, 'Other condition') for version, codes in OTHER.items() for code in codes]
     titles = known.select('icd_code', 'icd_version', long_title='phenotype').vstack(
-        pl.DataFrame(other, schema=dict(icd_code=pl.String, icd_version=pl.Int32, long_title=pl.String), orient='row'))
-    return titles.unique(['icd_code', 'icd_version'], keep='first', maintain_order=True).sort('icd_version', 'icd_code')
+        pl.DataFrame(
+            other, schema=dict(icd_code=pl.String, icd_version=pl.Int32, long_title=pl.String), orient='row'
+        )
+    )
+    return titles.unique(['icd_code', 'icd_version'], keep='first', maintain_order=True).sort(
+        'icd_version', 'icd_code'
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #draw-hours
 def draw_hours(config: HospitalConfig, block: int, stays: pl.DataFrame, y):
-    "Phenotypes (stays, 25) and vital signs of the stays of a block, and the draws that share specimens out (2, hours)."
+    """Phenotypes (stays, 25) and vital signs of the stays of a block, and the draws that share specimens out
+    (2, hours)."""
     mine = y[stays['visit'].to_numpy()]
     s = simulate(config, block, stays, mine)
     return mine, s, rng(config.seed, 'draws', block).random((2, len(s['hour'])))
 
 # %% ../../nbs/1_data/03_hospital.ipynb #chart-pen
-LIMITS = np.array([[20, 220], [40, 260], [15, 160], [4, 60], [50, 100], [30, 42.5], [1, 15], [20, 900], [6.8, 7.8], [21, 100]])
+LIMITS = np.array(
+    [
+        [20, 220],
+        [40, 260],
+        [15, 160],
+        [4, 60],
+        [50, 100],
+        [30, 42.5],
+        [1, 15],
+        [20, 900],
+        [6.8, 7.8],
+        [21, 100],
+    ]
+)
 
 
 class ChartPen:
@@ -179,7 +218,9 @@ class ChartPen:
     def __init__(self, config: HospitalConfig, r, stays: pl.DataFrame, s: dict):
         self.r, self.s, self.frames = r, s, []
         self.x = np.clip(s['values'], *LIMITS.T)  # (hours, 10)
-        self.stay = {c: stays[c].to_numpy()[s['stay']] for c in ('arterial', 'ventilated', 'celsius', 'venous', 'ward')}
+        self.stay = {
+            c: stays[c].to_numpy()[s['stay']] for c in ('arterial', 'ventilated', 'celsius', 'venous', 'ward')
+        }
 
     def seen(self, *vitals):
         "Hours in which all of `vitals` are charted."
@@ -199,8 +240,16 @@ class ChartPen:
         number = number[at] + (self.r.normal(0, error, len(at)) if error else 0)
         shown = as_text(number, decimals)
         word = shown if text is None else pl.Series(np.array(text)[number.astype(int) - 1], dtype=pl.String)
-        self.frames.append(pl.DataFrame(dict(at=at, itemid=pl.Series([item], dtype=pl.Int32).new_from_index(0, len(at)),
-                                             value=word, valuenum=shown)).with_columns(valueuom=pl.lit(unit)))
+        self.frames.append(
+            pl.DataFrame(
+                dict(
+                    at=at,
+                    itemid=pl.Series([item], dtype=pl.Int32).new_from_index(0, len(at)),
+                    value=word,
+                    valuenum=shown,
+                )
+            ).with_columns(valueuom=pl.lit(unit))
+        )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #chart-pressure
 def chart_pressures(pen: ChartPen):
@@ -225,7 +274,8 @@ def chart_pressures(pen: ChartPen):
 
 # %% ../../nbs/1_data/03_hospital.ipynb #chart-breath
 def chart_breathing(pen: ChartPen):
-    "Breathing, oxygen, temperature, blood gases; fractions among the per cents, Celsius among the Fahrenheits."
+    """Breathing, oxygen, temperature, blood gases; fractions among the per cents, Celsius among the
+    Fahrenheits."""
     machine, rr = pen.stay['ventilated'], pen.value('rr')
     pen.write(pen.seen('rr'), 220210, rr, unit='insp/min')
     pen.write(pen.seen('rr') & machine & pen.some(.2), 224690, rr, unit='insp/min', error=1)
@@ -252,7 +302,14 @@ def chart_specimens(pen: ChartPen, gas, sugar):
 
 # %% ../../nbs/1_data/03_hospital.ipynb #coma-words
 EYE = ('None', 'To Pain', 'To Speech', 'Spontaneously')
-MOTOR = ('No response', 'Abnormal extension', 'Abnormal Flexion', 'Flex-withdraws', 'Localizes Pain', 'Obeys Commands')
+MOTOR = (
+    'No response',
+    'Abnormal extension',
+    'Abnormal Flexion',
+    'Flex-withdraws',
+    'Localizes Pain',
+    'Obeys Commands',
+)
 VERBAL = ('No Response', 'Incomprehensible sounds', 'Inappropriate Words', 'Confused', 'Oriented')
 
 # %% ../../nbs/1_data/03_hospital.ipynb #chart-coma
@@ -265,8 +322,20 @@ def chart_coma(pen: ChartPen):
     pen.write(seen & tube, 223900, np.ones(len(a)), text=('No Response-ETT',))
 
 # %% ../../nbs/1_data/03_hospital.ipynb #flaw-names
-FLAWS = ('absurd number', 'second reading', 'repeated row', 'impossible number', 'no breath', 'fraction', 'Celsius',
-         'pounds', 'inches', 'masked text', 'lost admission', 'other specimen')
+FLAWS = (
+    'absurd number',
+    'second reading',
+    'repeated row',
+    'impossible number',
+    'no breath',
+    'fraction',
+    'Celsius',
+    'pounds',
+    'inches',
+    'masked text',
+    'lost admission',
+    'other specimen',
+)
 
 
 def bit(flaw: str) -> int:
@@ -283,10 +352,13 @@ def add_flaws(r, rows: pl.DataFrame) -> pl.DataFrame:
     words = rows['value'] != rows['valuenum']
     strange = pl.Series(r.random(n) < .0008) & ~words
     number = pl.Series(np.array(ABSURD)[r.integers(0, 5, n)])
-    rows = rows.with_columns(minute=pl.Series(np.where(r.random(n) < .7, 0, r.integers(0, 30, n))), delay=r.integers(0, 2400, n),
-                             value=pl.when(strange).then(number).otherwise('value'),
-                             valuenum=pl.when(strange).then(number).otherwise('valuenum'),
-                             flaw=strange.cast(pl.Int16) * bit('absurd number'))
+    rows = rows.with_columns(
+        minute=pl.Series(np.where(r.random(n) < 0.7, 0, r.integers(0, 30, n))),
+        delay=r.integers(0, 2400, n),
+        value=pl.when(strange).then(number).otherwise('value'),
+        valuenum=pl.when(strange).then(number).otherwise('valuenum'),
+        flaw=strange.cast(pl.Int16) * bit('absurd number'),
+    )
     again = rows.filter(pl.Series(r.random(n) < .04) & (pl.col('value') == pl.col('valuenum')))
     shift = pl.Series(r.integers(-2, 3, len(again)))
     whole = again['valuenum'].cast(pl.Int64, strict=False)
@@ -317,10 +389,12 @@ def body_size(r, stays: pl.DataFrame) -> pl.DataFrame:
     six = (zero - zero % DAY)[day] + (nth + 1) * DAY + 6 * HOUR
     daily = (r.random(len(day)) < .35) & (six < stays['outtime'].to_numpy()[day])
     drift = kilo[day] + nth * .3
-    parts = [(np.flatnonzero(r.random(n) < .9), 226512, kilo, 1, 'kg', zero + early),
-             (np.flatnonzero(r.random(n) < .6), 226531, kilo / .453592, 1, '', zero + 60 * r.integers(2, 60, n)),
-             (np.flatnonzero(r.random(n) < .5), 226707, cm / 2.54, 0, 'Inch', zero + early),
-             (np.flatnonzero(r.random(n) < .5), 226730, cm, 0, 'cm', zero + early)]
+    parts = [
+        (np.flatnonzero(r.random(n) < 0.9), 226512, kilo, 1, 'kg', zero + early),
+        (np.flatnonzero(r.random(n) < 0.6), 226531, kilo / 0.453592, 1, '', zero + 60 * r.integers(2, 60, n)),
+        (np.flatnonzero(r.random(n) < 0.5), 226707, cm / 2.54, 0, 'Inch', zero + early),
+        (np.flatnonzero(r.random(n) < 0.5), 226730, cm, 0, 'cm', zero + early),
+    ]
     frames = []
     for at, item, number, decimals, unit, when in parts:
         frames.append((stays[at], item, as_text(number[at], decimals), unit, when[at]))
@@ -367,7 +441,8 @@ OTHERS += '''
 # %% ../../nbs/1_data/03_hospital.ipynb #other-values
 @lru_cache
 def other_values() -> pl.DataFrame:
-    "The table above, one row per value: itemid, label, category, unit, value, number, share; shares add up to 1."
+    """The table above, one row per value: itemid, label, category, unit, value, number, share; shares add up
+    to 1."""
     rows = []
     for line in filter(None, OTHERS.splitlines()):
         head, label, category, values = (part.strip() for part in line.split('|'))
@@ -376,7 +451,9 @@ def other_values() -> pl.DataFrame:
                  for value, share in [(usual, .5), *((v, .5 / len(seldom)) for v in seldom)]]
     out = pl.DataFrame(rows, schema=['itemid', 'label', 'category', 'unit', 'value', 'share'], orient='row')
     number = pl.when(pl.col('value').cast(pl.Float64, strict=False).is_not_null()).then('value')
-    return out.with_columns(pl.col('itemid').cast(pl.Int32), pl.col('share') / pl.col('share').sum(), number=number)
+    return out.with_columns(
+        pl.col('itemid').cast(pl.Int32), pl.col('share') / pl.col('share').sum(), number=number
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #other-rows
 def others_for(config: HospitalConfig, rows: int) -> int:
@@ -388,7 +465,9 @@ def other_rows(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict,
     "`n` chart rows of other items with `when`, `delay` and `flaw`."
     r, known = rng(config.seed, 'others', block), other_values()
     bounds = np.cumsum(known['share'].to_numpy())[:-1]
-    which = known.select('itemid', 'value', valuenum='number', valueuom='unit')[np.searchsorted(bounds, r.random(n))]
+    which = known.select('itemid', 'value', valuenum='number', valueuom='unit')[
+        np.searchsorted(bounds, r.random(n))
+    ]
     at = r.integers(0, len(s['hour']), n)
     frame = which.with_columns(
         at=pl.Series(at), minute=pl.Series(np.where(r.random(n) < .7, 0, r.integers(0, 59, n))),
@@ -414,10 +493,18 @@ def chart_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict
     if n := others_for(config, len(rows)):
         rows = pl.concat([rows, other_rows(config, block, stays, s, n).select(rows.columns)])
     rows = rows.sort('stay_id', 'when', 'itemid', maintain_order=True)
-    nurse = pl.Series(30_000 + (rows['stay_id'].to_numpy() + (rows['when'].to_numpy() - HOUR) // (12 * HOUR)) % 9973)
-    return in_order('icu/chartevents', rows.drop('when', 'delay', 'flaw').with_columns(
-        nurse.alias('caregiver_id'), charttime=stamp(rows['when']), storetime=stamp(rows['when'] + rows['delay']),
-        warning=pl.lit(0)))
+    nurse = pl.Series(
+        30_000 + (rows['stay_id'].to_numpy() + (rows['when'].to_numpy() - HOUR) // (12 * HOUR)) % 9973
+    )
+    return in_order(
+        'icu/chartevents',
+        rows.drop('when', 'delay', 'flaw').with_columns(
+            nurse.alias('caregiver_id'),
+            charttime=stamp(rows['when']),
+            storetime=stamp(rows['when'] + rows['delay']),
+            warning=pl.lit(0),
+        ),
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #lab-items
 LABS = {  # itemid: label, fluid, category, unit, reference range
@@ -442,20 +529,27 @@ def lab_rows(pen: ChartPen, gas, sugar, y) -> pl.DataFrame:
     lactate = np.exp(.3 + .6 * sick['shock'] + .3 * sick['sepsis'] + pen.r.normal(0, .35, n))
     blood_gas, urine = pen.seen('ph') & (gas > .4), (hour == 4) & pen.some(.5)
     for mask, item, number, decimals in [
-            (pen.seen('glucose') & (sugar > .6), 50931, pen.value('glucose'), 0), (blood_gas, 50820, pen.value('ph'), 2),
-            (blood_gas & pen.seen('spo2') & pen.some(.3), 50817, pen.value('spo2'), 0),
-            (blood_gas & pen.seen('glucose'), 50809, pen.value('glucose'), 0), (hour % 24 == 5, 50912, creatinine, 1),
-            (hour % 24 == 5, 50813, lactate, 1), (urine, 51491, np.round(pen.r.uniform(10, 16, n)) / 2, 1),
-            (urine & pen.some(.3), 51478, 100 * pen.r.integers(1, 11, n), 0),
-            (urine & pen.some(.02), 51094, pen.r.integers(4, 8, n), 0),
-            ((hour == 9) & pen.some(.02), 50831, pen.r.normal(7.4, .08, n), 2)]:
+        (pen.seen('glucose') & (sugar > 0.6), 50931, pen.value('glucose'), 0),
+        (blood_gas, 50820, pen.value('ph'), 2),
+        (blood_gas & pen.seen('spo2') & pen.some(0.3), 50817, pen.value('spo2'), 0),
+        (blood_gas & pen.seen('glucose'), 50809, pen.value('glucose'), 0),
+        (hour % 24 == 5, 50912, creatinine, 1),
+        (hour % 24 == 5, 50813, lactate, 1),
+        (urine, 51491, np.round(pen.r.uniform(10, 16, n)) / 2, 1),
+        (urine & pen.some(0.3), 51478, 100 * pen.r.integers(1, 11, n), 0),
+        (urine & pen.some(0.02), 51094, pen.r.integers(4, 8, n), 0),
+        ((hour == 9) & pen.some(0.02), 50831, pen.r.normal(7.4, 0.08, n), 2),
+    ]:
         pen.write(mask, item, number, decimals)
     return pl.concat(pen.frames)
 
 # %% ../../nbs/1_data/03_hospital.ipynb #lab-events
 def lab_events(config: HospitalConfig, r, stays: pl.DataFrame, s: dict, draws, y) -> pl.DataFrame:
-    "The rows of hosp/labevents in their order, `masked` where the text is hidden and `lost` where the admission is."
-    rows = to_rows(lab_rows(ChartPen(config, r, stays, s), *draws, y).with_columns(minute=pl.lit(5)), stays, s)
+    """The rows of hosp/labevents in their order, `masked` where the text is hidden and `lost` where the
+    admission is."""
+    rows = to_rows(
+        lab_rows(ChartPen(config, r, stays, s), *draws, y).with_columns(minute=pl.lit(5)), stays, s
+    )
     rows = rows.sort('stay_id', 'when', 'itemid', maintain_order=True)
     n = len(rows)
     number, item = rows['valuenum'].cast(pl.Float64).to_numpy(), rows['itemid'].to_numpy()
@@ -470,11 +564,16 @@ def lab_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, 
     rows = lab_events(config, r, stays, s, draws, y)
     n, item, masked = len(rows), rows['itemid'].to_numpy(), rows['masked'].to_numpy()
     number = rows['valuenum'].cast(pl.Float64)
-    fact = {k: pl.Series([LABS[i][j] for i in item.tolist()], dtype=pl.String) for j, k in ((3, 'unit'), (4, 'low'), (5, 'high'))}
+    fact = {
+        k: pl.Series([LABS[i][j] for i in item.tolist()], dtype=pl.String)
+        for j, k in ((3, 'unit'), (4, 'low'), (5, 'high'))
+    }
     low, high = (fact[k].cast(pl.Float64, strict=False) for k in ('low', 'high'))
     odd = ((number < low) | (number > high)).fill_null(False)
     note = np.where(item == 50931, FASTING, np.where(masked, 'VERIFIED.', ''))
-    specimen = (rows['when'].to_numpy() // 60 + rows['subject_id'].to_numpy() * 7919) % 89_999_999 + 10_000_000
+    specimen = (
+        rows['when'].to_numpy() // 60 + rows['subject_id'].to_numpy() * 7919
+    ) % 89_999_999 + 10_000_000
     return in_order('hosp/labevents', pl.DataFrame(dict(
         labevent_id=np.arange(first + 1, first + n + 1), subject_id=rows['subject_id'], specimen_id=specimen, itemid=item,
         hadm_id=rows.select(pl.when(~pl.col('lost')).then('hadm_id')).to_series(),
@@ -495,17 +594,32 @@ def output_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dic
     poor = y[s['stay'][at], 0] * .8 + y[s['stay'][at], 24] * .5
     ml = np.round(np.exp(r.normal(4.8, .5, len(at)) - poor) / 5) * 5
     foley = stays['ventilated'].to_numpy()[s['stay'][at]] | (r.random(len(at)) < .6)
-    frame = pl.DataFrame(dict(at=at, minute=np.zeros(len(at), int), itemid=np.where(foley, 226559, 226560), value=as_text(ml, 0)))
+    frame = pl.DataFrame(
+        dict(
+            at=at, minute=np.zeros(len(at), int), itemid=np.where(foley, 226559, 226560), value=as_text(ml, 0)
+        )
+    )
     rows = to_rows(frame, stays, s)
-    return rows.select('subject_id', 'hadm_id', 'stay_id', caregiver_id=pl.lit(31_337), charttime=stamp(rows['when']),
-                       storetime=stamp(rows['when'].to_numpy() + 600), itemid='itemid', value='value', valueuom=pl.lit('ml'))
+    return rows.select(
+        'subject_id',
+        'hadm_id',
+        'stay_id',
+        caregiver_id=pl.lit(31_337),
+        charttime=stamp(rows['when']),
+        storetime=stamp(rows['when'].to_numpy() + 600),
+        itemid='itemid',
+        value='value',
+        valueuom=pl.lit('ml'),
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #items-table
 def items_table(config: HospitalConfig) -> pl.DataFrame:
     "icu/d_items, for every item that is written."
     known = pl.read_csv(asset('variable_map.csv')).filter(table='chartevents').select(
         'itemid', label='mimic_label', linksto='table')
-    extra = pl.DataFrame([(i, label, 'outputevents') for i, label in OUTPUTS.items()], schema=known.schema, orient='row')
+    extra = pl.DataFrame(
+        [(i, label, 'outputevents') for i, label in OUTPUTS.items()], schema=known.schema, orient='row'
+    )
     words = pl.col('itemid').is_in([220739, 223900, 223901])
     written = known.vstack(extra).sort('itemid').with_columns(
         abbreviation='label', category=pl.lit('Routine Vital Signs'), unitname=pl.lit(''), lownormalvalue=pl.lit(''),
@@ -513,15 +627,25 @@ def items_table(config: HospitalConfig) -> pl.DataFrame:
     others = other_values() if config.other_items else other_values().clear()
     kind = pl.when(pl.col('number').is_null()).then(pl.lit('Text')).otherwise(pl.lit('Numeric'))
     others = others.unique('itemid', keep='first').select(
-        pl.col('itemid').cast(pl.Int64), 'label', 'category', abbreviation='label', unitname='unit', param_type=kind,
-        linksto=pl.lit('chartevents'), lownormalvalue=pl.lit(''), highnormalvalue=pl.lit(''))
+        pl.col('itemid').cast(pl.Int64),
+        'label',
+        'category',
+        abbreviation='label',
+        unitname='unit',
+        param_type=kind,
+        linksto=pl.lit('chartevents'),
+        lownormalvalue=pl.lit(''),
+        highnormalvalue=pl.lit(''),
+    )
     return in_order('icu/d_items', pl.concat([written, others.select(written.columns)]).sort('itemid'))
 
 # %% ../../nbs/1_data/03_hospital.ipynb #note-table
 def radiology_table(notes: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
     "note/radiology, in the order of `notes`; numbers count within the patient."
     subject = stays['subject_id'].to_numpy()[notes['stay'].to_numpy()]
-    hadm = np.where(notes['lost_hadm'], np.nan, stays['hadm_id'].to_numpy()[notes['stay'].to_numpy()].astype(float))
+    hadm = np.where(
+        notes['lost_hadm'], np.nan, stays['hadm_id'].to_numpy()[notes['stay'].to_numpy()].astype(float)
+    )
     frame = pl.DataFrame(dict(
         subject_id=subject, hadm_id=pl.Series(hadm).fill_nan(None).cast(pl.Int64),
         note_type=np.where(notes['kind'] == 1, 'AR', 'RR'), charttime=stamp(notes['chart']),
@@ -533,7 +657,9 @@ def radiology_table(notes: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
 # %% ../../nbs/1_data/03_hospital.ipynb #labitems-table
 def lab_items_table() -> pl.DataFrame:
     "hosp/d_labitems"
-    return pl.DataFrame([(i, *v[:3]) for i, v in LABS.items()], schema=['itemid', 'label', 'fluid', 'category'], orient='row')
+    return pl.DataFrame(
+        [(i, *v[:3]) for i, v in LABS.items()], schema=['itemid', 'label', 'fluid', 'category'], orient='row'
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #sheets
 SLICE = 500_000  # rows turned into text at once
@@ -553,15 +679,20 @@ class Sheets:
             path.parent.mkdir(exist_ok=True)
             raw = self.stack.enter_context(open(path, 'wb'))
             self.files[name] = self.stack.enter_context(gzip.GzipFile('', 'wb', 4, raw, mtime=0))
-        frame = frame.with_columns(pl.when(pl.col(pl.String) != '').then(pl.col(pl.String)).name.keep())  # nothing is nothing
+        # nothing is nothing
+        frame = frame.with_columns(pl.when(pl.col(pl.String) != '').then(pl.col(pl.String)).name.keep())
         for start in range(0, max(len(frame), 1), SLICE):
             text = BytesIO()
-            frame[start:start + SLICE].write_csv(text, include_header=new and not start, datetime_format='%Y-%m-%d %H:%M:%S')
+            frame[start : start + SLICE].write_csv(
+                text, include_header=new and not start, datetime_format='%Y-%m-%d %H:%M:%S'
+            )
             self.files[name].write(text.getbuffer())
         self.rows[name] += len(frame)
 
 # %% ../../nbs/1_data/03_hospital.ipynb #write-block
-def write_block(config: HospitalConfig, block: int, n: int, sheets: Sheets, first: tuple, truth: dict) -> tuple:
+def write_block(
+    config: HospitalConfig, block: int, n: int, sheets: Sheets, first: tuple, truth: dict
+) -> tuple:
     "Draw one block of `n` patients, append its rows, keep its truth; returns the counters after it."
     people, visits, stays, y = draw_block(config, block, first, n)
     mine, s, draws = draw_hours(config, block, stays, y)
@@ -569,11 +700,15 @@ def write_block(config: HospitalConfig, block: int, n: int, sheets: Sheets, firs
     radiology = radiology_table(notes, stays)
     labs = lab_table(config, block, stays, s, draws, mine, sheets.rows['hosp/labevents'])
     for name, frame in {
-            'hosp/patients': patients_table(people, death_dates(config, block, visits)),
-            'hosp/admissions': admissions_table(config, block, visits), 'icu/icustays': icustays_table(stays),
-            'hosp/diagnoses_icd': diagnoses_table(config, block, visits, y), 'hosp/labevents': labs,
-            'icu/chartevents': chart_table(config, block, stays, s, draws),
-            'icu/outputevents': output_table(config, block, stays, s, mine), 'note/radiology': radiology}.items():
+        'hosp/patients': patients_table(people, death_dates(config, block, visits)),
+        'hosp/admissions': admissions_table(config, block, visits),
+        'icu/icustays': icustays_table(stays),
+        'hosp/diagnoses_icd': diagnoses_table(config, block, visits, y),
+        'hosp/labevents': labs,
+        'icu/chartevents': chart_table(config, block, stays, s, draws),
+        'icu/outputevents': output_table(config, block, stays, s, mine),
+        'note/radiology': radiology,
+    }.items():
         sheets.append(name, frame)
     keep_truth(config, truth, stays, mine, s, notes, said, radiology['note_id'])
     return first[0] + n, first[1] + len(visits), first[2] + len(stays)
@@ -593,9 +728,15 @@ def keep_truth(config: HospitalConfig, truth: dict, stays, y, s: dict, notes, sa
     told = reports.select('stay_id', 'note_id', 'kind', 'hour')[said['report'].to_numpy()]
     truth['statements'].append(pl.concat([told, said.drop('report')], how='horizontal'))
     stats = sufficient(config, s, len(stays))
-    truth['series'].append(pl.DataFrame(dict(
-        stay_id=np.repeat(stays['stay_id'].to_numpy(), len(VITALS)), vital=np.tile(np.arange(len(VITALS)), len(stays)),
-        **{k: stats[:, :, i].ravel() for i, k in enumerate(('a00', 'a01', 'a11', 'g0', 'g1'))})))
+    truth['series'].append(
+        pl.DataFrame(
+            dict(
+                stay_id=np.repeat(stays['stay_id'].to_numpy(), len(VITALS)),
+                vital=np.tile(np.arange(len(VITALS)), len(stays)),
+                **{k: stats[:, :, i].ravel() for i, k in enumerate(('a00', 'a01', 'a11', 'g0', 'g1'))},
+            )
+        )
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #blocks
 def blocks(total: int, size: int):
@@ -605,7 +746,11 @@ def blocks(total: int, size: int):
 # %% ../../nbs/1_data/03_hospital.ipynb #dictionaries
 def dictionaries(config: HospitalConfig) -> dict:
     "The tables that explain codes and items."
-    return {'hosp/d_icd_diagnoses': dictionary_table(), 'hosp/d_labitems': lab_items_table(), 'icu/d_items': items_table(config)}
+    return {
+        'hosp/d_icd_diagnoses': dictionary_table(),
+        'hosp/d_labitems': lab_items_table(),
+        'icu/d_items': items_table(config),
+    }
 
 # %% ../../nbs/1_data/03_hospital.ipynb #write-hospital
 def write_hospital(out, config: HospitalConfig):
@@ -660,14 +805,22 @@ def open_truth(root) -> tuple[HospitalConfig, dict]:
                         'Only a hospital written by make_hospital has a known truth; write one first.')
     same_format(read_json(marker), 1, 'a synthetic hospital', marker, 'Make it again.')
     folder = place(root) / 'truth'
-    truth = {name: pl.read_parquet(folder / f'{name}.parquet', glob=False) for name in ('stays', 'reports', 'statements', 'series')}
+    truth = {
+        name: pl.read_parquet(folder / f'{name}.parquet', glob=False)
+        for name in ('stays', 'reports', 'statements', 'series')
+    }
     return HospitalConfig(**read_json(marker)['config']), truth
 
 # %% ../../nbs/1_data/03_hospital.ipynb #nuisance
 def nuisance(root) -> pd.DataFrame:
     "Severity and the label-free ward, style and template of each stay, by stay_id; for evaluation only."
     _, truth = open_truth(root)
-    frame = truth['stays'].select('stay_id', 'severity', 'ward', 'style', 'template').to_pandas().set_index('stay_id')
+    frame = (
+        truth['stays']
+        .select('stay_id', 'severity', 'ward', 'style', 'template')
+        .to_pandas()
+        .set_index('stay_id')
+    )
     return frame.assign(ward=[UNITS[i] for i in frame['ward']])
 
 # %% ../../nbs/1_data/03_hospital.ipynb #truth-labels
@@ -677,8 +830,12 @@ def truth_labels(root) -> pd.DataFrame:
     return truth['stays'].select('stay_id', 'mortality', *disease().labels).to_pandas().set_index('stay_id')
 
 # %% ../../nbs/1_data/03_hospital.ipynb #key-names
-RENAMED = {'Heart Rate': 'Heart rate', 'Glascow coma scale eye opening': 'GCS eye',
-           'Glascow coma scale motor response': 'GCS motor', 'Glascow coma scale verbal response': 'GCS verbal'}
+RENAMED = {
+    'Heart Rate': 'Heart rate',
+    'Glascow coma scale eye opening': 'GCS eye',
+    'Glascow coma scale motor response': 'GCS motor',
+    'Glascow coma scale verbal response': 'GCS verbal',
+}
 UNREAL = ('absurd number', 'impossible number', 'no breath', 'other specimen')  # their rows give no value
 
 
@@ -698,33 +855,61 @@ def evident(rows: pl.DataFrame) -> pl.DataFrame:
                 .when(oxygen).then(x.is_between(1, 100)).otherwise(silent | (x >= 1)))
     shown = {
         'impossible number': real & ~possible & pl.col('variable').is_not_null(),
-        'no breath': real & silent, 'fraction': real & share & x.is_between(.2, 1), 'Celsius': item == 223762,
-        'pounds': item == 226531, 'inches': item == 226707, 'other specimen': item.is_in([51478, 51094, 51491, 50831])}
-    return rows.with_columns(sum((hit.cast(pl.Int16) * bit(flaw) for flaw, hit in shown.items()), pl.col('flaw')))
+        'no breath': real & silent,
+        'fraction': real & share & x.is_between(0.2, 1),
+        'Celsius': item == 223762,
+        'pounds': item == 226531,
+        'inches': item == 226707,
+        'other specimen': item.is_in([51478, 51094, 51491, 50831]),
+    }
+    return rows.with_columns(
+        sum((hit.cast(pl.Int16) * bit(flaw) for flaw, hit in shown.items()), pl.col('flaw'))
+    )
 
 
 def in_unit() -> pl.Expr:
     "The number `x` of a row in the unit of its variable."
     item, x = pl.col('itemid'), pl.col('x')
-    return (pl.when(item == 223761).then((x - 32) * 5 / 9).when(item == 226707).then(x * 2.54)
-            .when(item == 226531).then(x * .45359237).when((item == 223835) & (x > 1)).then(x / 100).otherwise(x))
+    return (
+        pl.when(item == 223761)
+        .then((x - 32) * 5 / 9)
+        .when(item == 226707)
+        .then(x * 2.54)
+        .when(item == 226531)
+        .then(x * 0.45359237)
+        .when((item == 223835) & (x > 1))
+        .then(x / 100)
+        .otherwise(x)
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #key-rows
 def told(config: HospitalConfig, block: int, stays: pl.DataFrame, y) -> pl.DataFrame:
-    "What a block writes about the variables: table, hadm_id, stay_id, itemid, when, valuenum, flaw, variable, x."
+    """What a block writes about the variables: table, hadm_id, stay_id, itemid, when, valuenum, flaw,
+    variable, x."""
     mine, s, draws = draw_hours(config, block, stays, y)
     labs = lab_events(config, rng(config.seed, 'labs', block), stays, s, draws, mine)
-    hidden = pl.col('masked').cast(pl.Int16) * bit('masked text') + pl.col('lost').cast(pl.Int16) * bit('lost admission')
+    hidden = pl.col('masked').cast(pl.Int16) * bit('masked text') + pl.col('lost').cast(pl.Int16) * bit(
+        'lost admission'
+    )
     tables = {'icu/chartevents': chart_rows(config, block, stays, s, draws),
               'hosp/labevents': labs.with_columns(flaw=hidden)}
-    rows = pl.concat([frame.select(pl.lit(name).alias('table'), 'hadm_id', 'stay_id', 'itemid', 'when', 'valuenum', 'flaw')
-                      for name, frame in tables.items()])
-    rows = rows.join(item_variables(), on='itemid', how='left').with_columns(x=pl.col('valuenum').cast(pl.Float64))
+    rows = pl.concat(
+        [
+            frame.select(
+                pl.lit(name).alias('table'), 'hadm_id', 'stay_id', 'itemid', 'when', 'valuenum', 'flaw'
+            )
+            for name, frame in tables.items()
+        ]
+    )
+    rows = rows.join(item_variables(), on='itemid', how='left').with_columns(
+        x=pl.col('valuenum').cast(pl.Float64)
+    )
     return evident(rows)
 
 # %% ../../nbs/1_data/03_hospital.ipynb #key-retell
 def retell(root, ids=None):
-    "Draw a hospital again: config, block, stays, phenotypes and rows of each block, or of those with stays `ids`."
+    """Draw a hospital again: config, block, stays, phenotypes and rows of each block, or of those with stays
+    `ids`."""
     marker = read_json(place(root) / 'hospital.json')
     config, counters, rows = HospitalConfig(**marker['config']), (0, 0, 0), Counter()
     for block, n in blocks(config.patients, BLOCK):
@@ -738,7 +923,9 @@ def retell(root, ids=None):
         yield config, block, stays, y, mine
     written = {name: marker['rows'][name] for name in rows}
     if ids is None and written != dict(rows):
-        raise UserError(f'{dict(rows)} rows in {root}', f'{written}', 'Write the hospital again with this version.')
+        raise UserError(
+            f'{dict(rows)} rows in {root}', f'{written}', 'Write the hospital again with this version.'
+        )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #key-cells
 def key_cells(rows: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
@@ -748,20 +935,29 @@ def key_cells(rows: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
     hour = ((pl.col('when') - pl.col('intime')) // HOUR).cast(pl.Int32).alias('hour')
     inside = known.join(stays.drop('hadm_id'), on='stay_id').with_columns(hour).filter(pl.col('hour') >= 0)
     early = pl.col('when').is_between('admit', 'intime', closed='left')
-    before = known.filter(pl.col('variable').is_in(['Height', 'Weight'])).drop('stay_id').join(stays, on='hadm_id')
+    before = (
+        known.filter(pl.col('variable').is_in(['Height', 'Weight'])).drop('stay_id').join(stays, on='hadm_id')
+    )
     before = before.filter(early).with_columns(hour=pl.lit(-1, pl.Int32))
     real = pl.col('flaw') & sum(map(bit, UNREAL)) == 0
     last = pl.col('when') == pl.col('when').filter(real).max()
     columns = ('stay_id', 'variable', 'hour', 'when', 'x', 'flaw')
-    return pl.concat([inside.select(columns), before.select(columns)]).group_by('stay_id', 'variable', 'hour').agg(
-        value=pl.col('x').filter(real & last).mean(), flaw=pl.col('flaw').bitwise_or())
+    return (
+        pl.concat([inside.select(columns), before.select(columns)])
+        .group_by('stay_id', 'variable', 'hour')
+        .agg(value=pl.col('x').filter(real & last).mean(), flaw=pl.col('flaw').bitwise_or())
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #key-coma
 def coma_total(cells: pl.DataFrame) -> pl.DataFrame:
     "The cells of the sum of the three scores, where all three are known."
     three = cells.filter(pl.col('variable').str.starts_with('GCS') & pl.col('value').is_not_null())
-    total = three.group_by('stay_id', 'hour').agg(pl.col('value').sum(), pl.col('flaw').bitwise_or(), scores=pl.len())
-    return total.filter(scores=3).select('stay_id', pl.lit('GCS total').alias('variable'), 'hour', 'value', 'flaw')
+    total = three.group_by('stay_id', 'hour').agg(
+        pl.col('value').sum(), pl.col('flaw').bitwise_or(), scores=pl.len()
+    )
+    return total.filter(scores=3).select(
+        'stay_id', pl.lit('GCS total').alias('variable'), 'hour', 'value', 'flaw'
+    )
 
 # %% ../../nbs/1_data/03_hospital.ipynb #chosen-stays
 def chosen(truth: dict, stays) -> list:
@@ -778,7 +974,8 @@ def emitted(
     root,  # a hospital written by make_hospital
     stays=None,  # stay ids to ask about; all if None
 ) -> pl.DataFrame:
-    "The answer key of the series: stay_id, variable, hour, value, and `flaw`, the planted flaws that touch the cell."
+    """The answer key of the series: stay_id, variable, hour, value, and `flaw`, the planted flaws that touch
+    the cell."""
     ids, parts = None if stays is None else chosen(open_truth(root)[1], stays), []
     for _, _, drawn, _, rows in retell(root, ids):
         cells = key_cells(rows, drawn if ids is None else drawn.filter(pl.col('stay_id').is_in(ids)))

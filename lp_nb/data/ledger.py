@@ -34,18 +34,22 @@ class Ledger:
     rows: list = field(default_factory=list)
     last: dict = field(default_factory=dict)  # unit -> rows kept by its latest step
     gone: list = field(default_factory=list)  # (stay_id, step, reason) of every stay that `tally` dropped
-    whose: dict = field(default_factory=dict)  # (step, unit, reason) -> patients behind the rows, where they were counted
+    # (step, unit, reason) -> patients behind the rows, where they were counted
+    whose: dict = field(default_factory=dict)
 
     def step(self, name: str, unit: str, rows_in: int, kept: int, dropped: dict | None = None,
              whose: dict | None = None):
-        "Write a step, `dropped` being reason -> rows and `whose` reason -> patients; raises `Unbalanced` if it is not."
+        """Write a step, `dropped` being reason -> rows and `whose` reason -> patients; raises `Unbalanced` if
+        it is not."""
         dropped = {reason: int(n) for reason, n in (dropped or {}).items()}
         if rows_in != kept + sum(dropped.values()):
             raise Unbalanced(f'{unit}, {name}: {rows_in} in, {kept} kept, {dropped} dropped')
         if self.last.get(unit, rows_in) != rows_in:
             raise Unbalanced(f'{unit}, {name}: {rows_in} in, but the step before kept {self.last[unit]}')
         self.last[unit] = int(kept)
-        self.rows += [(name, unit, int(rows_in), reason, n) for reason, n in [('kept', int(kept)), *dropped.items()]]
+        self.rows += [
+            (name, unit, int(rows_in), reason, n) for reason, n in [('kept', int(kept)), *dropped.items()]
+        ]
         self.whose |= {(name, unit, reason): int(n) for reason, n in (whose or {}).items()}
 
     def add(self, rows: list, whose: dict | None = None):
@@ -55,7 +59,8 @@ class Ledger:
             self.step(name, unit, rows_in, reasons.pop('kept'), reasons)
 
     def frame(self) -> pd.DataFrame:
-        "One row per step and reason: step, unit, rows_in, reason ('kept' or why dropped), rows, patients (NA: not counted)."
+        """One row per step and reason: step, unit, rows_in, reason ('kept' or why dropped), rows, patients
+        (NA: not counted)."""
         frame = pd.DataFrame(self.rows, columns=['step', 'unit', 'rows_in', 'reason', 'rows'])
         patients = [self.whose.get((name, unit, reason)) for name, unit, _, reason, _ in self.rows]
         return frame.assign(patients=pd.array(patients, 'Int64'))
@@ -91,12 +96,15 @@ def patients_by(
     column: str,  # why a row goes: the place of its reason in the list, or the reason; null: it is kept
     reasons: list,
 ) -> dict:
-    "Reason -> patients of the rows that it takes, and 'kept' -> those of the rows that stay; nothing where no row says whose it is."
+    """Reason -> patients of the rows that it takes, and 'kept' -> those of the rows that stay; nothing where
+    no row says whose it is."""
     if 'subject_id' not in marked.columns:
         return {}
     counts = dict(marked.group_by(column).agg(pl.col('subject_id').n_unique()).iter_rows())
     name = (lambda i: reasons[i]) if marked.schema[column].is_integer() else str
-    return dict.fromkeys(('kept', *reasons), 0) | {'kept' if why is None else name(why): n for why, n in counts.items()}
+    return dict.fromkeys(('kept', *reasons), 0) | {
+        'kept' if why is None else name(why): n for why, n in counts.items()
+    }
 
 # %% ../../nbs/1_data/07_ledger.ipynb #tally
 def tally(
@@ -124,7 +132,9 @@ def tally(
 # %% ../../nbs/1_data/07_ledger.ipynb #shareable-told
 def as_shown(reasons: dict, least: int) -> dict:
     "Reason -> (rows, patients) as reason -> text."
-    return mask_counts({r: n for r, (n, _) in reasons.items()}, least, {r: p for r, (_, p) in reasons.items()})
+    return mask_counts(
+        {r: n for r, (n, _) in reasons.items()}, least, {r: p for r, (_, p) in reasons.items()}
+    )
 
 
 def can_be_told(reasons: dict, least: int) -> bool:
@@ -143,7 +153,8 @@ def added(a: dict, b: dict) -> dict:
 
 
 def joined(steps: list, least: int) -> list:
-    "Steps (name, rows in, kept, reason -> (rows, patients)) of one unit, joined until of no step a small count can be told."
+    """Steps (name, rows in, kept, reason -> (rows, patients)) of one unit, joined until of no step a small
+    count can be told."""
     out = []
     for name, rows_in, kept, reasons in steps:
         lost = {r: n for r, n in reasons.items() if n[0]}

@@ -34,7 +34,8 @@ def walk_rows(data: np.ndarray, cells: int, feeds: bool, column: int, begins: np
         if byte == NUL or byte == FEED and inside and not feeds:
             return -1
         if byte == QUOTE:
-            if not EDGE[data[i - 1]] and not EDGE[data[(i + 1) % len(data)]]:  # before the first byte: the last
+            # before the first byte: the last
+            if not EDGE[data[i - 1]] and not EDGE[data[(i + 1) % len(data)]]:
                 return -1
             inside = not inside
         elif (byte == COMMA or byte == FEED) and not inside:
@@ -63,7 +64,8 @@ def rows_in(
     feeds: bool = False,  # may a quoted cell hold line feeds?
     column: int = -1,  # whose number is read
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    "Where each row begins and the last ends (rows + 1,), and the number in each (rows,); None if any row has another shape or is no text."
+    """Where each row begins and the last ends (rows + 1,), and the number in each (rows,); None if any row
+    has another shape or is no text."""
     begins, numbers = np.zeros((2, len(rows) // cells + 2), np.int64)
     n = compiled(walk_rows)(np.frombuffer(rows, np.uint8), cells, feeds, column, begins, numbers)
     return (begins[:n + 1], numbers[:n]) if n >= 0 and is_text(rows) else None
@@ -94,7 +96,9 @@ def count_cells(row: bytes) -> int:
 def rows_apart(rows: bytes, feeds: bool):
     "The rows one by one, with the number of lines before each."
     held, before = b'', 0
-    for number, line in enumerate(rows.splitlines(keepends=True) if b'\r' not in rows else re.findall(rb'[^\n]*\n', rows)):
+    for number, line in enumerate(
+        rows.splitlines(keepends=True) if b'\r' not in rows else re.findall(rb'[^\n]*\n', rows)
+    ):
         before, held = (before, held + line) if held else (number, line)
         if not (feeds and held.count(b'"') % 2):
             yield before, held
@@ -113,21 +117,33 @@ def fault(row: bytes, cells: int, feeds: bool) -> str:
         return 'bytes that are not UTF-8'
     if row.count(b'"') % 2:
         return 'a quote that does not end' if feeds else 'a quote that does not end on its line'
-    if any(row[i - 1:i] not in b',\n\r"' and row[i + 1:i + 2] not in b',\n\r"' for i in range(len(row)) if row[i] == QUOTE):
+    if any(
+        row[i - 1 : i] not in b',\n\r"' and row[i + 1 : i + 2] not in b',\n\r"'
+        for i in range(len(row))
+        if row[i] == QUOTE
+    ):
         return 'a quote within a cell'
     return f'{count_cells(row)} of {cells} cells'
 
 # %% ../../nbs/1_data/06_lines.ipynb #refuse
-ADVICE = ('Compare the file with SHA256SUMS.txt and download it again. If it was written by a spreadsheet or a script: '
-          'a cell with a comma, a quote or a line feed in it needs quotes around it.')
+ADVICE = (
+    'Compare the file with SHA256SUMS.txt and download it again. If it was written by a spreadsheet or a script: '
+    'a cell with a comma, a quote or a line feed in it needs quotes around it.'
+)
 
 
 def refuse(path: Path, rows: bytes, cells: int, feeds: bool, line: int):
-    "Raise what is wrong with the first row that has another shape; `line` is the number of the first line of `rows`."
+    """Raise what is wrong with the first row that has another shape; `line` is the number of the first line
+    of `rows`."""
     for before, row in rows_apart(rows, feeds):
         if said := fault(row, cells, feeds):
-            raise UserError(f'{cells} cells in every row of {path}, as its header has', f'{said} in line {line + before:,}', ADVICE)
-    raise UserError(f'rows of the shape of the header in {path}', f'others from line {line:,} on', ADVICE)  # never passed over
+            raise UserError(
+                f'{cells} cells in every row of {path}, as its header has',
+                f'{said} in line {line + before:,}',
+                ADVICE,
+            )
+    # never passed over
+    raise UserError(f'rows of the shape of the header in {path}', f'others from line {line:,} on', ADVICE)
 
 # %% ../../nbs/1_data/06_lines.ipynb #open
 BLOCK, LONGEST = 2 << 20, 64 << 20  # bytes
@@ -144,7 +160,11 @@ def opened(path: Path):
     except (EOFError, OSError) as e:  # cut, or damaged
         if isinstance(e, OSError) and e.errno:
             raise
-        raise UserError(f'a complete, readable table in {path}', str(e), 'Compare its checksum with SHA256SUMS.txt and download it again.') from None
+        raise UserError(
+            f'a complete, readable table in {path}',
+            str(e),
+            'Compare its checksum with SHA256SUMS.txt and download it again.',
+        ) from None
 
 # %% ../../nbs/1_data/06_lines.ipynb #next-block
 def last_end(block: bytes, feeds: bool) -> int:
@@ -162,13 +182,16 @@ def last_end(block: bytes, feeds: bool) -> int:
 
 # %% ../../nbs/1_data/06_lines.ipynb #whole-rows
 def whole_rows(f, path: Path, feeds: bool, size: int):
-    "The bytes of an open file in blocks of whole rows, about `size` bytes each; blank lines at its end are nobody's."
+    """The bytes of an open file in blocks of whole rows, about `size` bytes each; blank lines at its end are
+    nobody's."""
     rest = b''
     while piece := f.read(size):
         block = rest + piece
         end = last_end(block, feeds)
         if len(block) - end > LONGEST:
-            raise UserError(f'rows that end in {path}', f'one that goes on for more than {LONGEST >> 20} MB', ADVICE)
+            raise UserError(
+                f'rows that end in {path}', f'one that goes on for more than {LONGEST >> 20} MB', ADVICE
+            )
         rest = block[end:]
         if end:
             yield block[:end]
@@ -180,11 +203,15 @@ def row_blocks(
     path: Path,  # csv or csv.gz file
     feeds: bool = False,  # may a quoted cell hold line feeds?
     done: int = 0,  # rows to leave out
-    only: tuple | None = None,  # (place of a column, numbers): rows without one of them are left out; what is no number is given
+    only: tuple
+    | None = None,  # (place of a column, numbers): rows without one of them are left out; what is no number is given
     size: int = BLOCK,  # bytes of a block, about
 ):
-    "Yield (rows as bytes, how many, how many were read for them) below the header, in order; raises on the first row that has another shape than the header."
-    column, flags = (only[0], np.isin(np.arange(LAST + 1), [*only[1], LAST])) if only else (-1, np.ones(1, bool))
+    """Yield (rows as bytes, how many, how many were read for them) below the header, in order; raises on the
+    first row that has another shape than the header."""
+    column, flags = (
+        (only[0], np.isin(np.arange(LAST + 1), [*only[1], LAST])) if only else (-1, np.ones(1, bool))
+    )
     with opened(path) as f:
         cells, line = count_cells(f.readline(LONGEST)), 2
         for rows in whole_rows(f, path, feeds, size):
@@ -200,7 +227,8 @@ def row_blocks(
 
 # %% ../../nbs/1_data/06_lines.ipynb #count
 def count_lines(path: Path, feeds: bool = False) -> int:
-    "Rows of a csv table below its header; raises on the first of another shape. A file that has not changed is read once."
+    """Rows of a csv table below its header; raises on the first of another shape. A file that has not changed
+    is read once."""
     stat = path.stat()
     return counted(path.absolute(), feeds, stat.st_size, stat.st_mtime_ns)
 

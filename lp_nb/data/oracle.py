@@ -39,7 +39,8 @@ def readable(hours: float = 48) -> pl.Expr:
 
 
 def text_evidence(config: HospitalConfig, reports: pl.DataFrame, said: pl.DataFrame, row: dict):
-    "Likelihoods of what was said, and of silence, in reports readable within 48 hours; `row` maps a stay to its place."
+    """Likelihoods of what was said, and of silence, in reports readable within 48 hours; `row` maps a stay to
+    its place."""
     f = findings()
     reports, said = reports.filter(readable() & (pl.col('kind') == 0)), said.filter(readable())
     score = np.zeros((2, len(row), len(f.nouns)))  # there, gone
@@ -49,7 +50,11 @@ def text_evidence(config: HospitalConfig, reports: pl.DataFrame, said: pl.DataFr
     np.add.at(score[0], at, silence[:, None] * f.shown[reports['exam'].to_numpy()])
     at = np.array([row[s] for s in said['stay_id']], dtype=int)
     finding, polarity, grade = (said[c].to_numpy() for c in ('finding', 'polarity', 'grade'))
-    np.add.at(score[0], (at, finding), np.log(reading(config)[1])[polarity] + MENTION * (said['kind'].to_numpy() == 0))
+    np.add.at(
+        score[0],
+        (at, finding),
+        np.log(reading(config)[1])[polarity] + MENTION * (said['kind'].to_numpy() == 0),
+    )
     np.add.at(score[1], (at, finding), np.log(reading(config)[0])[polarity])
     grades = np.zeros((len(row), 4))
     np.add.at(grades, (at[polarity >= 2], grade[polarity >= 2]), 1)
@@ -87,7 +92,10 @@ def gather_evidence(config: HospitalConfig, truth: dict, ids: list, evidence: st
     return Evidence(age_score(stays['age'].to_numpy()), *text, h, G, stays['hours'].to_numpy())
 
 # %% ../../nbs/1_data/04_oracle.ipynb #grid
-GRID = np.stack(np.meshgrid(np.linspace(-3.5, 3.5, 21), np.linspace(-3, 3, 11), indexing='ij'), -1).reshape(-1, 2)  # (231, 2)
+# (231, 2)
+GRID = np.stack(np.meshgrid(np.linspace(-3.5, 3.5, 21), np.linspace(-3, 3, 11), indexing='ij'), -1).reshape(
+    -1, 2
+)
 
 
 def grid_scores(e: Evidence):
@@ -115,7 +123,8 @@ def sweep_hidden(r, e: Evidence, scores, y):
 
 # %% ../../nbs/1_data/04_oracle.ipynb #finding-score
 def finding_score(e: Evidence, j, quiet):
-    "Log-likelihood (n, chains) of the statements on findings `j`, given log P(no parent causes them) (n, chains, len(j))."
+    """Log-likelihood (n, chains) of the statements on findings `j`, given log P(no parent causes them) (n,
+    chains, len(j))."""
     there, gone = e.there[:, None, j], e.gone[:, None, j]
     return np.log(there + (1 - LEAK) * np.exp(quiet) * (gone - there)).sum(-1)
 
@@ -126,7 +135,8 @@ def sweep_phenotypes(r, e: Evidence, hidden, y):
     s, z = hidden[..., 0], hidden[..., 1]
     chance = np.empty_like(y)
     quiet = y @ miss.T  # (n, chains, findings)
-    pull = np.einsum('njk,nck->ncj', e.G[:, 1:, 1:], y) + e.G[:, None, 1:, 0] * s[..., None]  # (n, chains, 25)
+    # (n, chains, 25)
+    pull = np.einsum('njk,nck->ncj', e.G[:, 1:, 1:], y) + e.G[:, None, 1:, 0] * s[..., None]
     for k in range(25):
         odds = d.base[k] + d.severity[k] * s + d.burden[k] * z + d.age[k] * e.age[:, None]
         Gk = e.G[:, 1:, k + 1]  # (n, 25)
@@ -165,18 +175,26 @@ class Effort:
     burn: int = 20  # not counted
 
 # %% ../../nbs/1_data/04_oracle.ipynb #posterior-of
-def posterior(root, evidence: str = 'both', seed: int = 0, effort: Effort = Effort(), stays=None) -> pd.DataFrame:
+def posterior(
+    root, evidence: str = 'both', seed: int = 0, effort: Effort = Effort(), stays=None
+) -> pd.DataFrame:
     "Mortality and the 25 phenotypes: posterior probabilities given 48 hours, by stay_id."
     if evidence not in ('both', 'text', 'series', 'none'):
-        raise UserError("evidence 'both', 'text', 'series' or 'none'", repr(evidence), 'Choose one of the four.')
+        raise UserError(
+            "evidence 'both', 'text', 'series' or 'none'", repr(evidence), 'Choose one of the four.'
+        )
     config, truth = open_truth(root)
     ids, parts = chosen(truth, stays), []
     with Progress('oracle', total=len(ids)) as bar:
         for block, start in enumerate(range(0, len(ids), 1000)):
             some = ids[start:start + 1000]
-            parts.append(sample(gather_evidence(config, truth, some, evidence), seed + 7919 * block, **asdict(effort)))
+            parts.append(
+                sample(gather_evidence(config, truth, some, evidence), seed + 7919 * block, **asdict(effort))
+            )
             bar.step(len(some))
-    return pd.DataFrame(np.concatenate(parts), index=pd.Index(ids, name='stay_id'), columns=['mortality', *disease().labels])
+    return pd.DataFrame(
+        np.concatenate(parts), index=pd.Index(ids, name='stay_id'), columns=['mortality', *disease().labels]
+    )
 
 # %% ../../nbs/1_data/04_oracle.ipynb #oracle-task
 def oracle(
@@ -202,7 +220,8 @@ def true_statements(
     stays=None,  # stay ids to ask about; all if None
     hours: float = 48,  # reports readable in [0, hours) of the stay
 ) -> pd.DataFrame:
-    "What reports truly state (stays, 67) by stay_id: mean polarity and mention (0/1) of each finding, counts of positive grades."
+    """What reports truly state (stays, 67) by stay_id: mean polarity and mention (0/1) of each finding,
+    counts of positive grades."""
     _, truth = open_truth(root)
     ids, names = chosen(truth, stays), findings().names
     said = truth['statements'].filter(readable(hours), pl.col('stay_id').is_in(ids))

@@ -37,12 +37,24 @@ class HospitalConfig:
     other_items: float = 0.0  # chart rows of other items for each row of the variables; 5 in the real tables
 
     def __post_init__(self):
-        for name, low, high in [('patients', 1, 5e6), ('general', 0, 5e7), ('chart_every', 1, 24), ('style', 0, 10),
-                                ('ward', 0, 10), ('series_label', 0, 10), ('noise', 0.05, 10), ('domain_shift', 0, 3),
-                                ('bind', 0, 1), ('report_share', 0, 1), ('other_items', 0, 100)]:
+        for name, low, high in [
+            ('patients', 1, 5e6),
+            ('general', 0, 5e7),
+            ('chart_every', 1, 24),
+            ('style', 0, 10),
+            ('ward', 0, 10),
+            ('series_label', 0, 10),
+            ('noise', 0.05, 10),
+            ('domain_shift', 0, 3),
+            ('bind', 0, 1),
+            ('report_share', 0, 1),
+            ('other_items', 0, 100),
+        ]:
             value = getattr(self, name)
             if not low <= value <= high:
-                raise UserError(f'{name} between {low:g} and {high:g}', f'{value}', f'Change {name} in HospitalConfig.')
+                raise UserError(
+                    f'{name} between {low:g} and {high:g}', f'{value}', f'Change {name} in HospitalConfig.'
+                )
 
 # %% ../../nbs/1_data/01_people.ipynb #disease-acute
 ACUTE = '''
@@ -146,8 +158,17 @@ def disease() -> Disease:
     base = np.array([intercept(s * k.severity + z * k.burden + a * k.age, k.share) for k in t.itertuples()])
     labels = benchmark_codes().unique('label_index').sort('label_index')['phenotype'].to_list()
     chronic = (t['severity'] == 0).to_numpy()
-    d = Disease(tuple(t['name']), tuple(labels), chronic, base, t['severity'].to_numpy(), t['burden'].to_numpy(),
-                t['age'].to_numpy(), t['death'].to_numpy(), 0.0)
+    d = Disease(
+        tuple(t['name']),
+        tuple(labels),
+        chronic,
+        base,
+        t['severity'].to_numpy(),
+        t['burden'].to_numpy(),
+        t['age'].to_numpy(),
+        t['death'].to_numpy(),
+        0.0,
+    )
     y = r.random((20000, 25)) < expit(d.odds(s, z, a))
     return replace(d, death_base=intercept(d.death_odds(y, s, a), DEATH_SHARE))
 
@@ -162,8 +183,19 @@ VENTILATED = np.array([.45, .45, .60, .40, .45, .30, .40, .10, .05])  # by unit;
 LOS_HOURS, LOS_SEVERITY, LOS_SPREAD = np.log(70.0), 0.12, 0.75  # of the log of the length of stay
 STYLE_SHARE = np.array([.40, .35, .15, .10])  # four readers
 TEMPLATE_SHARE = np.array([.40, .25, .20, .15])  # four layouts
-RACES = ('WHITE', 'BLACK/AFRICAN AMERICAN', 'UNKNOWN', 'HISPANIC/LATINO - PUERTO RICAN', 'ASIAN - CHINESE', 'OTHER',
-         'WHITE - OTHER EUROPEAN', 'PORTUGUESE', 'UNABLE TO OBTAIN', 'BLACK/CAPE VERDEAN', 'ASIAN')
+RACES = (
+    'WHITE',
+    'BLACK/AFRICAN AMERICAN',
+    'UNKNOWN',
+    'HISPANIC/LATINO - PUERTO RICAN',
+    'ASIAN - CHINESE',
+    'OTHER',
+    'WHITE - OTHER EUROPEAN',
+    'PORTUGUESE',
+    'UNABLE TO OBTAIN',
+    'BLACK/CAPE VERDEAN',
+    'ASIAN',
+)
 RACE_SHARE = np.array([.62, .11, .07, .04, .03, .04, .03, .02, .02, .01, .01])
 
 # %% ../../nbs/1_data/01_people.ipynb #ids
@@ -194,7 +226,8 @@ def draw_patients(config: HospitalConfig, block: int, first: int, n: int) -> pl.
 
 # %% ../../nbs/1_data/01_people.ipynb #visits
 def draw_visits(config: HospitalConfig, block: int, people: pl.DataFrame):
-    "Admissions (n, 3 slots) of `people`: which happen, severity, phenotypes, death, ICU stays and their hours."
+    """Admissions (n, 3 slots) of `people`: which happen, severity, phenotypes, death, ICU stays and their
+    hours."""
     r, d, n = rng(config.seed, 'visits', block), disease(), len(people)
     planned = r.choice([1, 2, 3], n, p=[.87, .10, .03])[:, None] > np.arange(3)  # (n, 3)
     severity = r.normal(size=(n, 3))
@@ -241,7 +274,8 @@ def new_year(years) -> np.ndarray:
 
 # %% ../../nbs/1_data/01_people.ipynb #draw-block
 def draw_block(config: HospitalConfig, block: int, first: tuple, n: int):
-    "People, visits, stays and phenotypes (visits, 25) of one block; `first` counts the patients, visits, stays before it."
+    """People, visits, stays and phenotypes (visits, 25) of one block; `first` counts the patients, visits,
+    stays before it."""
     people = draw_patients(config, block, first[0], n)
     v = set_clock(config, block, draw_visits(config, block, people))
     who, slot = np.nonzero(v['happens'])
@@ -275,11 +309,20 @@ def draw_nuisance(config: HospitalConfig, block: int, stays: pl.DataFrame) -> pl
 
 # %% ../../nbs/1_data/01_people.ipynb #series-words
 VITALS = pd.DataFrame(
-    [['hr', 77, 11, 5, 6, .85, 1], ['sbp', 119, 13, 6, 9, .80, 1], ['dbp', 62, 8, 4, 6, .80, 1],
-     ['rr', 17, 3, 1.5, 2.5, .75, 1], ['spo2', 97.4, 1.0, .5, .9, .70, 1], ['temp', 36.8, .35, .2, .3, .90, 4],
-     ['arousal', 13.3, 1.4, .8, .8, .90, 4], ['glucose', 122, 26, 12, 18, .85, 6], ['ph', 7.41, .045, .02, .03, .90, 8],
-     ['fio2', 42, 7, 4, 5, .92, 4]],
-    columns=['name', 'mean', 'offset', 'drift', 'spread', 'rho', 'every']).set_index('name')
+    [
+        ['hr', 77, 11, 5, 6, 0.85, 1],
+        ['sbp', 119, 13, 6, 9, 0.80, 1],
+        ['dbp', 62, 8, 4, 6, 0.80, 1],
+        ['rr', 17, 3, 1.5, 2.5, 0.75, 1],
+        ['spo2', 97.4, 1.0, 0.5, 0.9, 0.70, 1],
+        ['temp', 36.8, 0.35, 0.2, 0.3, 0.90, 4],
+        ['arousal', 13.3, 1.4, 0.8, 0.8, 0.90, 4],
+        ['glucose', 122, 26, 12, 18, 0.85, 6],
+        ['ph', 7.41, 0.045, 0.02, 0.03, 0.90, 8],
+        ['fio2', 42, 7, 4, 5, 0.92, 4],
+    ],
+    columns=['name', 'mean', 'offset', 'drift', 'spread', 'rho', 'every'],
+).set_index('name')
 EFFECTS = '''
 severity hr:1.6:1 sbp:-1.6:-1 rr:.4:.3 spo2:-.12:-.1 arousal:-.25:-.2 ph:-.006:-.004 fio2:1:1 temp:.03:0
 renal ph:-.025:-.01 sbp:-2:0 glucose:6:0; stroke arousal:-1.8:-.3 sbp:10:0; infarction hr:6:0 sbp:-7:0 dbp:-4:0
@@ -348,7 +391,11 @@ def simulate(config: HospitalConfig, block: int, stays: pl.DataFrame, y) -> dict
     known = VITALS['mean'].to_numpy() + config.ward * unit_offsets()[stays['ward'].to_numpy()]
     e = r.normal(size=(m, len(stay)))
     wave = np.stack([autoregression(e[v], start, VITALS['rho'].iloc[v]) for v in range(m)], 1)
-    residual = level[stay] + drift[stay] * drift_time(hour)[:, None] + config.noise * wave * VITALS['spread'].to_numpy()
+    residual = (
+        level[stay]
+        + drift[stay] * drift_time(hour)[:, None]
+        + config.noise * wave * VITALS['spread'].to_numpy()
+    )
     return dict(stay=stay, hour=hour, start=start, residual=residual, values=residual + known[stay],
                 charted=charted(config, r, stays, stay, hour))
 

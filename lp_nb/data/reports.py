@@ -24,49 +24,74 @@ from ..privacy import mask_count
 class ReportRules:
     "How reports are paired with stays and become documents."
 
-    report_time: str = 'storetime'  # 'storetime' (readable from then on) or 'charttime' (the image's: looks ahead)
+    # 'storetime' (readable from then on) or 'charttime' (the image's: looks ahead)
+    report_time: str = 'storetime'
     report_from: str = 'intime'  # the window begins at 'intime' (ICU) or 'admittime' (hospital)
-    report_admission: str = 'match'  # 'match' the hospital admission, or any report of the 'patient' in the window
-    hadmless_reports: str = 'by time'  # reports without hadm_id: paired by patient and time, 'by time', or 'drop'
+    # 'match' the hospital admission, or any report of the 'patient' in the window
+    report_admission: str = 'match'
+    # reports without hadm_id: paired by patient and time, 'by time', or 'drop'
+    hadmless_reports: str = 'by time'
     addenda: str = 'separate'  # addenda: 'separate' documents with times of their own, or 'drop'
     duplicates: str = 'drop'  # the same text again within a stay: 'drop' or 'keep'
     near_duplicates: str = 'keep'  # almost the same text again within a stay: 'keep' or 'drop'
-    near_threshold: float = 0.9  # share of 5-word shingles in common (Jaccard) from which on a text is almost the same
+    # share of 5-word shingles in common (Jaccard) from which on a text is almost the same
+    near_threshold: float = 0.9
     sections: str = 'all'  # 'all' of the report, its 'findings', its 'impression', or 'findings+impression'
-    missing_report: str = 'drop'  # stays without a report: 'drop', 'keep' (empty document) or 'indicator' (a fixed line)
-    joiner: str = 'hour'  # between the reports of a document: a line with the 'hour', or 'plain', a blank line
+    # stays without a report: 'drop', 'keep' (empty document) or 'indicator' (a fixed line)
+    missing_report: str = 'drop'
+    # between the reports of a document: a line with the 'hour', or 'plain', a blank line
+    joiner: str = 'hour'
     lookahead: float = 0.0  # hours past the window that are let in; anything but 0 is a leak
 
 # %% ../../nbs/1_data/11_reports.ipynb #choices
 REPORT_CHOICES = dict(  # switch -> values it may take
-    report_time=('storetime', 'charttime'), report_from=('intime', 'admittime'), report_admission=('match', 'patient'),
-    hadmless_reports=('by time', 'drop'), addenda=('separate', 'drop'), duplicates=('drop', 'keep'),
-    near_duplicates=('keep', 'drop'), sections=('all', 'findings', 'impression', 'findings+impression'),
-    missing_report=('drop', 'keep', 'indicator'), joiner=('hour', 'plain'))
+    report_time=('storetime', 'charttime'),
+    report_from=('intime', 'admittime'),
+    report_admission=('match', 'patient'),
+    hadmless_reports=('by time', 'drop'),
+    addenda=('separate', 'drop'),
+    duplicates=('drop', 'keep'),
+    near_duplicates=('keep', 'drop'),
+    sections=('all', 'findings', 'impression', 'findings+impression'),
+    missing_report=('drop', 'keep', 'indicator'),
+    joiner=('hour', 'plain'),
+)
 
 
 def check_report_rules(rules: ReportRules):
     "Raise `UserError` on a value that is not among the choices."
     for name, allowed in REPORT_CHOICES.items():
         if getattr(rules, name) not in allowed:
-            raise UserError(f'{name} to be one of {", ".join(allowed)}', repr(getattr(rules, name)), 'Correct the switch.')
+            raise UserError(
+                f'{name} to be one of {", ".join(allowed)}', repr(getattr(rules, name)), 'Correct the switch.'
+            )
     if not 0 < rules.near_threshold <= 1:
-        raise UserError('near_threshold above 0 and at most 1', f'{rules.near_threshold}', 'Use 0.9, or leave it out.')
+        raise UserError(
+            'near_threshold above 0 and at most 1', f'{rules.near_threshold}', 'Use 0.9, or leave it out.'
+        )
 
 # %% ../../nbs/1_data/11_reports.ipynb #tidy
 def tidy(text):
-    "A polars column of texts with one kind of line end, no byte order marks or separator characters, no blanks around."
-    return text.str.replace_all('\r\n?', '\n').str.replace_all('[\ufeff\x1e\x1f]', '').str.strip_chars().fill_null('')
+    """A polars column of texts with one kind of line end, no byte order marks or separator characters, no
+    blanks around."""
+    return (
+        text.str.replace_all('\r\n?', '\n')
+        .str.replace_all('[\ufeff\x1e\x1f]', '')
+        .str.strip_chars()
+        .fill_null('')
+    )
 
 # %% ../../nbs/1_data/11_reports.ipynb #known
-NOTE = ('note_id', 'subject_id', 'hadm_id', 'charttime', 'storetime', 'text')  # columns that reports must have
+# columns that reports must have
+NOTE = ('note_id', 'subject_id', 'hadm_id', 'charttime', 'storetime', 'text')
 
 
 def known(
     reports: pl.DataFrame,  # the columns `NOTE`, and note_type if there is one
     rules: ReportRules,
 ) -> pl.DataFrame:
-    "The reports, texts tidied, with `time` (when each counts as known), no_storetime, no_hadm_id and addendum."
+    """The reports, texts tidied, with `time` (when each counts as known), no_storetime, no_hadm_id and
+    addendum."""
     missing = [c for c in NOTE if c not in reports.columns]
     if missing:
         raise UserError(f'the column {missing[0]} in the reports', f'the columns {", ".join(reports.columns)}',
@@ -77,19 +102,28 @@ def known(
     kind = pl.col('note_type') if 'note_type' in reports.columns else pl.lit(None, pl.String)
     by_number = pl.col('note_id').cast(pl.String).str.contains('-AR-', literal=True)
     return reports.select(
-        *NOTE[:-1], tidy(pl.col('text').cast(pl.String)).alias('text'), time.alias('time'),
-        pl.col('storetime').is_null().alias('no_storetime'), pl.col('hadm_id').is_null().alias('no_hadm_id'),
-        pl.coalesce(kind.cast(pl.String).str.strip_chars() == 'AR', by_number).fill_null(False).alias('addendum'))
+        *NOTE[:-1],
+        tidy(pl.col('text').cast(pl.String)).alias('text'),
+        time.alias('time'),
+        pl.col('storetime').is_null().alias('no_storetime'),
+        pl.col('hadm_id').is_null().alias('no_hadm_id'),
+        pl.coalesce(kind.cast(pl.String).str.strip_chars() == 'AR', by_number)
+        .fill_null(False)
+        .alias('addendum'),
+    )
 
 # %% ../../nbs/1_data/11_reports.ipynb #window-of
 def window_of(rules: ReportRules) -> tuple:
-    "Three expressions on a report and a stay: begin of the window, whether the report lies inside, its hour of the stay."
+    """Three expressions on a report and a stay: begin of the window, whether the report lies inside, its hour
+    of the stay."""
     edge = getattr(rules, 'hour_edge', 'left')
     if edge not in ('left', 'right'):
         raise UserError('hour_edge to be one of left, right', repr(edge), 'Correct the switch.')
     start = pl.col(rules.report_from)
     end = pl.col('window_end') + pl.duration(microseconds=round(3.6e9 * rules.lookahead))
-    inside = pl.col('time').is_between(start, end, closed='left' if edge == 'left' else 'both').fill_null(False)
+    inside = (
+        pl.col('time').is_between(start, end, closed='left' if edge == 'left' else 'both').fill_null(False)
+    )
     since = (pl.col('time') - pl.col('intime')).dt.total_microseconds()
     if edge == 'right':  # hour k is (k, k + 1], and hour 0 holds its left edge too
         since = pl.when(since == 0).then(0).otherwise(since - 1)
@@ -101,7 +135,8 @@ def match(
     stays: pl.DataFrame,  # stay_id, subject_id, hadm_id, admittime, intime, window_end
     rules: ReportRules,
 ) -> pl.DataFrame:
-    "One row per report and stay that may claim it: the report's columns, stay_id, start, `inside` the window or not, hour."
+    """One row per report and stay that may claim it: the report's columns, stay_id, start, `inside` the
+    window or not, hour."""
     start, inside, hour = window_of(rules)
     times = dict.fromkeys(('intime', rules.report_from, 'window_end'))
     windows = stays.select('stay_id', 'subject_id', pl.col('hadm_id').alias('stay_hadm'), *times)
@@ -132,33 +167,42 @@ def explain(
 
 # %% ../../nbs/1_data/11_reports.ipynb #headers
 HEADERS = {  # section -> how its header is written, in capitals; alternatives, no groups
-    'findings and impression': r'FINDINGS? AND IMPRESSIONS?|FINDINGS? *[&/] *IMPRESSIONS?', 'findings': r'FINDINGS?',
+    'findings and impression': r'FINDINGS? AND IMPRESSIONS?|FINDINGS? *[&/] *IMPRESSIONS?',
+    'findings': r'FINDINGS?',
     'impression': r'IMPRESSIONS?|IMPRESSIONS? AND RECOMMENDATIONS?|IMPRESSIONS? AND RECOMMENDATION\(S\)|CONCLUSIONS?',
     'wet read': r'WET READ|WET READING|PRELIMINARY READ|PRELIMINARY REPORT|PROVISIONAL FINDINGS IMPRESSION|PROVISIONAL FINDINGS IMPRESSION \(PFI\)',
-    'comment': r'COMMENTS?', 'examination': r'EXAM|EXAMINATION|STUDY',
+    'comment': r'COMMENTS?',
+    'examination': r'EXAM|EXAMINATION|STUDY',
     'history': r'HISTORY|CLINICAL HISTORY|PATIENT HISTORY|MEDICAL HISTORY|PAST MEDICAL HISTORY|BRIEF HISTORY|UNDERLYING MEDICAL CONDITION',
     'indication': r'INDICATIONS?|CLINICAL INDICATIONS?|INFORMATION|CLINICAL INFORMATION|REASON FOR EXAM|REASON FOR EXAMINATION|'
-                  r'REASON FOR THIS EXAM|REASON FOR THIS EXAMINATION|REASON FOR STUDY',
+    r'REASON FOR THIS EXAM|REASON FOR THIS EXAMINATION|REASON FOR STUDY',
     'technique': r'TECHNIQUES?|PROCEDURES?|PROCEDURE DETAILS|PROTOCOL|CONTRAST|MEDICATIONS?|ANESTHESIA|SEDATION|OPERATORS?',
     'dose': r'DOSE|RADIATION DOSE|DOSE REPORT|DLP|TOTAL DLP|FLUOROSCOPY TIME|FLUOROSCOPY TIME AND DOSE',
-    'comparison': r'COMPARISONS?', 'recommendation': r'RECOMMENDATIONS?|RECOMMENDATION\(S\)', 'notification': r'NOTIFICATIONS?',
-    'addendum': r'ADDENDUM|FINAL ADDENDUM', 'final report': r'FINAL REPORT'}
+    'comparison': r'COMPARISONS?',
+    'recommendation': r'RECOMMENDATIONS?|RECOMMENDATION\(S\)',
+    'notification': r'NOTIFICATIONS?',
+    'addendum': r'ADDENDUM|FINAL ADDENDUM',
+    'final report': r'FINAL REPORT',
+}
 
 
 def capitalised(header: str) -> str:
-    "The pattern of a header whose first letter is a capital and whose others are of any case: `WET READ`, `Wet Read`, `Wet read`."
+    """The pattern of a header whose first letter is a capital and whose others are of any case: `WET READ`,
+    `Wet Read`, `Wet read`."""
     either = lambda letter: f'[{letter[0]}{letter[0].lower()}]'
     return '|'.join(h[0] + re.sub('[A-Z]', either, h[1:]) for h in header.split('|'))
 
 
 WRITTEN = '|'.join(HEADERS.values())
-HEADER = rf'(?m)^[ \t]*(?:({WRITTEN})[ \t]*(?::|$)|({capitalised(WRITTEN)})[ \t]*:)'  # the one pattern that finds them all
+# the one pattern that finds them all
+HEADER = rf'(?m)^[ \t]*(?:({WRITTEN})[ \t]*(?::|$)|({capitalised(WRITTEN)})[ \t]*:)'
 
 # %% ../../nbs/1_data/11_reports.ipynb #sections
 def sections(
     text: pl.Series,  # reports
 ) -> pl.DataFrame:
-    "One row per section: row (which report), section (a key of `HEADERS`, or 'head' for what comes first), header, text."
+    """One row per section: row (which report), section (a key of `HEADERS`, or 'head' for what comes first),
+    header, text."""
     marked = tidy(text).str.replace_all(HEADER, '\x1e${1}${2}\x1f')  # 1e stands before a header, 1f behind it
     parts = pl.DataFrame(dict(part=marked.str.split('\x1e'))).with_row_index('row').explode('part')
     halves = pl.col('part').str.splitn('\x1f', 2).struct
@@ -166,7 +210,10 @@ def sections(
     parts = parts.select(
         'row', pl.when(headed).then(halves.field('field_0')).alias('header'),
         pl.coalesce(halves.field('field_1'), halves.field('field_0')).str.strip_chars().alias('text'))
-    names = [pl.when(pl.col('header').str.contains(f'^(?:{capitalised(h)})$')).then(pl.lit(name)) for name, h in HEADERS.items()]
+    names = [
+        pl.when(pl.col('header').str.contains(f'^(?:{capitalised(h)})$')).then(pl.lit(name))
+        for name, h in HEADERS.items()
+    ]
     parts = parts.select('row', pl.coalesce(*names, pl.lit('head')).alias('section'), 'header', 'text')
     return parts.filter(pl.col('header').is_not_null() | (pl.col('text') != ''))
 
@@ -175,7 +222,8 @@ def only_sections(
     text: pl.Series,  # reports
     wanted: str,  # 'all', 'findings', 'impression' or 'findings+impression'
 ) -> pl.Series:
-    "The wanted sections of each report without headers, a blank line between them; null where all are absent or empty."
+    """The wanted sections of each report without headers, a blank line between them; null where all are
+    absent or empty."""
     if wanted == 'all':
         return tidy(text)
     names = [*wanted.split('+'), 'findings and impression']
@@ -185,7 +233,8 @@ def only_sections(
     return rows.join(some, on='row', how='left', maintain_order='left')['text']
 
 # %% ../../nbs/1_data/11_reports.ipynb #shingles
-SHINGLE, WIDTH = 5, 2**30  # words in a shingle; numbers that a shingle is hashed to (so many that two rarely share one)
+# words in a shingle; numbers that a shingle is hashed to (so many that two rarely share one)
+SHINGLE, WIDTH = 5, 2**30
 
 
 def shingles(
@@ -249,7 +298,8 @@ def near_duplicate_pairs(
     frame: pl.DataFrame,  # stay_id, note_id, text; in time order within a stay
     threshold: float = 0.9,  # smallest Jaccard similarity that is listed; pairs without a common shingle never are
 ) -> pl.DataFrame:
-    "Pairs of similar reports of the same stay, for looking: stay_id, first (note_id of the earlier one), note_id, jaccard."
+    """Pairs of similar reports of the same stay, for looking: stay_id, first (note_id of the earlier one),
+    note_id, jaccard."""
     earlier, later, jaccard = similar(frame, threshold)
     first = frame['note_id'].gather(earlier).alias('first')
     pairs = frame.select('stay_id', 'note_id')[later]
@@ -261,7 +311,8 @@ def keep_texts(
     rules: ReportRules,
     ledger: Ledger,
 ) -> pl.DataFrame:
-    "The pairs that have something to say, in time order; `part` is what goes into the document, `text` the whole report."
+    """The pairs that have something to say, in time order; `part` is what goes into the document, `text` the
+    whole report."""
     pairs = pairs.sort('stay_id', 'time', 'note_id', maintain_order=True)
     pairs = pairs.with_columns(only_sections(pairs['text'], rules.sections).alias('part'))
     return tally(ledger, 'text', 'paired reports', pairs, {
@@ -289,7 +340,17 @@ def keep_distinct(
     }).drop('exact', 'near')
 
 # %% ../../nbs/1_data/11_reports.ipynb #pair
-PAIRED = ('stay_id', 'note_id', 'charttime', 'storetime', 'time', 'no_storetime', 'no_hadm_id', 'addendum', 'hour')
+PAIRED = (
+    'stay_id',
+    'note_id',
+    'charttime',
+    'storetime',
+    'time',
+    'no_storetime',
+    'no_hadm_id',
+    'addendum',
+    'hour',
+)
 
 
 def pair(
@@ -313,7 +374,8 @@ def pair(
     return pairs.select(*PAIRED, pl.col('part').alias('text'))
 
 # %% ../../nbs/1_data/11_reports.ipynb #document
-NO_REPORT = 'No radiology report was readable in the window.'  # the document of a stay without reports, as an indicator
+# the document of a stay without reports, as an indicator
+NO_REPORT = 'No radiology report was readable in the window.'
 HOUR = '[hour {}]\n'  # the line before each report of a document
 
 
@@ -330,7 +392,9 @@ def documents(
     "One row per stay: stay_id, document, n_reports; stays without reports as the rules say."
     joiner, missing = (rules, 'drop') if isinstance(rules, str) else (rules.joiner, rules.missing_report)
     if joiner not in REPORT_CHOICES['joiner']:
-        raise UserError(f'a joiner among {", ".join(REPORT_CHOICES["joiner"])}', repr(joiner), 'Correct the switch.')
+        raise UserError(
+            f'a joiner among {", ".join(REPORT_CHOICES["joiner"])}', repr(joiner), 'Correct the switch.'
+        )
     line = pl.format(HOUR + '{}', 'hour', 'text') if joiner == 'hour' else pl.col('text')
     out = reports.group_by('stay_id', maintain_order=True).agg(
         line.str.join('\n\n').alias('document'), pl.len().alias('n_reports'))
@@ -363,7 +427,8 @@ def share(frame: pl.DataFrame, keys: list, column: str) -> pl.DataFrame:
     "How many reports of each group a boolean column holds for, and which share that is."
     count = pl.col(column).sum().cast(pl.Int64)
     return frame.group_by(keys, maintain_order=True).agg(
-        pl.lit(f'reports: {column}').alias('measure'), count.alias('count'), (count / pl.len()).alias('share'))
+        pl.lit(f'reports: {column}').alias('measure'), count.alias('count'), (count / pl.len()).alias('share')
+    )
 
 # %% ../../nbs/1_data/11_reports.ipynb #document-statistics
 def document_statistics(
@@ -371,18 +436,23 @@ def document_statistics(
     by=None,  # column or columns that make groups
     shareable: bool = False,  # hide what stands for fewer than 10
 ) -> pl.DataFrame:
-    "Per group: stays, reports, quantiles of lengths (without separator lines), shares of addenda and of missing entries."
+    """Per group: stays, reports, quantiles of lengths (without separator lines), shares of addenda and of
+    missing entries."""
     groups = [by] if isinstance(by, str) else list(by or ())
     keys, text = groups or ['all'], pl.col('text').str
     each = reports.with_columns(all=pl.lit('all'), words=text.count_matches(r'\S+'), characters=text.len_chars())
     whole = each.group_by(*keys, 'stay_id', maintain_order=True).agg(
         pl.len().alias('reports'), pl.col('words', 'characters').sum())
-    size = each.group_by(keys).agg(stays=pl.col('stay_id').n_unique().cast(pl.Int64), reports=pl.len().cast(pl.Int64))
+    size = each.group_by(keys).agg(
+        stays=pl.col('stay_id').n_unique().cast(pl.Int64), reports=pl.len().cast(pl.Int64)
+    )
     parts = [summary(whole, keys, 'reports', 'reports per stay')]
     for of, frame in (('report', each), ('document', whole)):
         parts += [summary(frame, keys, unit, f'{unit} per {of}') for unit in ('words', 'characters')]
     parts += [share(each, keys, column) for column in MISSING if column in each.columns]
-    table = pl.concat(parts, how='diagonal').join(size, on=keys, how='left', maintain_order='left', nulls_equal=True)
+    table = pl.concat(parts, how='diagonal').join(
+        size, on=keys, how='left', maintain_order='left', nulls_equal=True
+    )
     table = table.sort(keys, maintain_order=True)
     table = table.select(*groups, 'measure', 'stays', 'reports', *QUANTILES, 'count', 'share')
     return masked(table) if shareable else table
@@ -400,5 +470,7 @@ def masked(
         pl.when(~few).then(pl.col(*QUANTILES)),
         pl.when(told & ~pl.col('count').is_between(1, least - 1)).then('share').alias('share'),
         pl.when(told).then('count').alias('count'))
-    hide = lambda c: pl.Series(c, [None if n is None else mask_count(n, least) for n in table[c]], dtype=pl.String)
+    hide = lambda c: pl.Series(
+        c, [None if n is None else mask_count(n, least) for n in table[c]], dtype=pl.String
+    )
     return table.with_columns(hide(c) for c in ('stays', 'reports', 'count'))

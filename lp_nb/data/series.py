@@ -38,16 +38,26 @@ class Variable:
 
 # %% ../../nbs/1_data/09_series.ipynb #variables
 VARIABLES = (
-    Variable('Diastolic blood pressure', 'Diastolic blood pressure', 'mmHg', 1, 300, 70, 'MIMIC Code vitalsign'),
-    Variable('Fraction inspired oxygen', 'Fraction inspired oxygen', 'fraction', 0.2, 1, 0.21, 'MIMIC Code fio2'),
-    Variable('Glucose', 'Glucose', 'mg/dL', 10, 2000, 100, 'kit: meters read 10 to 600, laboratories to 2000'),
+    Variable(
+        'Diastolic blood pressure', 'Diastolic blood pressure', 'mmHg', 1, 300, 70, 'MIMIC Code vitalsign'
+    ),
+    Variable(
+        'Fraction inspired oxygen', 'Fraction inspired oxygen', 'fraction', 0.2, 1, 0.21, 'MIMIC Code fio2'
+    ),
+    Variable(
+        'Glucose', 'Glucose', 'mg/dL', 10, 2000, 100, 'kit: meters read 10 to 600, laboratories to 2000'
+    ),
     Variable('Heart rate', 'Heart Rate', '1/min', 1, 300, 75, 'MIMIC Code vitalsign'),
     Variable('Height', 'Height', 'cm', 120, 230, 170, 'MIMIC Code height'),
     Variable('Mean blood pressure', 'Mean blood pressure', 'mmHg', 1, 300, 90, 'MIMIC Code vitalsign'),
     Variable('Oxygen saturation', 'Oxygen saturation', '%', 1, 100, 98, 'MIMIC Code vitalsign'),
     Variable('Respiratory rate', 'Respiratory rate', '1/min', 1, 70, 16, 'MIMIC Code vitalsign'),
-    Variable('Systolic blood pressure', 'Systolic blood pressure', 'mmHg', 1, 400, 120, 'MIMIC Code vitalsign'),
-    Variable('Temperature', 'Temperature', 'degrees C', 20, 45, 36.8, 'kit: accidental hypothermia to heat stroke'),
+    Variable(
+        'Systolic blood pressure', 'Systolic blood pressure', 'mmHg', 1, 400, 120, 'MIMIC Code vitalsign'
+    ),
+    Variable(
+        'Temperature', 'Temperature', 'degrees C', 20, 45, 36.8, 'kit: accidental hypothermia to heat stroke'
+    ),
     Variable('Weight', 'Weight', 'kg', 20, 400, 80, 'kit: adults'),
     Variable('pH', 'pH', '', 6.5, 8, 7.4, 'kit: reported survivals 6.5 to 7.9'),
     Variable('GCS eye', 'Glascow coma scale eye opening', 'score', 1, 4, 4, 'MIMIC Code gcs'),
@@ -61,7 +71,8 @@ HISTORY = ('Height', 'Weight')  # a value of this admission from before the ICU 
 
 # %% ../../nbs/1_data/09_series.ipynb #names
 def items() -> pl.DataFrame:
-    "One row per item: itemid, table ('chartevents', 'labevents'), variable (its place in `VARIABLES`), fluid (not blood)."
+    """One row per item: itemid, table ('chartevents', 'labevents'), variable (its place in `VARIABLES`),
+    fluid (not blood)."""
     place = {v.item_name: i for i, v in enumerate(VARIABLES[:CHARTED])}
     known = pl.read_csv(asset('variable_map.csv'))
     return known.select(
@@ -75,44 +86,67 @@ def items() -> pl.DataFrame:
 class SeriesRules:
     "How events become hourly values."
 
-    event_owner: str = 'row'  # the stay that the 'row' names, time where it names none; or 'identifiers' and moments, as in prior work
-    value_from: str = 'number'  # the 'number' column; or 'text', which loses masked laboratory values, as in prior work
-    fluids: str = 'blood'  # 'blood', or 'all' to mix in glucose and pH of urine and other fluids, as prior work does
-    gcs_none: str = 'score'  # the eye opening 'None' is a 'score' of 1; or 'missing', as pandas 2 reads that word
+    # the stay that the 'row' names, time where it names none; or 'identifiers' and moments, as in prior
+    # work
+    event_owner: str = 'row'
+    # the 'number' column; or 'text', which loses masked laboratory values, as in prior work
+    value_from: str = 'number'
+    # 'blood', or 'all' to mix in glucose and pH of urine and other fluids, as prior work does
+    fluids: str = 'blood'
+    # the eye opening 'None' is a 'score' of 1; or 'missing', as pandas 2 reads that word
+    gcs_none: str = 'score'
     fio2: str = 'range'  # per cents recognised by 'range'; or 'hundredth': every value is divided by 100
     temperature: str = 'range'  # Fahrenheit recognised by 'range' (70 to 130); or '79': from 79 on
     height: str = 'cm'  # inches become 'cm'; or 'charted': they stay inches
     pounds: str = 'exact'  # 0.45359237 kg; or 'rounded': 0.453592
-    bounds: str = 'physiological'  # values that no living adult has are missing; or 'none': everything is kept
+    # values that no living adult has are missing; or 'none': everything is kept
+    bounds: str = 'physiological'
     ties: str = 'mean'  # values at one moment: 'mean', 'maximum', or 'text': the later word in the alphabet
     within_hour: str = 'last'  # several moments in one hour: 'last', 'mean' or 'first'
-    hour_edge: str = 'left'  # hour k is [k, k+1) and the window is half open; or 'right': (k, k+1], and it is closed
+    # hour k is [k, k+1) and the window is half open; or 'right': (k, k+1], and it is closed
+    hour_edge: str = 'left'
     history: str = 'admission'  # height and weight from before the ICU: of this 'admission', or 'none'
-    lab_time: str = 'charttime'  # when a laboratory value counts: 'charttime' (drawn) or 'storetime' (readable)
+    # when a laboratory value counts: 'charttime' (drawn) or 'storetime' (readable)
+    lab_time: str = 'charttime'
     words: str = 'scores'  # coma words become 'scores'; or 'categories' of the benchmark's 76 columns
     lookahead: float = 0.0  # hours past the window that are let in; anything but 0 is a leak
 
 # %% ../../nbs/1_data/09_series.ipynb #words
 SCORES = {
     220739: {'None': 1, 'To Pain': 2, 'To Speech': 3, 'Spontaneously': 4},
-    223901: {'No response': 1, 'Abnormal extension': 2, 'Abnormal Flexion': 3, 'Flex-withdraws': 4, 'Localizes Pain': 5,
-             'Obeys Commands': 6},
-    223900: {'No Response-ETT': 1, 'No Response': 1, 'Incomprehensible sounds': 2, 'Inappropriate Words': 3, 'Confused': 4,
-             'Oriented': 5},
+    223901: {
+        'No response': 1,
+        'Abnormal extension': 2,
+        'Abnormal Flexion': 3,
+        'Flex-withdraws': 4,
+        'Localizes Pain': 5,
+        'Obeys Commands': 6,
+    },
+    223900: {
+        'No Response-ETT': 1,
+        'No Response': 1,
+        'Incomprehensible sounds': 2,
+        'Inappropriate Words': 3,
+        'Confused': 4,
+        'Oriented': 5,
+    },
 }
 CATEGORIES = {
     220739: 'To Pain; 3 To speech; 1 No Response; 4 Spontaneously; None; To Speech; Spontaneously; 2 To pain',
     223901: '1 No Response; 3 Abnorm flexion; Abnormal extension; No response; 4 Flex-withdraws; Localizes Pain; Flex-withdraws; '
-            'Obeys Commands; Abnormal Flexion; 6 Obeys Commands; 5 Localizes Pain; 2 Abnorm extensn',
+    'Obeys Commands; Abnormal Flexion; 6 Obeys Commands; 5 Localizes Pain; 2 Abnorm extensn',
     223900: '1 No Response; No Response; Confused; Inappropriate Words; Oriented; No Response-ETT; 5 Oriented; '
-            'Incomprehensible sounds; 1.0 ET/Trach; 4 Confused; 2 Incomp sounds; 3 Inapprop words',
+    'Incomprehensible sounds; 1.0 ET/Trach; 4 Confused; 2 Incomp sounds; 3 Inapprop words',
 }
 CATEGORIES = {item: {w: i for i, w in enumerate(words.split('; '))} for item, words in CATEGORIES.items()}
 
 # %% ../../nbs/1_data/09_series.ipynb #word-scores
 def word_scores(item: int) -> np.ndarray:
-    "The score of every word that `CATEGORIES` has for a coma item, in the order of its places; CareVue's words begin with theirs."
-    return np.array([SCORES[item].get(word) or int(float(word.split()[0])) for word in CATEGORIES[item]], float)
+    """The score of every word that `CATEGORIES` has for a coma item, in the order of its places; CareVue's
+    words begin with theirs."""
+    return np.array(
+        [SCORES[item].get(word) or int(float(word.split()[0])) for word in CATEGORIES[item]], float
+    )
 
 # %% ../../nbs/1_data/09_series.ipynb #number
 def by_word(
@@ -134,13 +168,35 @@ def number() -> pl.Expr:
 # %% ../../nbs/1_data/09_series.ipynb #pick
 EVENT_TABLES = ('chartevents', 'labevents')
 MIMIC3 = dict(chartevents=228_647, labevents=51_555)  # last itemid of MIMIC-III
-NOT_A_VALUE = ('', '#N/A', '#N/A N/A', '#NA', '-1.#IND', '-1.#QNAN', '-NaN', '-nan', '1.#IND', '1.#QNAN', '<NA>', 'N/A', 'NA', 'NULL',
-               'NaN', 'n/a', 'nan', 'null')  # what pandas reads as missing
+NOT_A_VALUE = (
+    '',
+    '#N/A',
+    '#N/A N/A',
+    '#NA',
+    '-1.#IND',
+    '-1.#QNAN',
+    '-NaN',
+    '-nan',
+    '1.#IND',
+    '1.#QNAN',
+    '<NA>',
+    'N/A',
+    'NA',
+    'NULL',
+    'NaN',
+    'n/a',
+    'nan',
+    'null',
+)  # what pandas reads as missing
 
 
 def needs_words(rules: SeriesRules) -> bool:
     "Whether the rules read texts of events."
-    return (rules.value_from, rules.gcs_none, rules.words) != ('number', 'score', 'scores') or rules.ties == 'text'
+    return (rules.value_from, rules.gcs_none, rules.words) != (
+        'number',
+        'score',
+        'scores',
+    ) or rules.ties == 'text'
 
 
 def as_number(column: str = 'value') -> pl.Expr:
@@ -168,7 +224,9 @@ def pick_events(
         stored = ['storetime'] if name == 'labevents' else []
         mine = mine.select('block', 'subject_id', pl.col('itemid').cast(pl.Int32), 'charttime', *stored, 'x', 'masked', *kept)
         dropped = {'another item': len(batch) - len(known), 'patient never in an ICU': len(known) - len(mine)}
-        return pl.concat([mine, stays_with_words(batch, patients, name)], how='diagonal') if words else mine, dropped
+        return pl.concat(
+            [mine, stays_with_words(batch, patients, name)], how='diagonal'
+        ) if words else mine, dropped
 
     return pick
 
@@ -185,38 +243,69 @@ def extract_events(tables: Tables, patients: pl.DataFrame, words: bool, folder) 
     "Table name -> its `Parts`: the events that a cohort of these patients may need."
     columns = ('subject_id', 'hadm_id', 'stay_id', 'charttime', 'itemid', 'value', 'valuenum')
     more = dict(chartevents=(), labevents=('storetime',))
-    known = {name: tuple(c for c in columns if name != 'labevents' or c != 'stay_id') + more[name] for name in EVENT_TABLES}
+    known = {
+        name: tuple(c for c in columns if name != 'labevents' or c != 'stay_id') + more[name]
+        for name in EVENT_TABLES
+    }
     wanted = dict(items().group_by('table').agg('itemid').iter_rows())
-    return {name: extract(tables, name, pick_events(name, patients, words), folder / name, known[name], items=None if words else wanted[name])
-            for name in EVENT_TABLES}
+    return {
+        name: extract(
+            tables,
+            name,
+            pick_events(name, patients, words),
+            folder / name,
+            known[name],
+            items=None if words else wanted[name],
+        )
+        for name in EVENT_TABLES
+    }
 
 # %% ../../nbs/1_data/09_series.ipynb #block-events
 def block_events(parts: dict, number: int, rules: SeriesRules) -> pl.DataFrame:
-    "Events of one block of patients: subject_id, itemid, variable (null: a word), fluid, time, x, masked, hadm_id, stay_id."
+    """Events of one block of patients: subject_id, itemid, variable (null: a word), fluid, time, x, masked,
+    hadm_id, stay_id."""
     known = items()
     events = pl.concat([parts[name].block(number) for name in EVENT_TABLES], how='diagonal')
-    variable = pl.col('itemid').replace_strict(dict(known.select('itemid', 'variable').iter_rows()), default=None, return_dtype=pl.Int8)
-    time = pl.max_horizontal('charttime', 'storetime') if rules.lab_time == 'storetime' else pl.col('charttime')
-    return events.with_columns(time=time, variable=variable, fluid=pl.col('itemid').is_in(list(OTHER_FLUIDS))).drop(
-        'block', 'charttime', 'storetime')
+    variable = pl.col('itemid').replace_strict(
+        dict(known.select('itemid', 'variable').iter_rows()), default=None, return_dtype=pl.Int8
+    )
+    time = (
+        pl.max_horizontal('charttime', 'storetime') if rules.lab_time == 'storetime' else pl.col('charttime')
+    )
+    return events.with_columns(
+        time=time, variable=variable, fluid=pl.col('itemid').is_in(list(OTHER_FLUIDS))
+    ).drop('block', 'charttime', 'storetime')
 
 
 def count_tables(parts: dict, ledger: Ledger):
-    "The first two steps of the ledger of events: of all rows, those of the variables, and of patients who were in an ICU."
+    """The first two steps of the ledger of events: of all rows, those of the variables, and of patients who
+    were in an ICU."""
     total = {}
     for name in EVENT_TABLES:
         for reason, n in parts[name].counts().items():
             total[reason] = total.get(reason, 0) + n
     rows, other, never = (total.get(k, 0) for k in ('rows', 'another item', 'patient never in an ICU'))
     ledger.step('items of the variables', 'events', rows, rows - other, {'another item': other})
-    ledger.step('ICU patients', 'events', rows - other, rows - other - never, {'patient never in an ICU': never})
+    ledger.step(
+        'ICU patients', 'events', rows - other, rows - other - never, {'patient never in an ICU': never}
+    )
 
 # %% ../../nbs/1_data/09_series.ipynb #of-patients
-def of_patients(events: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, ledger: Ledger) -> pl.DataFrame:
+def of_patients(
+    events: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, ledger: Ledger
+) -> pl.DataFrame:
     "The events of the patients of `stays`, of blood unless the rules want all fluids."
-    mine = events.join(stays.select('subject_id').unique(), on='subject_id', how='semi', maintain_order='left')
-    ledger.step('patients', 'events', len(events), len(mine), {'patient not in the cohort': len(events) - len(mine)},
-                {'patient not in the cohort': events['subject_id'].n_unique() - mine['subject_id'].n_unique()})
+    mine = events.join(
+        stays.select('subject_id').unique(), on='subject_id', how='semi', maintain_order='left'
+    )
+    ledger.step(
+        'patients',
+        'events',
+        len(events),
+        len(mine),
+        {'patient not in the cohort': len(events) - len(mine)},
+        {'patient not in the cohort': events['subject_id'].n_unique() - mine['subject_id'].n_unique()},
+    )
     blood = mine.filter(~pl.col('fluid')) if rules.fluids == 'blood' else mine
     ledger.step('specimen', 'events', len(mine), len(blood), {'urine or other fluid': len(mine) - len(blood)},
                 {'urine or other fluid': mine.filter('fluid')['subject_id'].n_unique()})
@@ -244,7 +333,9 @@ def in_window(rules: SeriesRules) -> pl.Expr:
 def is_history(rules: SeriesRules) -> pl.Expr:
     "Whether the event is a height or weight of this admission from before the ICU."
     lasting = [i for i, v in enumerate(VARIABLES) if v.name in HISTORY and rules.history == 'admission']
-    return pl.col('variable').is_in(lasting) & pl.col('time').is_between(pl.col('admittime'), pl.col('intime'), closed='left')
+    return pl.col('variable').is_in(lasting) & pl.col('time').is_between(
+        pl.col('admittime'), pl.col('intime'), closed='left'
+    )
 
 # %% ../../nbs/1_data/09_series.ipynb #hour-of
 def hour_of(rules: SeriesRules) -> pl.Expr:
@@ -257,17 +348,38 @@ def hour_of(rules: SeriesRules) -> pl.Expr:
 
 
 def windows_of(stays: pl.DataFrame) -> pl.DataFrame:
-    "What placing needs of each stay: stay (its row), nth of its patient, first ICU admission of the patient, and the window."
+    """What placing needs of each stay: stay (its row), nth of its patient, first ICU admission of the
+    patient, and the window."""
     numbered = stays.with_row_index('stay').with_columns(
         nth=pl.int_range(pl.len()).over('subject_id'), first=pl.col('intime').min().over('subject_id'))
-    return numbered.select('stay', 'nth', 'first', 'subject_id', 'hadm_id', 'stay_id', 'admittime', 'intime', 'outtime', 'window_end',
-                           'end_hours', 'hours')
+    return numbered.select(
+        'stay',
+        'nth',
+        'first',
+        'subject_id',
+        'hadm_id',
+        'stay_id',
+        'admittime',
+        'intime',
+        'outtime',
+        'window_end',
+        'end_hours',
+        'hours',
+    )
 
 # %% ../../nbs/1_data/09_series.ipynb #count-reasons
 def count_reasons(rows: int, lost: pl.DataFrame, reasons: tuple, ledger: Ledger):
-    "The step 'window' of the ledger of events: how many were lost for each reason (column why), and of how many patients."
+    """The step 'window' of the ledger of events: how many were lost for each reason (column why), and of how
+    many patients."""
     counts, whose = dict(lost['why'].value_counts().iter_rows()), patients_by(lost, 'why', list(reasons))
-    ledger.step('window', 'events', rows, rows - len(lost), {r: counts.get(r, 0) for r in reasons}, {r: n for r, n in whose.items() if r in reasons})
+    ledger.step(
+        'window',
+        'events',
+        rows,
+        rows - len(lost),
+        {r: counts.get(r, 0) for r in reasons},
+        {r: n for r, n in whose.items() if r in reasons},
+    )
 
 # %% ../../nbs/1_data/09_series.ipynb #whose
 def of_this_admission() -> pl.Expr:
@@ -276,18 +388,33 @@ def of_this_admission() -> pl.Expr:
 
 
 def of_this_stay() -> pl.Expr:
-    "Whether the row names the stay (`own_`), or its admission and no stay, or neither: then time alone decides."
-    return pl.when(pl.col('stay_id').is_null()).then(of_this_admission().fill_null(True)).otherwise(pl.col('stay_id') == pl.col('own_stay_id'))
+    """Whether the row names the stay (`own_`), or its admission and no stay, or neither: then time alone
+    decides."""
+    return (
+        pl.when(pl.col('stay_id').is_null())
+        .then(of_this_admission().fill_null(True))
+        .otherwise(pl.col('stay_id') == pl.col('own_stay_id'))
+    )
 
 
 def count_lost(rows: int, lost: pl.DataFrame, stays: pl.DataFrame, ledger: Ledger):
     "The step of the ledger for events that belong to no stay: whose they are said to be, and when."
     named = stays.select('stay_id', its_start='intime', its_end='outtime')
     lost = lost.join(named, on='stay_id', how='left', maintain_order='left')
-    strange = pl.when(pl.col('stay_id').is_null()).then(~pl.col('hadm_id').is_in(stays['hadm_id'].implode())).otherwise(pl.col('its_start').is_null())
+    strange = (
+        pl.when(pl.col('stay_id').is_null())
+        .then(~pl.col('hadm_id').is_in(stays['hadm_id'].implode()))
+        .otherwise(pl.col('its_start').is_null())
+    )
     apart = (pl.col('time') < pl.col('its_start')) | (pl.col('time') > pl.col('its_end'))
     early = pl.col('stay_id').is_null() & (pl.col('time') < pl.col('first'))
-    reasons = {OUTSIDE[0]: pl.col('time').is_null(), OTHERS[0]: strange, OTHERS[1]: apart, OUTSIDE[1]: early, OUTSIDE[2]: pl.lit(True)}
+    reasons = {
+        OUTSIDE[0]: pl.col('time').is_null(),
+        OTHERS[0]: strange,
+        OTHERS[1]: apart,
+        OUTSIDE[1]: early,
+        OUTSIDE[2]: pl.lit(True),
+    }
     why = pl.coalesce(pl.when(holds).then(pl.lit(reason)) for reason, holds in reasons.items())
     count_reasons(rows, lost.with_columns(why.alias('why')), tuple(reasons), ledger)
 
@@ -298,7 +425,8 @@ def place_events(
     rules: SeriesRules,
     ledger: Ledger,
 ) -> pl.DataFrame:
-    "One row per event and stay it belongs to: the event's columns, stay (row in `stays`), hour; the others are counted."
+    """One row per event and stay it belongs to: the event's columns, stay (row in `stays`), hour; the others
+    are counted."""
     windows = windows_of(stays).rename(dict(stay_id='own_stay_id', hadm_id='own_hadm_id'))
     windows = windows.drop('outtime', 'end_hours' if rules.hour_edge == 'left' else 'window_end')
     near = events.with_row_index('event').join(windows, on='subject_id', maintain_order='left')
@@ -306,7 +434,9 @@ def place_events(
     inside = near.filter(in_window(rules) & of_this_stay() | before)
     found = np.zeros(len(events), bool)
     found[inside['event'].to_numpy()] = True
-    lost = near.select('time', 'first', 'hadm_id', 'stay_id', 'nth').filter(pl.Series(~found[near['event'].to_numpy()]) & (pl.col('nth') == 0))
+    lost = near.select('time', 'first', 'hadm_id', 'stay_id', 'nth').filter(
+        pl.Series(~found[near['event'].to_numpy()]) & (pl.col('nth') == 0)
+    )
     count_lost(len(events), lost, stays, ledger)
     ledger.step('placed in stays', 'values', len(inside), len(inside))
     return inside.with_columns(hour_of(rules)).select(*events.columns, 'stay', 'hour')
@@ -335,12 +465,22 @@ def count_outside(rows: int, lost: pl.DataFrame, ledger: Ledger):
     count_reasons(rows, lost.with_columns(why), OUTSIDE, ledger)
 
 # %% ../../nbs/1_data/09_series.ipynb #place-owned
-def place_owned(values: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, ledger: Ledger) -> pl.DataFrame:
-    "`place_events` by identifiers: one row per value and stay whose id appears at its moment or whose ICU days contain it."
+def place_owned(
+    values: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, ledger: Ledger
+) -> pl.DataFrame:
+    """`place_events` by identifiers: one row per value and stay whose id appears at its moment or whose ICU
+    days contain it."""
     owners = values.select('subject_id', 'time', owner=pl.col('stay_id')).unique()
-    near = values.with_row_index('event').join(windows_of(stays), on='subject_id', maintain_order='left', suffix='_window')
-    mine = near.join(owners, left_on=['subject_id', 'time', 'stay_id_window'], right_on=['subject_id', 'time', 'owner'], how='semi',
-                     maintain_order='left')
+    near = values.with_row_index('event').join(
+        windows_of(stays), on='subject_id', maintain_order='left', suffix='_window'
+    )
+    mine = near.join(
+        owners,
+        left_on=['subject_id', 'time', 'stay_id_window'],
+        right_on=['subject_id', 'time', 'owner'],
+        how='semi',
+        maintain_order='left',
+    )
     during = near.filter(pl.col('time').is_between('intime', 'outtime'))
     owned = pl.concat([mine, during]).unique(['event', 'stay'], maintain_order=True)
     inside = owned.filter(in_window(rules) | is_history(rules))
@@ -353,7 +493,8 @@ def place_owned(values: pl.DataFrame, stays: pl.DataFrame, rules: SeriesRules, l
 PLAIN = r'^(\d+(\.\d*)?|\.\d+)$'  # what the benchmark takes for a laboratory number
 PLACE = {v.name: i for i, v in enumerate(VARIABLES)}
 LABORATORY = [PLACE[n] for n in ('Glucose', 'pH', 'Oxygen saturation')]
-AS_TEXT = [PLACE[n] for n in ('Heart rate', 'Respiratory rate', 'Mean blood pressure')]  # compared as text by prior work
+# compared as text by prior work
+AS_TEXT = [PLACE[n] for n in ('Heart rate', 'Respiratory rate', 'Mean blood pressure')]
 COMA = [PLACE[n] for n in ('GCS eye', 'GCS motor', 'GCS verbal')]
 
 
@@ -363,13 +504,18 @@ def from_text() -> pl.Expr:
     pressure = lambda i: text.str.extract(r'^(\d+)/(\d+)$', i).cast(pl.Float64, strict=False)
     over = pl.when(variable == PLACE['Systolic blood pressure']).then(pressure(1)).otherwise(pressure(2))
     pressures = [PLACE['Systolic blood pressure'], PLACE['Diastolic blood pressure']]
-    x = pl.when(variable.is_in(pressures) & text.str.contains('/', literal=True)).then(over).otherwise(as_number())
+    x = (
+        pl.when(variable.is_in(pressures) & text.str.contains('/', literal=True))
+        .then(over)
+        .otherwise(as_number())
+    )
     odd = variable.is_in(LABORATORY) & pl.col('wordy') & ~text.str.contains(PLAIN)
     return pl.when(odd | text.is_in(list(NOT_A_VALUE))).then(None).otherwise(x)
 
 # %% ../../nbs/1_data/09_series.ipynb #read-values
 def read_values(events: pl.DataFrame, wordy: pl.Series, rules: SeriesRules) -> pl.DataFrame:
-    "The events with `x`, the number as charted, by the rules; `wordy` are the patients for whom a word was charted."
+    """The events with `x`, the number as charted, by the rules; `wordy` are the patients for whom a word was
+    charted."""
     if not needs_words(rules):
         return events
     events = events.with_columns(pl.col('subject_id').is_in(wordy.implode()).alias('wordy'))
@@ -387,7 +533,8 @@ EVER = (-np.inf, np.inf)
 
 
 def conversions(rules: SeriesRules) -> tuple:
-    "What is converted: name, items, range of the charted value, factor, offset (x = value * factor + offset)."
+    """What is converted: name, items, range of the charted value, factor, offset (x = value * factor +
+    offset)."""
     fio2 = EVER if rules.fio2 == 'hundredth' else (1.000001, 100)
     fahrenheit = (79, np.inf) if rules.temperature == '79' else (70, 130)
     kilos = 0.453592 if rules.pounds == 'rounded' else 0.45359237
@@ -416,10 +563,19 @@ FATES = ('rows', 'masked_text', 'no_number', 'out_of_range', 'converted', 'kept'
 
 
 def patients_of_fates(variable: np.ndarray, subject: pl.Series, flags: tuple) -> np.ndarray:
-    "Counts (15, 12) per variable: patients with a row of each fate, and patients with a row that does not have it."
+    """Counts (15, 12) per variable: patients with a row of each fate, and patients with a row that does not
+    have it."""
     names = [str(i) for i in range(2 * len(flags))]
-    frame = pl.DataFrame(dict(variable=variable, subject=subject) | dict(zip(names, map(pl.Series, (*flags, *(~f for f in flags))))))
-    some = frame.group_by('variable', 'subject').agg(pl.col(names).any()).group_by('variable').agg(pl.col(names).sum())
+    frame = pl.DataFrame(
+        dict(variable=variable, subject=subject)
+        | dict(zip(names, map(pl.Series, (*flags, *(~f for f in flags)))))
+    )
+    some = (
+        frame.group_by('variable', 'subject')
+        .agg(pl.col(names).any())
+        .group_by('variable')
+        .agg(pl.col(names).sum())
+    )
     out = np.zeros((CHARTED, len(names)), np.int64)
     out[some['variable'].to_numpy()] = some.select(names).to_numpy()
     return out
@@ -431,7 +587,8 @@ def plausible(
     ledger: Ledger,
     unit: str = 'values',  # what a row is
 ) -> tuple[pl.DataFrame, np.ndarray]:
-    "The rows with `x` in the unit of the variable and within its bounds, and counts (15, 18) per variable: of `FATES`, of their patients, and of the patients of the other rows."
+    """The rows with `x` in the unit of the variable and within its bounds, and counts (15, 18) per variable:
+    of `FATES`, of their patients, and of the patients of the other rows."""
     variable = events['variable'].to_numpy()
     charted = events['x'].fill_null(np.nan).to_numpy()
     x, converted = convert(events['itemid'].to_numpy(), charted, rules)
@@ -440,7 +597,10 @@ def plausible(
     good = number & ((x >= low) & (x <= high) | (rules.bounds == 'none') | (rules.words == 'categories') & np.isin(variable, COMA))
     flags = (np.ones(len(x), bool), events['masked'].to_numpy(), ~number, number & ~good, converted & good, good)
     fates = np.stack([np.bincount(variable[f], minlength=CHARTED) for f in flags], axis=1)  # (15, 6)
-    (none, out), people = (int(flags[i].sum()) for i in (2, 3)), [events['subject_id'].filter(pl.Series(flags[i])).n_unique() for i in (5, 2, 3)]
+    (none, out), people = (
+        (int(flags[i].sum()) for i in (2, 3)),
+        [events['subject_id'].filter(pl.Series(flags[i])).n_unique() for i in (5, 2, 3)],
+    )
     ledger.step('plausible', unit, len(x), int(good.sum()), {'no number': none, 'out of range': out}, dict(zip(('kept', 'no number', 'out of range'), people)))
     fates = np.concatenate([fates, patients_of_fates(variable, events['subject_id'], flags)], axis=1)
     return events.with_columns(x=pl.Series(x)).filter(pl.Series(good)), fates
@@ -457,9 +617,19 @@ def one_per_moment(values: pl.DataFrame, whose: str, rules: SeriesRules, unit: s
         as_text = as_text | pl.col('variable').is_in(AS_TEXT) & pl.col('wordy')
     text = pl.when(as_text).then('value') if 'value' in values.columns else pl.lit(None, pl.String)
     key = [whose, 'time', 'variable']
-    out = single.with_columns(text.alias('_text')).sort(*key, '_text', 'x', nulls_last=False).unique(key, keep='last', maintain_order=True)
+    out = (
+        single.with_columns(text.alias('_text'))
+        .sort(*key, '_text', 'x', nulls_last=False)
+        .unique(key, keep='last', maintain_order=True)
+    )
     out = pl.concat([averaged, out.drop('_text')])
-    ledger.step('one value a moment', unit, len(values), len(out), {'a larger value at the same moment': len(values) - len(out)})
+    ledger.step(
+        'one value a moment',
+        unit,
+        len(values),
+        len(out),
+        {'a larger value at the same moment': len(values) - len(out)},
+    )
     return out
 
 # %% ../../nbs/1_data/09_series.ipynb #hourly-class
@@ -509,14 +679,19 @@ def latest(place: np.ndarray, time: np.ndarray, size: int, within_hour: str) -> 
     return time == edge[place]
 
 # %% ../../nbs/1_data/09_series.ipynb #charted
-def charted(events: pl.DataFrame, stays: pl.DataFrame, selected: pl.DataFrame, rules: SeriesRules, ledger: Ledger):
-    "(values placed in stays, fates per variable): the events of a block judged, made unique and placed, in the order of the rules."
+def charted(
+    events: pl.DataFrame, stays: pl.DataFrame, selected: pl.DataFrame, rules: SeriesRules, ledger: Ledger
+):
+    """(values placed in stays, fates per variable): the events of a block judged, made unique and placed, in
+    the order of the rules."""
     words = events.filter(pl.col('itemid') == 0) if 'value' in events.columns else events.head(0)
     mine = of_patients(events.filter(pl.col('itemid') != 0) if len(words) else events, stays, rules, ledger)
     if rules.event_owner == 'identifiers':
         mine, words = admit(mine, selected, ledger), admit(words, selected, Ledger())
         good, fates = plausible(read_values(mine, words['subject_id'], rules), rules, ledger, 'events')
-        return place_owned(one_per_moment(good, 'subject_id', rules, 'events', ledger), stays, rules, ledger), fates
+        return place_owned(
+            one_per_moment(good, 'subject_id', rules, 'events', ledger), stays, rules, ledger
+        ), fates
     placed = place_events(read_values(mine, words['subject_id'], rules), stays, rules, ledger)
     good, fates = plausible(placed, rules, ledger)
     return one_per_moment(good, 'stay', rules, 'values', ledger), fates
@@ -529,7 +704,8 @@ def hourly(
     rules: SeriesRules,
     ledger: Ledger,
 ) -> Hourly:
-    "Hourly values of the stays, in their order, with every event of the block kept or counted under one reason."
+    """Hourly values of the stays, in their order, with every event of the block kept or counted under one
+    reason."""
     values, fates = charted(events, stays, selected, rules, ledger)
     table, before, last = per_hour(values, stays['hours'].to_numpy().astype(np.int64), rules, ledger)
     offsets = np.concatenate([[0], np.cumsum(stays['hours'].to_numpy())]).astype(np.int64)
@@ -540,17 +716,25 @@ def hourly(
 
 # %% ../../nbs/1_data/09_series.ipynb #moments
 def moments(values: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
-    "The values behind the hours, for the benchmark's files: stay_id, hours (since ICU admission), variable, x."
+    """The values behind the hours, for the benchmark's files: stay_id, hours (since ICU admission), variable,
+    x."""
     start = stays.with_row_index('stay').select('stay', 'stay_id', 'intime')
-    rows = values.drop('stay_id', strict=False).filter(pl.col('hour') >= 0).join(start, on='stay', maintain_order='left')
-    return rows.select('stay_id', elapsed().alias('hours'), 'variable', 'x').sort('stay_id', 'hours', 'variable')
+    rows = (
+        values.drop('stay_id', strict=False)
+        .filter(pl.col('hour') >= 0)
+        .join(start, on='stay', maintain_order='left')
+    )
+    return rows.select('stay_id', elapsed().alias('hours'), 'variable', 'x').sort(
+        'stay_id', 'hours', 'variable'
+    )
 
 # %% ../../nbs/1_data/09_series.ipynb #as-scores
 def as_scores(
     values: np.ndarray,  # (rows, 16) hourly values, NaN where nothing was charted
     words: str,  # what stands in the coma columns: 'scores' or 'categories'
 ) -> np.ndarray:
-    "The hourly values (rows, 16) with coma words as scores (eye 1 to 4, motor 1 to 6, verbal 1 to 5) and their sum as the total."
+    """The hourly values (rows, 16) with coma words as scores (eye 1 to 4, motor 1 to 6, verbal 1 to 5) and
+    their sum as the total."""
     if words == 'scores':
         return values
     out = np.array(values, float)
@@ -571,14 +755,23 @@ def quantiles() -> list:
 
 def quality(values: np.ndarray, before: np.ndarray, fates: np.ndarray, words: str = 'scores') -> pd.DataFrame:
     "One row per variable: what became of its events, share of hours charted, quantiles of the hourly values."
-    table = pd.DataFrame(VARIABLES[:CHARTED]).rename(columns=dict(name='variable'))[['variable', 'unit', 'low', 'high', 'source']]
-    table = table.join(pd.DataFrame(fates, columns=[*FATES, *(f'{fate}_{of}' for of in ('patients', 'others') for fate in FATES)]))
+    table = pd.DataFrame(VARIABLES[:CHARTED]).rename(columns=dict(name='variable'))[
+        ['variable', 'unit', 'low', 'high', 'source']
+    ]
+    table = table.join(
+        pd.DataFrame(
+            fates, columns=[*FATES, *(f'{fate}_{of}' for of in ('patients', 'others') for fate in FATES)]
+        )
+    )
     table['converted_share'] = table['converted'] / table['rows'].clip(lower=1)
-    coded, rows = COMA if words == 'categories' else [], []  # a quantile of category numbers would mean nothing
+    # a quantile of category numbers would mean nothing
+    coded, rows = COMA if words == 'categories' else [], []
     for i in range(CHARTED):
         x = pl.DataFrame(dict(x=np.array(values[:, i], float))).filter(pl.col('x').is_not_nan())
         of = x.head(0) if i in coded else x
-        rows.append(dict(hours_charted=len(x) / max(1, len(values)), **of.select(quantiles()).row(0, named=True)))
+        rows.append(
+            dict(hours_charted=len(x) / max(1, len(values)), **of.select(quantiles()).row(0, named=True))
+        )
     table['stays_with_history'] = (~np.isnan(before[:, :CHARTED])).sum(axis=0)
     return table.join(pd.DataFrame(rows, dtype=float))
 
@@ -590,7 +783,8 @@ def by_month(
     words: str = 'scores',  # coma words as 'scores', or as 'categories', whose numbers have no quantiles
     subjects: np.ndarray | None = None,  # (stays) whose they are; default: each somebody else's
 ) -> pd.DataFrame:
-    "Per variable and month: stays, their patients, patients with a value, share of hours charted, quantiles of the hourly values."
+    """Per variable and month: stays, their patients, patients with a value, share of hours charted, quantiles
+    of the hourly values."""
     subjects, of_hour = np.arange(len(month)) if subjects is None else subjects, np.repeat(month, np.diff(offsets)).astype(np.int8)
     order, months = np.argsort(of_hour, kind='stable'), np.unique(month)
     ends, who = np.searchsorted(of_hour[order], [*months, 13]), np.repeat(subjects, np.diff(offsets))[order]
@@ -603,4 +797,6 @@ def by_month(
             levels = [np.nan] * len(LEVELS) if none else np.quantile(seen, list(LEVELS.values()))
             people = len(np.unique(subjects[month == m])), len(np.unique(who[a:b][~np.isnan(column[a:b])]))
             out.append((v.name, int(m), int((month == m).sum()), *people, len(seen) / max(1, b - a), *map(float, levels)))
-    return pd.DataFrame(out, columns=['variable', 'month', 'stays', 'patients', 'charted_patients', 'hours_charted', *LEVELS])
+    return pd.DataFrame(
+        out, columns=['variable', 'month', 'stays', 'patients', 'charted_patients', 'hours_charted', *LEVELS]
+    )

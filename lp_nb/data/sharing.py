@@ -49,7 +49,9 @@ def meanings() -> dict:
     "Switch -> the comment beside its field."
     out = {}
     for holder in (SeriesRules, FeatureRules, ReportRules, Rules):
-        for name, meaning in re.findall(r'^    (\w+): \w+ = .*?  # (.*)$', inspect.getsource(holder), flags=re.M):
+        for name, meaning in re.findall(
+            r'^    (\w+): \w+ = .*?  # (.*)$', inspect.getsource(holder), flags=re.M
+        ):
             out.setdefault(name, meaning)
     return out
 
@@ -57,8 +59,15 @@ def meanings() -> dict:
 def switches(task: str = 'phenotyping') -> pd.DataFrame:
     "One row per switch: its value in the three presets, and what it means."
     meant, rules = meanings(), {preset: make_rules(preset, task) for preset in PRESETS}
-    rows = [{'switch': f.name, **{p: getattr(r, f.name) for p, r in rules.items()}, 'meaning': meant.get(f.name, '')}
-            for f in fields(Rules) if f.name not in ('preset', 'task')]
+    rows = [
+        {
+            'switch': f.name,
+            **{p: getattr(r, f.name) for p, r in rules.items()},
+            'meaning': meant.get(f.name, ''),
+        }
+        for f in fields(Rules)
+        if f.name not in ('preset', 'task')
+    ]
     return pd.DataFrame(rows).set_index('switch')
 
 # %% ../../nbs/1_data/17_sharing.ipynb #effect
@@ -71,8 +80,16 @@ def collect(tables: Tables, rules: Rules, work) -> tuple:
         series = block.series
         train = np.ones(len(block.stays), bool)
         scale = scale_of(series.values, series.offsets, series.before, train, rules, rules.words)
-        charted = as_scores(np.array(series.values), rules.words).astype(np.float32)  # comparable, whatever the columns hold
-        x = features(np.array(series.values), series.offsets, series.before, scale, rules.scale == 'mimic3', rules.words)
+        # comparable, whatever the columns hold
+        charted = as_scores(np.array(series.values), rules.words).astype(np.float32)
+        x = features(
+            np.array(series.values),
+            series.offsets,
+            series.before,
+            scale,
+            rules.scale == 'mimic3',
+            rules.words,
+        )
         for i, row in enumerate(block.stays.select('stay_id', *chosen.labels).iter_rows()):
             a, b = series.offsets[i:i + 2]
             labels[row[0]], seen[row[0]], hours[row[0]] = row[1:], x[a:b], charted[a:b]
@@ -100,7 +117,8 @@ def effects(
     work=None,  # folder for intermediate results
     notes=None,
 ) -> pd.DataFrame:
-    "One row per switch that differs: stays lost, gained, relabelled, and cells changed by setting it as `other` has it."
+    """One row per switch that differs: stays lost, gained, relabelled, and cells changed by setting it as
+    `other` has it."""
     tables, start, end = open_mimic(mimic, notes), make_rules(base, task), asdict(make_rules(other, task))
     labels, seen, hours = collect(tables, start, work)
     rows = []
@@ -126,7 +144,11 @@ def manifest_of(path) -> dict:
         raise UserError('a cohort folder or a manifest.json', f'no {path}', 'Check the path.')
     found = read_json(path)
     if not {'rules', 'attrition', 'counts'} <= set(found):
-        raise UserError(f'a manifest of a cohort in {path}', 'another JSON file, or one of an older format', 'Build the cohort again.')
+        raise UserError(
+            f'a manifest of a cohort in {path}',
+            'another JSON file, or one of an older format',
+            'Build the cohort again.',
+        )
     return found
 
 
@@ -135,23 +157,40 @@ def steps_of(path, manifest: dict) -> dict:
     if path and place(path).is_dir():
         ledger = Cohort.load(path).ledger
         return {(r.unit, r.step, r.reason): r.rows for r in ledger.itertuples()}
-    return {(row['unit'], row['step'], reason): n for row in manifest['attrition'] for reason, n in dict(kept=row['kept'], **row['dropped']).items()}
+    return {
+        (row['unit'], row['step'], reason): n
+        for row in manifest['attrition']
+        for reason, n in dict(kept=row['kept'], **row['dropped']).items()
+    }
 
 # %% ../../nbs/1_data/17_sharing.ipynb #diff-folders
 def different(a: dict, b: dict) -> pd.DataFrame:
     "What differs between the inputs of two manifests: switches, release, source files, label."
-    rows = [('switch', k, a['rules'].get(k), b['rules'].get(k)) for k in dict.fromkeys([*a['rules'], *b['rules']])]
+    rows = [
+        ('switch', k, a['rules'].get(k), b['rules'].get(k)) for k in dict.fromkeys([*a['rules'], *b['rules']])
+    ]
     rows.append(('release', 'release', a['release'], b['release']))
     sources = dict.fromkeys([*a['sources'], *b['sources']])
-    rows += [('source', k, *(m['sources'].get(k, {}).get('sha256', 'absent')[:12] for m in (a, b))) for k in sources]
-    rows += [('counts', f'{s} {k}', a['counts'][s][k], b['counts'][s][k]) for s in a['counts'] for k in ('stays', 'patients')]
+    rows += [
+        ('source', k, *(m['sources'].get(k, {}).get('sha256', 'absent')[:12] for m in (a, b)))
+        for k in sources
+    ]
+    rows += [
+        ('counts', f'{s} {k}', a['counts'][s][k], b['counts'][s][k])
+        for s in a['counts']
+        for k in ('stays', 'patients')
+    ]
     return pd.DataFrame([r for r in rows if r[2] != r[3]], columns=['what', 'name', 'A', 'B'])
 
 
 def side_by_side(a: dict, b: dict) -> pd.DataFrame:
-    "The attrition of two cohorts (of `steps_of`): step, reason, and the rows of each where they are not the same."
+    """The attrition of two cohorts (of `steps_of`): step, reason, and the rows of each where they are not the
+    same."""
     keys = list(dict.fromkeys([*a, *b]))
-    frame = pd.DataFrame([(*key, str(a.get(key, '')), str(b.get(key, ''))) for key in keys], columns=['unit', 'step', 'reason', 'A', 'B'])
+    frame = pd.DataFrame(
+        [(*key, str(a.get(key, '')), str(b.get(key, ''))) for key in keys],
+        columns=['unit', 'step', 'reason', 'A', 'B'],
+    )
     return frame[frame['A'] != frame['B']].reset_index(drop=True)
 
 # %% ../../nbs/1_data/17_sharing.ipynb #parted
@@ -162,34 +201,63 @@ def fate_of(cohort: Cohort) -> pd.Series:
 
 
 def parted(a: Cohort, b: Cohort) -> pd.DataFrame:
-    "Where the stays went in A and in B: one row per pair of fates that are not the same, with the number of stays."
-    fates = pd.concat([fate_of(c).rename(n) for n, c in (('A', a), ('B', b))], axis=1).fillna('not among the stays of the tables')
+    """Where the stays went in A and in B: one row per pair of fates that are not the same, with the number of
+    stays."""
+    fates = pd.concat([fate_of(c).rename(n) for n, c in (('A', a), ('B', b))], axis=1).fillna(
+        'not among the stays of the tables'
+    )
     fates = fates[fates['A'] != fates['B']]
-    return fates.groupby(['A', 'B'], sort=False).size().rename('stays').sort_values(ascending=False).reset_index()
+    return (
+        fates.groupby(['A', 'B'], sort=False)
+        .size()
+        .rename('stays')
+        .sort_values(ascending=False)
+        .reset_index()
+    )
 
 # %% ../../nbs/1_data/17_sharing.ipynb #diff
 def diff(
     a,  # folder of a cohort, or its manifest
     b,
 ) -> dict:
-    "'inputs': switches, releases, files that differ; 'attrition': steps with other counts; 'stays': where stays parted, if both are folders."
+    """'inputs': switches, releases, files that differ; 'attrition': steps with other counts; 'stays': where
+    stays parted, if both are folders."""
     one, two = manifest_of(a), manifest_of(b)
     folders = Path(a).is_dir() and Path(b).is_dir()
     paths = (a, b) if folders else ('', '')  # exact numbers only where both sides have them
-    out = dict(inputs=different(one, two), attrition=side_by_side(*(steps_of(p, m) for p, m in zip(paths, (one, two)))))
+    out = dict(
+        inputs=different(one, two),
+        attrition=side_by_side(*(steps_of(p, m) for p, m in zip(paths, (one, two)))),
+    )
     if folders:
         out['stays'] = parted(Cohort.load(a), Cohort.load(b))
     return out
 
 # %% ../../nbs/1_data/17_sharing.ipynb #characteristics-parts
-NUMBERS = {'age, years': 'age', 'length of stay, hours': 'los', 'hours of series': 'hours', 'reports': 'n_reports'}
-GROUPS = {'sex': 'gender', 'race': 'race_group', 'care unit': 'careunit', 'year group': 'year_group', 'any report': 'has_report'}
+NUMBERS = {
+    'age, years': 'age',
+    'length of stay, hours': 'los',
+    'hours of series': 'hours',
+    'reports': 'n_reports',
+}
+GROUPS = {
+    'sex': 'gender',
+    'race': 'race_group',
+    'care unit': 'careunit',
+    'year group': 'year_group',
+    'any report': 'has_report',
+}
 
 
 def race_group(race: pd.Series) -> pd.Series:
     "MIMIC's thirty-odd race texts in five groups, what is missing among the last."
     text = race.fillna('').str.upper()
-    names = {'Asian': 'ASIAN', 'Black': 'BLACK', 'Hispanic or Latino': 'HISPANIC|LATINO|SOUTH AMERICAN', 'White': 'WHITE|PORTUGUESE'}
+    names = {
+        'Asian': 'ASIAN',
+        'Black': 'BLACK',
+        'Hispanic or Latino': 'HISPANIC|LATINO|SOUTH AMERICAN',
+        'White': 'WHITE|PORTUGUESE',
+    }
     out = pd.Series('Other or unknown', race.index)
     for name, pattern in names.items():
         out[text.str.contains(pattern)] = name
@@ -200,13 +268,20 @@ def spread(groups: list) -> float:
     "Largest standardised difference of means between any two groups (Austin 2009)."
     stats = [(np.nanmean(g), np.nanvar(g)) for g in groups if pd.notna(g).any()]
     pairs = [(a, b) for i, a in enumerate(stats) for b in stats[:i]]
-    return max((abs(a[0] - b[0]) / np.sqrt((a[1] + b[1]) / 2) for a, b in pairs if a[1] + b[1] > 0), default=0.0)
+    return max(
+        (abs(a[0] - b[0]) / np.sqrt((a[1] + b[1]) / 2) for a, b in pairs if a[1] + b[1] > 0), default=0.0
+    )
 
 
 def quartiles(x: pd.Series, patients: pd.Series) -> str:
-    "Median and quartiles as text; nothing for fewer than ten values, or for those of fewer than ten patients (whose each value is)."
+    """Median and quartiles as text; nothing for fewer than ten values, or for those of fewer than ten
+    patients (whose each value is)."""
     known = x.notna().to_numpy()
-    return '' if np.unique(np.asarray(patients)[known]).size < 10 else '{:.0f} [{:.0f}, {:.0f}]'.format(*x.quantile([0.5, 0.25, 0.75]))
+    return (
+        ''
+        if np.unique(np.asarray(patients)[known]).size < 10
+        else '{:.0f} [{:.0f}, {:.0f}]'.format(*x.quantile([0.5, 0.25, 0.75]))
+    )
 
 # %% ../../nbs/1_data/17_sharing.ipynb #as-levels
 UNKNOWN = 'unknown'  # the level of what is missing, empty or blank
@@ -215,7 +290,8 @@ UNKNOWN = 'unknown'  # the level of what is missing, empty or blank
 def as_levels(
     values,  # a characteristic of each stay, shape (n,): text, numbers, yes and no, with or without gaps
 ) -> pd.Series:
-    "The characteristic as text, one level for each stay, index kept; what is missing has the level 'unknown', and a whole number no point."
+    """The characteristic as text, one level for each stay, index kept; what is missing has the level
+    'unknown', and a whole number no point."""
     values = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
         values = values.astype('Int64')  # numbers that a gap has made into floats
@@ -224,7 +300,8 @@ def as_levels(
 
 # %% ../../nbs/1_data/17_sharing.ipynb #groups
 def groups_of(stays: pd.DataFrame, by: str) -> dict:
-    "Name of the group -> its stays; a group under ten patients is refused, since sums of the table would tell its size."
+    """Name of the group -> its stays; a group under ten patients is refused, since sums of the table would
+    tell its size."""
     if by == 'all':
         return dict(all=stays)
     if by not in stays.columns:
@@ -233,7 +310,11 @@ def groups_of(stays: pd.DataFrame, by: str) -> dict:
     parts = {k: stays[of == k] for k in (['train', 'val', 'test'] if by == 'split' else sorted(of.unique()))}
     small = [k for k, part in parts.items() if part['subject_id'].nunique() < 10]
     if small:
-        raise UserError('at least 10 patients in every group of a table that may be shared', f'fewer in {by} {", ".join(small)}', "Use by='all'.")
+        raise UserError(
+            'at least 10 patients in every group of a table that may be shared',
+            f'fewer in {by} {", ".join(small)}',
+            "Use by='all'.",
+        )
     return parts
 
 # %% ../../nbs/1_data/17_sharing.ipynb #hidden-cells
@@ -242,15 +323,20 @@ def covered(
     least: int = 10,  # smallest count that is shown
     patients: np.ndarray | None = None,  # whose they are, where somebody has several stays
 ) -> tuple[np.ndarray, np.ndarray]:
-    "Which cells are hidden, so that no small one follows from the sums of its group and of its level; and which of them say nothing at all."
+    """Which cells are hidden, so that no small one follows from the sums of its group and of its level; and
+    which of them say nothing at all."""
     hidden, mute = (0 < counts) & ((counts if patients is None else patients) < least), np.zeros(counts.shape, bool)
     lines = [(slice(None), g) for g in range(counts.shape[1])]
-    lines += [(k, slice(None)) for k in range(len(counts)) if counts.shape[1] > 1]  # sums over the groups stand in other tables
+    # sums over the groups stand in other tables
+    lines += [(k, slice(None)) for k in range(len(counts)) if counts.shape[1] > 1]
     before = -1
     while before != hidden.sum() + mute.sum():
         before = hidden.sum() + mute.sum()
         for line in lines:
-            n, unsafe = counts[line], lambda: hidden[line].sum() == 1 or not safe(list(counts[line][hidden[line]]), least)
+            n, unsafe = (
+                counts[line],
+                lambda: hidden[line].sum() == 1 or not safe(list(counts[line][hidden[line]]), least),
+            )
             for i in np.argsort(n, kind='stable'):
                 hidden[line][i] |= n[i] >= least and unsafe()
             if unsafe():
@@ -259,29 +345,48 @@ def covered(
 
 # %% ../../nbs/1_data/17_sharing.ipynb #cell-texts
 def cell_texts(counts: np.ndarray, sizes: list, patients: np.ndarray | None = None) -> list:
-    "Counts (levels, groups) with their shares of the groups' `sizes`, as text; those of few `patients` hidden, and what would give them away."
+    """Counts (levels, groups) with their shares of the groups' `sizes`, as text; those of few `patients`
+    hidden, and what would give them away."""
     hidden, mute = covered(counts, patients=patients)
     if follows(counts, hidden, mute):  # rare: then the whole characteristic says nothing
         mute[:] = True
-    said = lambda n, size, dark, silent: 'hidden' if silent or dark and n >= 10 else mask_count(n) if dark or not n else f'{n:,} ({n / max(1, size):.0%})'
-    return [[said(int(n), *more) for n, *more in zip(row, sizes, dark, silent)] for row, dark, silent in zip(counts, hidden, mute)]
+    said = lambda n, size, dark, silent: (
+        'hidden'
+        if silent or dark and n >= 10
+        else mask_count(n)
+        if dark or not n
+        else f'{n:,} ({n / max(1, size):.0%})'
+    )
+    return [
+        [said(int(n), *more) for n, *more in zip(row, sizes, dark, silent)]
+        for row, dark, silent in zip(counts, hidden, mute)
+    ]
 
 # %% ../../nbs/1_data/17_sharing.ipynb #follows
 def follows(counts: np.ndarray, hidden: np.ndarray, mute: np.ndarray, least: int = 10) -> bool:
-    "Whether somebody who knows the sums of groups and levels (n, m) can work a small hidden count out, by linear programming."
-    rows = [np.repeat(np.eye(len(counts)), counts.shape[1], 1)] * (counts.shape[1] > 1) + [np.tile(np.eye(counts.shape[1]), len(counts))]
+    """Whether somebody who knows the sums of groups and levels (n, m) can work a small hidden count out, by
+    linear programming."""
+    rows = [np.repeat(np.eye(len(counts)), counts.shape[1], 1)] * (counts.shape[1] > 1) + [
+        np.tile(np.eye(counts.shape[1]), len(counts))
+    ]
     known = np.concatenate(rows)
     ends = [(0, None) if m else (n, n) if not h else (1, least - 1) if n < least else (least, None)
             for n, h, m in zip(counts.ravel(), hidden.ravel(), mute.ravel())]
-    reach = lambda one: [sign * linprog(sign * one, A_eq=known, b_eq=known @ counts.ravel(), bounds=ends).fun for sign in (1, -1)]
+    reach = lambda one: [
+        sign * linprog(sign * one, A_eq=known, b_eq=known @ counts.ravel(), bounds=ends).fun
+        for sign in (1, -1)
+    ]
     small = np.flatnonzero((hidden | mute).ravel() & (counts > 0).ravel() & (counts < least).ravel())
     return any(np.ptp(reach(one)) < 0.5 for one in np.eye(counts.size)[small])
 
 # %% ../../nbs/1_data/17_sharing.ipynb #characteristics
 def levels_of(cohort: Cohort, stays: pd.DataFrame, by: str) -> dict:
-    "Characteristic -> level -> whether each stay is of it; a label has one level, whose text is empty, and the rest."
+    """Characteristic -> level -> whether each stay is of it; a label has one level, whose text is empty, and
+    the rest."""
     of = {name: as_levels(stays[column]) for name, column in GROUPS.items()}
-    return {name: {k: text == k for k in sorted(text.unique())} for name, text in of.items()} | {label: {'': stays[label] == 1, 'rest': stays[label] != 1} for label in cohort.labels if label != by}
+    return {name: {k: text == k for k in sorted(text.unique())} for name, text in of.items()} | {
+        label: {'': stays[label] == 1, 'rest': stays[label] != 1} for label in cohort.labels if label != by
+    }
 
 
 def characteristics(
@@ -296,8 +401,13 @@ def characteristics(
     for name, column in NUMBERS.items():
         rows.append((name, 'median [quartiles]', {k: quartiles(p[column], p['subject_id']) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
     for name, levels in levels_of(cohort, stays, by).items():
-        counts, whose = ([[f(p[is_in[p.index]]) for p in parts.values()] for is_in in levels.values()] for f in (len, lambda p: p['subject_id'].nunique()))
-        for (level, is_in), texts in zip(levels.items(), cell_texts(np.array(counts), [len(p) for p in parts.values()], np.array(whose))):
+        counts, whose = (
+            [[f(p[is_in[p.index]]) for p in parts.values()] for is_in in levels.values()]
+            for f in (len, lambda p: p['subject_id'].nunique())
+        )
+        for (level, is_in), texts in zip(
+            levels.items(), cell_texts(np.array(counts), [len(p) for p in parts.values()], np.array(whose))
+        ):
             told = 'hidden' not in texts and '<10' not in texts  # else the difference would tell the share
             d = spread([is_in[p.index].astype(float) for p in parts.values()]) if told else None
             rows += [(name, level, dict(zip(parts, texts)), d)] * (level != 'rest' or name in GROUPS)
@@ -305,7 +415,8 @@ def characteristics(
     return frame.set_index(['characteristic', 'level'])
 
 # %% ../../nbs/1_data/17_sharing.ipynb #spreadsheet
-FORMULA = re.compile(r'[=@\t]|[+\-].*[A-Za-z|!"]', re.DOTALL)  # how a text begins that a spreadsheet would compute
+# how a text begins that a spreadsheet would compute
+FORMULA = re.compile(r'[=@\t]|[+\-].*[A-Za-z|!"]', re.DOTALL)
 CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f]')  # all but tab and line feed
 
 
@@ -321,8 +432,15 @@ def as_cell(value):
 def for_spreadsheet(frame: pd.DataFrame) -> pd.DataFrame:
     "The table with names and texts that no spreadsheet takes for formulas."
     plain = (pd.api.types.is_numeric_dtype, pd.api.types.is_datetime64_any_dtype)
-    cells = [column if any(kind(column) for kind in plain) else column.astype(object).map(as_cell) for _, column in frame.items()]
-    return pd.concat(cells, axis=1).set_axis([as_cell(name) for name in frame.columns], axis=1) if cells else frame
+    cells = [
+        column if any(kind(column) for kind in plain) else column.astype(object).map(as_cell)
+        for _, column in frame.items()
+    ]
+    return (
+        pd.concat(cells, axis=1).set_axis([as_cell(name) for name in frame.columns], axis=1)
+        if cells
+        else frame
+    )
 
 # %% ../../nbs/1_data/17_sharing.ipynb #save-table
 def save_table(
@@ -331,7 +449,11 @@ def save_table(
 ) -> Path:
     "Write a table for a paper; the path."
     path = place(path)
-    writers = {'.csv': for_spreadsheet(frame).to_csv, '.html': frame.to_html, '.tex': lambda p, index: Path(p).write_text(as_latex(frame))}
+    writers = {
+        '.csv': for_spreadsheet(frame).to_csv,
+        '.html': frame.to_html,
+        '.tex': lambda p, index: Path(p).write_text(as_latex(frame)),
+    }
     if path.suffix not in writers:
         raise UserError('a file ending in .csv, .html or .tex', str(path), 'Give another name.')
     writers[path.suffix](path, index=False)
@@ -343,14 +465,17 @@ def as_latex(frame: pd.DataFrame) -> str:
     said = lambda x: as_tex(f'{x:.3f}' if isinstance(x, float) else x)
     rows = [' & '.join(map(said, row)) + r' \\' for row in [frame.columns, *frame.itertuples(index=False)]]
     body = '\n'.join([rows[0], r'\midrule', *rows[1:]])
-    return f'\\begin{{tabular}}{{{"l" * frame.shape[1]}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}\n'
+    return (
+        f'\\begin{{tabular}}{{{"l" * frame.shape[1]}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}\n'
+    )
 
 # %% ../../nbs/1_data/17_sharing.ipynb #export-csv
 SPLITS = dict(train='train', val='tuning', test='held_out')  # the kit's names and those of MEDS
 
 
 def hourly_frame(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
-    "The hourly values of the stays number `first` to `last` as rows: stay_id, hour, and a column per variable, coma words as scores, gaps empty."
+    """The hourly values of the stays number `first` to `last` as rows: stay_id, hour, and a column per
+    variable, coma words as scores, gaps empty."""
     values, offsets, _ = cohort.arrays
     hours = np.diff(offsets[first:last + 1])
     stay = np.repeat(cohort.stays.index[first:last].to_numpy(), hours)
@@ -365,7 +490,9 @@ def export_csv(cohort: Cohort, out: Path):
     for_spreadsheet(cohort.stays.reset_index()).to_csv(out / 'stays.csv', index=False)
     with open(out / 'series.csv', 'wb') as f:
         for first in track(range(0, len(cohort.stays), 2_000), 'writing series.csv'):
-            hourly_frame(cohort, first, min(first + 2_000, len(cohort.stays))).write_csv(f, include_header=first == 0)
+            hourly_frame(cohort, first, min(first + 2_000, len(cohort.stays))).write_csv(
+                f, include_header=first == 0
+            )
     if cohort.has_reports:
         pl.from_pandas(for_spreadsheet(cohort.reports)).write_csv(out / 'reports.csv')
     for_spreadsheet(cohort.ledger).to_csv(out / 'ledger.csv', index=False)
@@ -373,7 +500,8 @@ def export_csv(cohort: Cohort, out: Path):
 
 # %% ../../nbs/1_data/17_sharing.ipynb #last-moments
 def last_moments(stays: pl.DataFrame) -> pl.DataFrame:
-    "subject_id and time of the death of the patients of these stays (with their course) who are known to have died."
+    """subject_id and time of the death of the patients of these stays (with their course) who are known to
+    have died."""
     in_time = pl.when(pl.col('deathtime') <= pl.col('dischtime')).then('deathtime').otherwise('dischtime')
     day = pl.coalesce('dod', 'deathtime').dt.truncate('1d') + pl.duration(days=1) - pl.duration(seconds=1)
     after = pl.max_horizontal(day, pl.col('dischtime') + pl.duration(seconds=1))
@@ -387,18 +515,30 @@ def meds_course(stays: pl.DataFrame) -> pl.DataFrame:
     person = stays.sort('intime').unique('subject_id', keep='first', maintain_order=True)
     admission = stays.unique('hadm_id', keep='first', maintain_order=True)
     row = lambda of, time, code, *more: of.select('subject_id', *more, time=time, code=code if isinstance(code, pl.Expr) else pl.lit(code))
-    end = pl.when(pl.col('died').fill_null(False)).then(pl.lit('HOSPITAL_DISCHARGE//DIED')).otherwise(pl.lit('HOSPITAL_DISCHARGE//ALIVE'))
+    end = (
+        pl.when(pl.col('died').fill_null(False))
+        .then(pl.lit('HOSPITAL_DISCHARGE//DIED'))
+        .otherwise(pl.lit('HOSPITAL_DISCHARGE//ALIVE'))
+    )
     birth = pl.datetime(pl.col('intime').dt.year() - pl.col('age').cast(pl.Int32), 1, 1)
     timed = [row(person, birth, 'MEDS_BIRTH'), row(admission, 'admittime', 'HOSPITAL_ADMISSION', 'hadm_id'), row(stays, 'intime', 'ICU_ADMISSION', 'hadm_id'),
              row(stays, 'outtime', 'ICU_DISCHARGE', 'hadm_id'), row(admission, 'dischtime', end, 'hadm_id'), row(last_moments(stays), 'time', 'MEDS_DEATH')]
     none = pl.lit(None, pl.Datetime('us'))
     facts = [row(person.drop_nulls(c), none, pl.format(f'{c.upper()}//{{}}', c)) for c in ('gender', 'race')]
-    facts.append(row(person.drop_nulls('age'), none, 'AGE//YEARS', pl.col('age').cast(pl.Float32).alias('numeric_value')))
+    facts.append(
+        row(
+            person.drop_nulls('age'),
+            none,
+            'AGE//YEARS',
+            pl.col('age').cast(pl.Float32).alias('numeric_value'),
+        )
+    )
     return pl.concat([*facts, *(part.drop_nulls('time') for part in timed)], how='diagonal_relaxed')
 
 # %% ../../nbs/1_data/17_sharing.ipynb #meds-events
 def meds_events(cohort: Cohort, times: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
-    "Rows of MEDS for the stays number `first` to `last`: who they are and how they fared, hourly values, reports."
+    """Rows of MEDS for the stays number `first` to `last`: who they are and how they fared, hourly values,
+    reports."""
     mine = times[first:last]
     hours = hourly_frame(cohort, first, last).join(mine, on='stay_id', maintain_order='left')
     end = pl.min_horizontal(pl.col('intime') + pl.duration(hours=pl.col('hour') + 1), 'window_end')
@@ -412,7 +552,14 @@ def meds_events(cohort: Cohort, times: pl.DataFrame, first: int, last: int) -> p
         parts.append(texts.select('subject_id', 'hadm_id', known.alias('time'), code=pl.lit('RADIOLOGY_REPORT'), text_value='text'))
     frame = pl.concat(parts, how='diagonal_relaxed')
     missing = [pl.lit(None, t).alias(c) for c, t in (('numeric_value', pl.Float32), ('text_value', pl.String)) if c not in frame.columns]
-    return frame.with_columns(*missing).select('subject_id', pl.col('time').cast(pl.Datetime('us')), 'code', pl.col('numeric_value').cast(pl.Float32), 'text_value', 'hadm_id')
+    return frame.with_columns(*missing).select(
+        'subject_id',
+        pl.col('time').cast(pl.Datetime('us')),
+        'code',
+        pl.col('numeric_value').cast(pl.Float32),
+        'text_value',
+        'hadm_id',
+    )
 
 # %% ../../nbs/1_data/17_sharing.ipynb #meds-metadata
 def write_meds_metadata(cohort: Cohort, stays: pl.DataFrame, codes: list, out: Path):
@@ -421,9 +568,17 @@ def write_meds_metadata(cohort: Cohort, stays: pl.DataFrame, codes: list, out: P
     write_arrow(split, out / 'subject_splits.parquet')
     known = pl.DataFrame(dict(code=codes, description=[c.replace('//', ', ') for c in codes]))
     write_arrow(known.with_columns(parent_codes=pl.lit(None, pl.List(pl.String))), out / 'codes.parquet')
-    write_json(out / 'dataset.json', dict(
-        dataset_name=f'lp_nb {cohort.task}', dataset_version=cohort.hash, etl_name='lp_nb', etl_version=__version__, meds_version='0.4.1',
-        created_at=datetime.now(UTC).isoformat()))
+    write_json(
+        out / 'dataset.json',
+        dict(
+            dataset_name=f'lp_nb {cohort.task}',
+            dataset_version=cohort.hash,
+            etl_name='lp_nb',
+            etl_version=__version__,
+            meds_version='0.4.1',
+            created_at=datetime.now(UTC).isoformat(),
+        ),
+    )
 
 
 def write_arrow(frame: pl.DataFrame, path: Path, **types):
@@ -432,9 +587,18 @@ def write_arrow(frame: pl.DataFrame, path: Path, **types):
     import pyarrow.parquet as pq
 
     table = frame.to_arrow()
-    plain = {pa.large_string(): pa.string(), pa.string_view(): pa.string(), pa.large_list(pa.large_string()): pa.list_(pa.string()),
-             pa.large_list(pa.string_view()): pa.list_(pa.string())}
-    schema = pa.schema([(f.name, getattr(pa, types[f.name])() if f.name in types else plain.get(f.type, f.type)) for f in table.schema])
+    plain = {
+        pa.large_string(): pa.string(),
+        pa.string_view(): pa.string(),
+        pa.large_list(pa.large_string()): pa.list_(pa.string()),
+        pa.large_list(pa.string_view()): pa.list_(pa.string()),
+    }
+    schema = pa.schema(
+        [
+            (f.name, getattr(pa, types[f.name])() if f.name in types else plain.get(f.type, f.type))
+            for f in table.schema
+        ]
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.cast(schema), path)
 
@@ -457,35 +621,73 @@ def export_meds(cohort: Cohort, out: Path):
     write_meds_metadata(cohort, stays, sorted(codes), out / 'metadata')
     for i, label in enumerate(cohort.labels):
         values = times.select('subject_id', prediction_time='window_end', boolean_value=pl.col(label).cast(pl.Boolean))
-        write_arrow(values, out / 'labels' / f'{i:02d}-{re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")}' / 'labels.parquet')
+        write_arrow(
+            values,
+            out
+            / 'labels'
+            / f'{i:02d}-{re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")}'
+            / 'labels.parquet',
+        )
 
 # %% ../../nbs/1_data/17_sharing.ipynb #benchmark-moments
 def benchmark_moments(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
     "stay_id, hours, variable, x: what was charted and when, or the hourly values at the middle of their hours."
     if cohort.rules.words == 'categories':
         stays = cohort.stays.index[first:last].tolist()
-        return pl.scan_parquet(cohort.dir / 'rows.parquet', glob=False).filter(pl.col('stay_id').is_in(stays)).collect()
+        return (
+            pl.scan_parquet(cohort.dir / 'rows.parquet', glob=False)
+            .filter(pl.col('stay_id').is_in(stays))
+            .collect()
+        )
     ends = pl.from_pandas(cohort.stays[['period', 'hours']].reset_index()[first:last])
     ends = ends.select('stay_id', end=pl.when(pl.col('period') > 0).then('period').otherwise('hours'))
-    hours = hourly_frame(cohort, first, last).drop(VARIABLES[CHARTED].name).join(ends, on='stay_id', maintain_order='left')
-    long = hours.unpivot(index=['stay_id', 'hour', 'end'], variable_name='variable', value_name='x').drop_nulls('x')
-    return long.select('stay_id', pl.min_horizontal(pl.col('hour') + 0.5, 'end').alias('hours'), pl.col('variable').replace_strict(PLACE, return_dtype=pl.Int8), 'x')
+    hours = (
+        hourly_frame(cohort, first, last)
+        .drop(VARIABLES[CHARTED].name)
+        .join(ends, on='stay_id', maintain_order='left')
+    )
+    long = hours.unpivot(
+        index=['stay_id', 'hour', 'end'], variable_name='variable', value_name='x'
+    ).drop_nulls('x')
+    return long.select(
+        'stay_id',
+        pl.min_horizontal(pl.col('hour') + 0.5, 'end').alias('hours'),
+        pl.col('variable').replace_strict(PLACE, return_dtype=pl.Int8),
+        'x',
+    )
 
 # %% ../../nbs/1_data/17_sharing.ipynb #benchmark-rows
-WORDS = {variable: {place: word for word, place in CATEGORIES[item].items()} for variable, item in zip(COMA, CATEGORIES)}
-SPOKEN = {variable: {score: word for word, score in SCORES[item].items()} for variable, item in zip(COMA, SCORES)}
-CHANNEL_OF = {PLACE[CODED.get(c, w if isinstance(w, str) else '')]: c for c, w in CHANNELS.items() if isinstance(w, str) or c in CODED}
+WORDS = {
+    variable: {place: word for word, place in CATEGORIES[item].items()}
+    for variable, item in zip(COMA, CATEGORIES)
+}
+SPOKEN = {
+    variable: {score: word for word, score in SCORES[item].items()} for variable, item in zip(COMA, SCORES)
+}
+CHANNEL_OF = {
+    PLACE[CODED.get(c, w if isinstance(w, str) else '')]: c
+    for c, w in CHANNELS.items()
+    if isinstance(w, str) or c in CODED
+}
 
 
 def benchmark_table(moments: pl.DataFrame, words: str) -> pl.DataFrame:
-    "One row per stay and moment: stay_id, Hours, and the 17 channels as text, empty where nothing was charted."
+    """One row per stay and moment: stay_id, Hours, and the 17 channels as text, empty where nothing was
+    charted."""
     spoken = WORDS if words == 'categories' else SPOKEN
     text = pl.col('x').cast(pl.String)
     for variable, names in spoken.items():
         word = pl.col('x').round().cast(pl.Int64).replace_strict(names, default=None, return_dtype=pl.String)
         text = pl.when(pl.col('variable') == variable).then(word).otherwise(text)
-    long = moments.select('stay_id', pl.col('hours').alias('Hours'), pl.col('variable').replace_strict(CHANNEL_OF), text.alias('text'))
-    wide = long.unique(['stay_id', 'Hours', 'variable'], keep='last', maintain_order=True).pivot('variable', index=['stay_id', 'Hours'], values='text')
+    long = moments.select(
+        'stay_id',
+        pl.col('hours').alias('Hours'),
+        pl.col('variable').replace_strict(CHANNEL_OF),
+        text.alias('text'),
+    )
+    wide = long.unique(['stay_id', 'Hours', 'variable'], keep='last', maintain_order=True).pivot(
+        'variable', index=['stay_id', 'Hours'], values='text'
+    )
     missing = [pl.lit(None, pl.String).alias(c) for c in CHANNELS if c not in wide.columns]
     return wide.with_columns(*missing).select('stay_id', 'Hours', *sorted(CHANNELS)).sort('stay_id', 'Hours')
 
@@ -494,7 +696,8 @@ TASK_FOLDER = dict(mortality='in-hospital-mortality', phenotyping='phenotyping')
 
 
 def list_rows(cohort: Cohort, medfuse: bool) -> pd.DataFrame:
-    "The list file of all stays: stay (file name), period_length, stay_id, labels, each where its readers expect it; and the split."
+    """The list file of all stays: stay (file name), period_length, stay_id, labels, each where its readers
+    expect it; and the split."""
     stays, death = cohort.stays.reset_index(), cohort.task == 'mortality'
     name = stays['subject_id'].astype(str) + '_episode' + stays['episode'].astype(str) + '_timeseries.csv'
     period = stays['period'] if medfuse else stays['period'].where(stays['period'] > 0, stays['hours'])
@@ -508,19 +711,26 @@ def write_episodes(cohort: Cohort, files: pd.Series):
     "A file per stay (`files` by stay_id); one that was kept without a value has an empty row at hour 0."
     empty = pl.DataFrame({'Hours': [0.0], **{c: [None] for c in sorted(CHANNELS)}})
     for first in track(range(0, len(files), 1_000), 'writing episodes'):
-        table = benchmark_table(benchmark_moments(cohort, first, min(first + 1_000, len(files))), cohort.rules.words)
-        parts = {stay: part.drop('stay_id') for (stay,), part in table.group_by('stay_id', maintain_order=True)}
+        table = benchmark_table(
+            benchmark_moments(cohort, first, min(first + 1_000, len(files))), cohort.rules.words
+        )
+        parts = {
+            stay: part.drop('stay_id') for (stay,), part in table.group_by('stay_id', maintain_order=True)
+        }
         for stay, path in files.iloc[first:first + 1_000].items():
             parts.get(stay, empty).write_csv(path)
 
 # %% ../../nbs/1_data/17_sharing.ipynb #export-benchmark
 def export_benchmark(cohort: Cohort, out: Path, medfuse: bool = False):
-    "TASK/train and TASK/test with a file per episode and a listfile.csv, and the three list files beside them."
+    """TASK/train and TASK/test with a file per episode and a listfile.csv, and the three list files beside
+    them."""
     rows, home = list_rows(cohort, medfuse), out / TASK_FOLDER[cohort.task]
     folder = {s: home / ('test' if s == 'test' else 'train') for s in SPLITS}
     for path in dict.fromkeys(folder.values()):
         path.mkdir(parents=True)
-    write_episodes(cohort, pd.Series([folder[s] / n for s, n in zip(rows['split'], rows['stay'])], cohort.stays.index))
+    write_episodes(
+        cohort, pd.Series([folder[s] / n for s, n in zip(rows['split'], rows['stay'])], cohort.stays.index)
+    )
     rows = rows.sort_values('stay')
     write = lambda part, path: part.drop(columns='split').to_csv(path, index=False)
     for split in SPLITS:
@@ -532,7 +742,11 @@ def export_benchmark(cohort: Cohort, out: Path, medfuse: bool = False):
 def export_medfuse(cohort: Cohort, out: Path):
     "The folder of `export_benchmark` in MedFuse's columns, and root/all_stays.csv."
     export_benchmark(cohort, out, medfuse=True)
-    stays = cohort.stays.join(cohort.course).join(pd.read_parquet(cohort.dir / 'audit.parquet').set_index('stay_id')['intime']).reset_index()
+    stays = (
+        cohort.stays.join(cohort.course)
+        .join(pd.read_parquet(cohort.dir / 'audit.parquet').set_index('stay_id')['intime'])
+        .reset_index()
+    )
     stays = stays.assign(los=stays['los'] / 24, mortality_inhospital=stays['died'].astype(int))
     stays = stays.rename(columns=dict(race='ethnicity', careunit='first_careunit'))
     columns = 'subject_id hadm_id stay_id first_careunit intime outtime los admittime dischtime deathtime ethnicity gender dod age mortality_inhospital'
@@ -540,7 +754,12 @@ def export_medfuse(cohort: Cohort, out: Path):
     stays[columns.split()].to_csv(out / 'root' / 'all_stays.csv', index=False)
 
 # %% ../../nbs/1_data/17_sharing.ipynb #export
-FORMATS = {'csv': export_csv, 'meds': export_meds, 'mimic3-benchmarks': export_benchmark, 'medfuse': export_medfuse}
+FORMATS = {
+    'csv': export_csv,
+    'meds': export_meds,
+    'mimic3-benchmarks': export_benchmark,
+    'medfuse': export_medfuse,
+}
 
 
 def export(

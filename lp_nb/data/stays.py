@@ -29,41 +29,91 @@ class Rules(SeriesRules, FeatureRules, ReportRules):
     "What makes a cohort: the switches of series, features and reports, and these."
 
     preset: str = 'clean'  # where the values came from
-    task: str = 'mortality'  # 'mortality' (in this hospital admission) or 'phenotyping' (25 groups of diagnoses)
+    # 'mortality' (in this hospital admission) or 'phenotyping' (25 groups of diagnoses)
+    task: str = 'mortality'
     min_age: int = 18  # years
     age_at: str = 'icu'  # age at 'icu' admission; or the patient's 'anchor' age, which may be years off
     transfers: str = 'drop'  # stays that end in another unit than they began in: 'drop' or 'keep'
     stays_per_admission: str = 'only'  # 'only' admissions with one stay, the 'first' stay, or 'all'
-    los_from: str = 'times'  # length of stay from the 'times' of ICU admission and discharge; or the 'column' los
+    # length of stay from the 'times' of ICU admission and discharge; or the 'column' los
+    los_from: str = 'times'
     min_hours: float = 48.0  # shortest stay for mortality
     window: str = '48h'  # '48h' from ICU admission; or the 'whole' stay (phenotyping only)
-    death_from: str = 'flag'  # hospital_expire_flag; or 'dates': dod or deathtime between admission and discharge
-    death_in_window: str = 'drop'  # who died or left the hospital before the prediction is made: 'drop' or 'keep'
+    # hospital_expire_flag; or 'dates': dod or deathtime between admission and discharge
+    death_from: str = 'flag'
+    # who died or left the hospital before the prediction is made: 'drop' or 'keep'
+    death_in_window: str = 'drop'
     codes: str = 'complete'  # diagnosis codes by version; or 'legacy', the prior work's list, version ignored
     code_book: str = 'ignored'  # or 'required': codes that d_icd_diagnoses does not list are dropped
-    no_diagnosis: str = 'drop'  # admissions without any code: 'drop' from phenotyping, 'always' drop, or 'negative'
+    # admissions without any code: 'drop' from phenotyping, 'always' drop, or 'negative'
+    no_diagnosis: str = 'drop'
     empty_series: str = 'drop'  # stays without a value in the window: 'drop' or 'keep'
-    split: str = 'hash'  # by a seeded 'hash' of the patient, prior work's 'files', or 'temporal' by year group
+    # by a seeded 'hash' of the patient, prior work's 'files', or 'temporal' by year group
+    split: str = 'hash'
     split_seed: int = 0  # another seed, another split
     test_share: float = 0.2  # of patients
     val_share: float = 0.1  # of patients
 
 # %% ../../nbs/1_data/13_stays.ipynb #presets
 MEDFUSE = dict(
-    event_owner='identifiers', value_from='text', fluids='all', fio2='hundredth', temperature='79', height='charted', pounds='rounded',
-    bounds='none', ties='text', hour_edge='right', history='none', words='categories', start='normal', scale='mimic3',
-    age_at='anchor', los_from='column', window='whole', death_from='dates', death_in_window='keep', codes='legacy',
-    code_book='required', no_diagnosis='always', missing_report='keep')
+    event_owner='identifiers',
+    value_from='text',
+    fluids='all',
+    fio2='hundredth',
+    temperature='79',
+    height='charted',
+    pounds='rounded',
+    bounds='none',
+    ties='text',
+    hour_edge='right',
+    history='none',
+    words='categories',
+    start='normal',
+    scale='mimic3',
+    age_at='anchor',
+    los_from='column',
+    window='whole',
+    death_from='dates',
+    death_in_window='keep',
+    codes='legacy',
+    code_book='required',
+    no_diagnosis='always',
+    missing_report='keep',
+)
 PAPER = MEDFUSE | dict(report_time='charttime', duplicates='keep', joiner='plain', missing_report='drop')
 PRESETS = dict(clean={}, medfuse=MEDFUSE, paper=PAPER)  # name -> switches that differ from the defaults
 CHOICES = dict(
-    task='mortality phenotyping', age_at='icu anchor', transfers='drop keep', stays_per_admission='only first all',
-    los_from='times column', window='48h whole', death_from='flag dates', death_in_window='drop keep', codes='complete legacy',
-    code_book='ignored required', no_diagnosis='drop always negative', empty_series='drop keep', split='hash files temporal',
-    event_owner='row identifiers', value_from='number text', fluids='blood all', gcs_none='score missing', fio2='range hundredth',
-    temperature='range 79', height='cm charted', pounds='exact rounded', bounds='physiological none', ties='mean maximum text',
-    within_hour='last mean first', hour_edge='left right', history='admission none', lab_time='charttime storetime',
-    words='scores categories', start='median normal', scale='train mimic3')
+    task='mortality phenotyping',
+    age_at='icu anchor',
+    transfers='drop keep',
+    stays_per_admission='only first all',
+    los_from='times column',
+    window='48h whole',
+    death_from='flag dates',
+    death_in_window='drop keep',
+    codes='complete legacy',
+    code_book='ignored required',
+    no_diagnosis='drop always negative',
+    empty_series='drop keep',
+    split='hash files temporal',
+    event_owner='row identifiers',
+    value_from='number text',
+    fluids='blood all',
+    gcs_none='score missing',
+    fio2='range hundredth',
+    temperature='range 79',
+    height='cm charted',
+    pounds='exact rounded',
+    bounds='physiological none',
+    ties='mean maximum text',
+    within_hour='last mean first',
+    hour_edge='left right',
+    history='admission none',
+    lab_time='charttime storetime',
+    words='scores categories',
+    start='median normal',
+    scale='train mimic3',
+)
 CHOICES = {name: tuple(values.split()) for name, values in CHOICES.items()} | REPORT_CHOICES
 
 # %% ../../nbs/1_data/13_stays.ipynb #make-rules
@@ -74,7 +124,11 @@ def make_rules(
 ) -> Rules:
     "The rules of a preset with some switches set otherwise; every value is checked."
     if preset not in PRESETS:
-        raise UserError(f'a preset among {", ".join(PRESETS)}', repr(preset), 'Choose one, and set single switches beside it.')
+        raise UserError(
+            f'a preset among {", ".join(PRESETS)}',
+            repr(preset),
+            'Choose one, and set single switches beside it.',
+        )
     known = [f.name for f in fields(Rules)]
     for name in switches:
         if name not in known:
@@ -105,7 +159,11 @@ def check_rules(rules: Rules):
     if rules.words == 'categories' and rules.within_hour == 'mean':
         raise UserError('one word an hour where words are categories', "within_hour='mean', and words have no mean", "Use within_hour='last', or words='scores'.")
     if rules.task == 'mortality' and rules.min_hours < 48:
-        raise UserError('mortality stays that fill the window of 48 hours', f'min_hours={rules.min_hours}', 'Use 48 or more.')
+        raise UserError(
+            'mortality stays that fill the window of 48 hours',
+            f'min_hours={rules.min_hours}',
+            'Use 48 or more.',
+        )
 
 # %% ../../nbs/1_data/13_stays.ipynb #one-each
 def one_each(tables: Tables, name: str, key: list) -> pl.DataFrame:
@@ -115,16 +173,25 @@ def one_each(tables: Tables, name: str, key: list) -> pl.DataFrame:
     twice = distinct.filter(pl.struct(key).is_duplicated() & pl.all_horizontal(pl.col(key).is_not_null()))
     if len(twice):
         same = twice.filter(pl.struct(key) == twice.select(pl.struct(key)).item(0, 0))['row']
-        raise UserError(f'one row per {" and ".join(key)} in {tables.path(name)}', f'rows {same[0]:,} and {same[1]:,}, which differ',
-                        'Two releases may have been mixed; use the table as it was released.')
+        raise UserError(
+            f'one row per {" and ".join(key)} in {tables.path(name)}',
+            f'rows {same[0]:,} and {same[1]:,}, which differ',
+            'Two releases may have been mixed; use the table as it was released.',
+        )
     return distinct.drop('row')
 
 # %% ../../nbs/1_data/13_stays.ipynb #needed
 NEEDED = (  # switch, value, table, column that the rule reads
-    ('age_at', 'icu', 'patients', 'anchor_year'), ('los_from', 'column', 'icustays', 'los'), ('split', 'temporal', 'patients', 'anchor_year_group'),
-    ('event_owner', 'identifiers', 'chartevents', 'hadm_id'), ('event_owner', 'identifiers', 'chartevents', 'stay_id'),
-    ('event_owner', 'identifiers', 'labevents', 'hadm_id'), ('lab_time', 'storetime', 'labevents', 'storetime'),
-    ('report_time', 'storetime', 'radiology', 'storetime'), ('code_book', 'required', 'd_icd_diagnoses', 'icd_code'))
+    ('age_at', 'icu', 'patients', 'anchor_year'),
+    ('los_from', 'column', 'icustays', 'los'),
+    ('split', 'temporal', 'patients', 'anchor_year_group'),
+    ('event_owner', 'identifiers', 'chartevents', 'hadm_id'),
+    ('event_owner', 'identifiers', 'chartevents', 'stay_id'),
+    ('event_owner', 'identifiers', 'labevents', 'hadm_id'),
+    ('lab_time', 'storetime', 'labevents', 'storetime'),
+    ('report_time', 'storetime', 'radiology', 'storetime'),
+    ('code_book', 'required', 'd_icd_diagnoses', 'icd_code'),
+)
 
 
 def check_columns(tables: Tables, rules: Rules):
@@ -137,14 +204,26 @@ def check_columns(tables: Tables, rules: Rules):
 
 # %% ../../nbs/1_data/13_stays.ipynb #all-stays
 def all_stays(tables: Tables, rules: Rules) -> pl.DataFrame:
-    "Every row of icustays with its admission, its patient, age (years) and los (hours), patients in order of appearance."
+    """Every row of icustays with its admission, its patient, age (years) and los (hours), patients in order
+    of appearance."""
     check_columns(tables, rules)
-    admissions, patients = one_each(tables, 'admissions', ['subject_id', 'hadm_id']), one_each(tables, 'patients', ['subject_id'])
-    stays = read(tables, 'icustays').join(admissions, on=['subject_id', 'hadm_id'], how='left', maintain_order='left')
+    admissions, patients = (
+        one_each(tables, 'admissions', ['subject_id', 'hadm_id']),
+        one_each(tables, 'patients', ['subject_id']),
+    )
+    stays = read(tables, 'icustays').join(
+        admissions, on=['subject_id', 'hadm_id'], how='left', maintain_order='left'
+    )
     stays = stays.join(patients, on='subject_id', how='left', maintain_order='left')
     grown = pl.col('intime').dt.year() - pl.col('anchor_year') if rules.age_at == 'icu' else 0
-    hours = (pl.col('outtime') - pl.col('intime')).dt.total_seconds() / 3600 if rules.los_from == 'times' else 24.0 * pl.col('los')
-    order = pl.DataFrame(dict(subject_id=stays['subject_id'].unique(maintain_order=True))).with_row_index('patient')
+    hours = (
+        (pl.col('outtime') - pl.col('intime')).dt.total_seconds() / 3600
+        if rules.los_from == 'times'
+        else 24.0 * pl.col('los')
+    )
+    order = pl.DataFrame(dict(subject_id=stays['subject_id'].unique(maintain_order=True))).with_row_index(
+        'patient'
+    )
     stays = stays.join(order, on='subject_id', how='left', maintain_order='left', nulls_equal=True)
     age = pl.col('anchor_age') + grown
     return stays.with_columns(age.alias('age'), hours.alias('los')).sort('patient', 'intime', 'stay_id')
@@ -157,9 +236,13 @@ def select_stays(tables: Tables, rules: Rules, ledger: Ledger) -> pl.DataFrame:
         'stay_id missing or repeated': pl.col('stay_id').is_null() | ~pl.col('stay_id').is_first_distinct(),
         'no such admission': pl.col('admittime').is_null(), 'no such patient, or no age': pl.col('age').is_null()})
     moved = pl.col('first_careunit').ne_missing(pl.col('last_careunit'))
-    stays = tally(ledger, 'one unit', 'stays', stays, {'moved between units': moved & (rules.transfers == 'drop')})
+    stays = tally(
+        ledger, 'one unit', 'stays', stays, {'moved between units': moved & (rules.transfers == 'drop')}
+    )
     first = pl.col('intime') == pl.col('intime').min().over('hadm_id')
-    more = {'only': pl.len().over('hadm_id') > 1, 'first': ~first, 'all': pl.lit(False)}[rules.stays_per_admission]
+    more = {'only': pl.len().over('hadm_id') > 1, 'first': ~first, 'all': pl.lit(False)}[
+        rules.stays_per_admission
+    ]
     stays = stays.with_columns(more.alias('more'))
     reason = {'another stay in the same admission': pl.col('more')}
     stays = tally(ledger, 'one stay per admission', 'stays', stays, reason).drop('more')
@@ -169,16 +252,22 @@ def select_stays(tables: Tables, rules: Rules, ledger: Ledger) -> pl.DataFrame:
 
 # %% ../../nbs/1_data/13_stays.ipynb #gone
 def died_before(end: str) -> pl.Expr:
-    "Whether a time of death, or a date of death of whose day no other record gives the hour, lies before the moment in column `end`."
-    timed = pl.any_horizontal((pl.col(c).dt.date() == pl.col('dod').dt.date()).fill_null(False) for c in ('deathtime', 'dischtime'))
-    return (pl.col('deathtime') < pl.col(end)).fill_null(False) | ((pl.col('dod') < pl.col(end)) & ~timed).fill_null(False)
+    """Whether a time of death, or a date of death of whose day no other record gives the hour, lies before
+    the moment in column `end`."""
+    timed = pl.any_horizontal(
+        (pl.col(c).dt.date() == pl.col('dod').dt.date()).fill_null(False) for c in ('deathtime', 'dischtime')
+    )
+    return (pl.col('deathtime') < pl.col(end)).fill_null(False) | (
+        (pl.col('dod') < pl.col(end)) & ~timed
+    ).fill_null(False)
 
 # %% ../../nbs/1_data/13_stays.ipynb #windows
 LONGEST = 24 * 366  # hours; nobody stays longer in an ICU, but typing errors do
 
 
 def set_windows(stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> pl.DataFrame:
-    "The stays that have a window, with window_end, end_hours, period (hours), and hours (whole, the last one may be partial)."
+    """The stays that have a window, with window_end, end_hours, period (hours), and hours (whole, the last
+    one may be partial)."""
     stays = tally(ledger, 'timed', 'stays', stays, {
         'no time of ICU admission or no length of stay': pl.col('intime').is_null() | pl.col('los').is_null() | pl.col('los').is_nan(),
         'longer than a year': pl.col('los') > LONGEST,
@@ -186,7 +275,9 @@ def set_windows(stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> pl.DataFra
     hours = pl.lit(48.0) if rules.task == 'mortality' else pl.col('los')
     hours = pl.min_horizontal(hours, 48.0) if rules.window == '48h' else hours
     length = pl.duration(microseconds=(pl.col('end_hours') * 3.6e9).round().cast(pl.Int64))
-    stays = stays.with_columns(hours.cast(pl.Float64).alias('end_hours')).with_columns((pl.col('intime') + length).alias('window_end'))
+    stays = stays.with_columns(hours.cast(pl.Float64).alias('end_hours')).with_columns(
+        (pl.col('intime') + length).alias('window_end')
+    )
     period = [float(f'{h:.6f}') for h in stays['end_hours']]
     stays = stays.with_columns(pl.Series('period', period, dtype=pl.Float64))
     by_period = pl.when(pl.col('period') > 0).then((pl.col('period') + 1 - EPSILON).floor()).otherwise(48)
@@ -206,13 +297,17 @@ def death_by_dates() -> pl.Expr:
     return during[0] | during[1]
 
 
-def label_mortality(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> tuple[pl.DataFrame, dict]:
+def label_mortality(
+    tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger
+) -> tuple[pl.DataFrame, dict]:
     "The stays with the label column 'mortality' (int8), and what was found on the way."
     flag = pl.col('hospital_expire_flag')
     label = flag if rules.death_from == 'flag' else death_by_dates()
     lost = {'outcome not recorded as 0 or 1': label.is_null() | ~label.cast(pl.Int64).is_in([0, 1])}
     if rules.no_diagnosis == 'always':
-        lost['no diagnosis recorded'] = ~pl.col('hadm_id').is_in(diagnoses(tables, as_listed(read(tables, 'diagnoses_icd')), stays, rules)['hadm_id'].implode())
+        lost['no diagnosis recorded'] = ~pl.col('hadm_id').is_in(
+            diagnoses(tables, as_listed(read(tables, 'diagnoses_icd')), stays, rules)['hadm_id'].implode()
+        )
     stays = tally(ledger, 'label', 'stays', stays, lost)
     ledger.step('mortality', 'labels', len(stays), len(stays))
     differ = stays.select((flag.cast(pl.Boolean) != death_by_dates()).sum()).item()
@@ -226,10 +321,13 @@ def phenotype_names() -> list:
 
 
 def phenotype_codes(codes: str = 'complete') -> pl.DataFrame:
-    "label_index and the codes that set it: (icd_code, icd_version) for 'complete', icd_code alone for 'legacy'."
+    """label_index and the codes that set it: (icd_code, icd_version) for 'complete', icd_code alone for
+    'legacy'."""
     name = 'phenotypes_complete.csv' if codes == 'complete' else 'phenotype_definitions.csv'
     table = pl.read_csv(asset(name), schema_overrides=dict(icd_code=pl.String))
-    return table.select('label_index', *(c for c in ('icd_code', 'icd_version') if c in table.columns)).unique()
+    return table.select(
+        'label_index', *(c for c in ('icd_code', 'icd_version') if c in table.columns)
+    ).unique()
 
 # %% ../../nbs/1_data/13_stays.ipynb #codes
 STRANGE, FEW = 0.05, 10  # largest share of diagnosis rows whose code nobody knows, and what is only told
@@ -238,7 +336,9 @@ FORMS = {9: r'^(\d{3,5}|V\d{2,4}|E\d{3,4})$', 10: r'^[A-Z]\d[0-9A-Z]{1,5}$'}  # 
 
 def as_listed(rows: pl.DataFrame) -> pl.DataFrame:
     "Codes as the lists write them: capitals, no dot, no spaces."
-    return rows.with_columns(pl.col('icd_code').str.strip_chars().str.to_uppercase().str.replace_all('.', '', literal=True))
+    return rows.with_columns(
+        pl.col('icd_code').str.strip_chars().str.to_uppercase().str.replace_all('.', '', literal=True)
+    )
 
 
 def code_book(tables: Tables) -> pl.DataFrame:
@@ -247,15 +347,20 @@ def code_book(tables: Tables) -> pl.DataFrame:
 
 # %% ../../nbs/1_data/13_stays.ipynb #known-codes
 def known_codes(tables: Tables, rows: pl.DataFrame) -> pl.Series:
-    "Whether the book of the release has the code of each row; without a book, whether it has the form of a code."
+    """Whether the book of the release has the code of each row; without a book, whether it has the form of a
+    code."""
     if tables.has('d_icd_diagnoses'):
         return rows['icd_code'].is_in(code_book(tables)['icd_code'].implode())
-    forms = [(pl.col('icd_version') == version) & pl.col('icd_code').str.contains(form) for version, form in FORMS.items()]
+    forms = [
+        (pl.col('icd_version') == version) & pl.col('icd_code').str.contains(form)
+        for version, form in FORMS.items()
+    ]
     return rows.select(pl.any_horizontal(forms).fill_null(False))['icd_version']
 
 
 def without_zeros(rows: pl.DataFrame) -> int:
-    "How many ICD-9 rows would have a code of a phenotype with a zero before it, if no ICD-9 code begins with one; else 0."
+    """How many ICD-9 rows would have a code of a phenotype with a zero before it, if no ICD-9 code begins
+    with one; else 0."""
     nine = rows.filter(pl.col('icd_version') == 9)['icd_code'].drop_nulls()
     ours = phenotype_codes().filter(pl.col('icd_version') == 9)['icd_code']
     bare = ours.filter(ours.str.starts_with('0')).str.strip_chars_start('0')
@@ -264,27 +369,49 @@ def without_zeros(rows: pl.DataFrame) -> int:
 
 # %% ../../nbs/1_data/13_stays.ipynb #codes-check
 def check_codes(tables: Tables, rows: pl.DataFrame) -> dict:
-    "How many diagnosis rows have a code that nobody knows; raises where these are more than a few per cent, or where zeros are gone."
+    """How many diagnosis rows have a code that nobody knows; raises where these are more than a few per cent,
+    or where zeros are gone."""
     path, unknown = tables.path('diagnoses_icd'), int((~known_codes(tables, rows)).sum())
     if lost := without_zeros(rows):
-        raise UserError(f'ICD codes with their leading zeros in {path}', f'none, and {lost:,} rows whose code is one with a zero before it',
-                        'A spreadsheet took the zeros away; take the table as it was released.')
+        raise UserError(
+            f'ICD codes with their leading zeros in {path}',
+            f'none, and {lost:,} rows whose code is one with a zero before it',
+            'A spreadsheet took the zeros away; take the table as it was released.',
+        )
     if unknown > max(FEW, STRANGE * len(rows)):
         book = tables.path('d_icd_diagnoses').name if tables.has('d_icd_diagnoses') else 'the ICD'
-        raise UserError(f'ICD codes in column icd_code of {path}', f'{unknown / len(rows):.0%} of {len(rows):,} rows with codes that {book} does not have',
-                        'Look whether a number has replaced the text (389.0), or another book lies beside the table.')
+        raise UserError(
+            f'ICD codes in column icd_code of {path}',
+            f'{unknown / len(rows):.0%} of {len(rows):,} rows with codes that {book} does not have',
+            'Look whether a number has replaced the text (389.0), or another book lies beside the table.',
+        )
     return dict(diagnoses_with_unknown_code=unknown)
 
 # %% ../../nbs/1_data/13_stays.ipynb #diagnoses
-def diagnoses(tables: Tables, rows: pl.DataFrame, stays: pl.DataFrame, rules: Rules, ledger: Ledger | None = None) -> pl.DataFrame:
+def diagnoses(
+    tables: Tables, rows: pl.DataFrame, stays: pl.DataFrame, rules: Rules, ledger: Ledger | None = None
+) -> pl.DataFrame:
     "The diagnosis rows of the admissions of the stays, of the code book if the rules require it."
-    mine = rows.join(stays.select('subject_id', 'hadm_id').unique(), on=['subject_id', 'hadm_id'], how='semi', maintain_order='left')
+    mine = rows.join(
+        stays.select('subject_id', 'hadm_id').unique(),
+        on=['subject_id', 'hadm_id'],
+        how='semi',
+        maintain_order='left',
+    )
     listed = mine
     if rules.code_book == 'required':
         listed = mine.join(code_book(tables), on='icd_code', how='semi', maintain_order='left')
     if ledger is not None:
-        ledger.step('diagnoses', 'diagnoses', len(rows), len(listed), {
-            'admission not in the cohort': len(rows) - len(mine), 'code not in the code book': len(mine) - len(listed)})
+        ledger.step(
+            'diagnoses',
+            'diagnoses',
+            len(rows),
+            len(listed),
+            {
+                'admission not in the cohort': len(rows) - len(mine),
+                'code not in the code book': len(mine) - len(listed),
+            },
+        )
     return listed
 
 # %% ../../nbs/1_data/13_stays.ipynb #phenotypes
@@ -298,16 +425,26 @@ def label_phenotypes(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: 
     key = [c for c in codes.columns if c != 'label_index']
     grouped = rows.join(codes.select(key).unique(), on=key, how='semi', maintain_order='left')
     ledger.step('groups', 'diagnoses', len(rows), len(grouped), {'code of none of the 25 groups': len(rows) - len(grouped)})
-    pairs = grouped.join(codes, on=key).join(stays.select('stay_id', 'subject_id', 'hadm_id'), on=['subject_id', 'hadm_id'])
+    pairs = grouped.join(codes, on=key).join(
+        stays.select('stay_id', 'subject_id', 'hadm_id'), on=['subject_id', 'hadm_id']
+    )
     positive = pairs.select('stay_id', 'label_index').unique()
-    ledger.step('phenotypes', 'labels', len(pairs), len(positive), {'another code of the same group': len(pairs) - len(positive)})
+    ledger.step(
+        'phenotypes',
+        'labels',
+        len(pairs),
+        len(positive),
+        {'another code of the same group': len(pairs) - len(positive)},
+    )
     y = np.zeros((len(stays), 25), np.int8)  # (stays, 25)
     row = dict(zip(stays['stay_id'], range(len(stays))))
     y[[row[s] for s in positive['stay_id']], positive['label_index'].to_list()] = 1
     return stays.with_columns(pl.Series(n, y[:, i]) for i, n in enumerate(phenotype_names())), found
 
 
-def label_stays(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> tuple[pl.DataFrame, dict, tuple]:
+def label_stays(
+    tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger
+) -> tuple[pl.DataFrame, dict, tuple]:
     "The stays with their labels, what was found on the way, and the names of the label columns."
     label = label_mortality if rules.task == 'mortality' else label_phenotypes
     names = ('mortality',) if rules.task == 'mortality' else tuple(phenotype_names())
@@ -337,7 +474,11 @@ def read_list(path) -> dict:
     for row, line in enumerate(path.read_text(encoding='utf-8-sig', errors='replace').splitlines(), 1):
         subject, _, mark = line.strip().partition(',')
         if line.strip() and not (subject.isascii() and subject.isdigit() and mark in ('0', '1')):
-            raise UserError(f'lines `subject_id,0` or `subject_id,1` in {path}', f'{form(line.strip())} in row {row}', 'Remove headers.')
+            raise UserError(
+                f'lines `subject_id,0` or `subject_id,1` in {path}',
+                f'{form(line.strip())} in row {row}',
+                'Remove headers.',
+            )
         if line.strip():
             out[int(subject)] = mark == '1'
     return out
@@ -348,8 +489,11 @@ def file_split(subjects, split_files) -> tuple[list, dict]:
     test, val = (read_list(p) for p in split_files)
     both = [s for s in test if test[s] and val.get(s)]
     if both:
-        raise UserError('lists of test and validation patients that do not overlap', f'{len(both)} patients in both',
-                        'Check the files and their order.')
+        raise UserError(
+            'lists of test and validation patients that do not overlap',
+            f'{len(both)} patients in both',
+            'Check the files and their order.',
+        )
     split = ['test' if test.get(s) else 'val' if val.get(s) else 'train' for s in subjects]
     return split, dict(patients_in_neither_list=sum(s not in test and s not in val for s in set(subjects)))
 
@@ -364,8 +508,11 @@ def set_split(stays: pl.DataFrame, rules: Rules, split_files=None) -> tuple[pl.D
                             'Give --split-files TEST.csv VAL.csv.')
         split, found = file_split(subjects, split_files)
     if rules.split == 'temporal' and stays['anchor_year_group'].null_count():
-        raise UserError('an anchor_year_group for every patient with split=temporal', f'{stays["anchor_year_group"].null_count():,} stays without',
-                        "Use split='hash'.")
+        raise UserError(
+            'an anchor_year_group for every patient with split=temporal',
+            f'{stays["anchor_year_group"].null_count():,} stays without',
+            "Use split='hash'.",
+        )
     if rules.split == 'temporal':
         patients = stays.select('subject_id', 'anchor_year_group').unique()
         groups = patients['anchor_year_group'].value_counts().sort('anchor_year_group', descending=True)

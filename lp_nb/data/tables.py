@@ -55,13 +55,28 @@ def find_table(
                 if path.is_file():
                     return path
             except PermissionError as e:
-                raise UserError(f'a folder that may be read, {path.parent}', 'permission denied', 'Change its permissions.') from e
+                raise UserError(
+                    f'a folder that may be read, {path.parent}',
+                    'permission denied',
+                    'Change its permissions.',
+                ) from e
             if path.is_symlink() or path.exists():
-                raise UserError(f'a file at {path}', 'a folder, or a link to nowhere', 'Put the table there, or take this away.')
+                raise UserError(
+                    f'a file at {path}',
+                    'a folder, or a link to nowhere',
+                    'Put the table there, or take this away.',
+                )
     return None
 
 # %% ../../nbs/1_data/08_tables.ipynb #typed
-DTYPES = dict(int=pl.Int64, float=pl.Float64, text=pl.String, code=pl.String, time=pl.Datetime('us'), day=pl.Datetime('us'))
+DTYPES = dict(
+    int=pl.Int64,
+    float=pl.Float64,
+    text=pl.String,
+    code=pl.String,
+    time=pl.Datetime('us'),
+    day=pl.Datetime('us'),
+)
 
 
 def as_kind(
@@ -86,7 +101,8 @@ def short(text, most: int = 300) -> str:
     return text if len(text) <= most else text[:most] + ' ...'
 
 # %% ../../nbs/1_data/08_tables.ipynb #said
-NAME = re.compile('[A-Za-z_][A-Za-z_0-9]{0,39}')  # of a column; a first row that is no header holds something else
+# of a column; a first row that is no header holds something else
+NAME = re.compile('[A-Za-z_][A-Za-z_0-9]{0,39}')
 
 
 def said(columns) -> str:
@@ -117,21 +133,35 @@ def header(path: Path) -> dict:
     try:
         have = dict(scan_text(path).collect_schema())
     except (pl.exceptions.PolarsError, OSError) as e:
-        raise UserError(f'a table with a header line in {path}', scrubbed(e), 'Download the file again.') from None
+        raise UserError(
+            f'a table with a header line in {path}', scrubbed(e), 'Download the file again.'
+        ) from None
     if any('\r' in c or '\n' in c for c in have):
-        raise UserError(f'a header line that ends in a line feed in {path}', 'column names that hold line ends',
-                        'Convert its line ends, or look for a stray quote.')
+        raise UserError(
+            f'a header line that ends in a line feed in {path}',
+            'column names that hold line ends',
+            'Convert its line ends, or look for a stray quote.',
+        )
     return have
 
 # %% ../../nbs/1_data/08_tables.ipynb #fits
 def unfit(kind: str, dtype) -> tuple | None:
-    "(expected, got, what to do) where a column of a file has a type from which its values cannot be told; None where it has not."
+    """(expected, got, what to do) where a column of a file has a type from which its values cannot be told;
+    None where it has not."""
     if kind == 'code' and dtype not in (pl.String, pl.Categorical, pl.Enum):
-        return 'codes as text', f'{dtype}, in which leading zeros are lost', 'Read the column as text where the table is converted.'
+        return (
+            'codes as text',
+            f'{dtype}, in which leading zeros are lost',
+            'Read the column as text where the table is converted.',
+        )
     if kind not in ('time', 'day') or dtype in (pl.String, pl.Null):
         return None
     if getattr(dtype, 'time_zone', None):
-        return 'moments without a time zone, as MIMIC-IV has them', f'moments in {dtype.time_zone}', 'Convert with dt.replace_time_zone(None), which keeps the hour on the clock.'
+        return (
+            'moments without a time zone, as MIMIC-IV has them',
+            f'moments in {dtype.time_zone}',
+            'Convert with dt.replace_time_zone(None), which keeps the hour on the clock.',
+        )
     if dtype == pl.Date and kind == 'time' or not dtype.is_temporal():
         return 'moments', str(dtype), 'Convert the table with its times of day.'
     return None
@@ -148,10 +178,13 @@ def typed(
     path: Path,  # csv, csv.gz or parquet file
     kinds: dict,  # column -> kind
 ) -> pl.LazyFrame:
-    "Lazy frame with exactly the columns of `kinds`, typed; a missing column is an error, older column names are understood."
+    """Lazy frame with exactly the columns of `kinds`, typed; a missing column is an error, older column names
+    are understood."""
     have = header(path)
     old = {RENAMED[c]: c for c in kinds if c not in have and RENAMED.get(c) in have}
-    missing = [c for c, kind in kinds.items() if c not in have and c not in old.values() and not kind.endswith('?')]
+    missing = [
+        c for c, kind in kinds.items() if c not in have and c not in old.values() and not kind.endswith('?')
+    ]
     if missing:
         raise UserError(f'the column {missing[0]} in {path}', 'the columns ' + said(have),
                         'Check that the file is the MIMIC-IV table of that name and was not altered.')
@@ -165,7 +198,8 @@ def first_misfit(
     path: Path,
     kinds: dict,  # column -> kind
 ) -> tuple | None:
-    "(column, row, value) of the first value that is not of its kind; rows count from 1 below the header; None if all fit."
+    """(column, row, value) of the first value that is not of its kind; rows count from 1 below the header;
+    None if all fit."""
     types = header(path)
     for column, kind in kinds.items():
         if kind.rstrip('?') == 'text' or column not in types:
@@ -179,7 +213,8 @@ def first_misfit(
 
 # %% ../../nbs/1_data/08_tables.ipynb #explain
 def explain(error: Exception, path: Path, kinds: dict):
-    "Raise what is wrong with the file behind an error of polars, whose own text quotes rows: the value that does not parse, or damage."
+    """Raise what is wrong with the file behind an error of polars, whose own text quotes rows: the value that
+    does not parse, or damage."""
     if 'os error 28' in str(error):  # no space left on the device: the file is innocent
         raise error
     try:
@@ -190,8 +225,11 @@ def explain(error: Exception, path: Path, kinds: dict):
         raise UserError(f'a complete, readable table in {path}', scrubbed(error),
                         'Compare its checksum with SHA256SUMS.txt and download it again.') from None
     column, row, value = misfit
-    raise UserError(f'{kinds[column].rstrip("?")} values in column {column} of {path}', f'{value_said(value, path)} in row {row:,}',
-                    'Repair the file, or download it again if nobody altered it.') from None
+    raise UserError(
+        f'{kinds[column].rstrip("?")} values in column {column} of {path}',
+        f'{value_said(value, path)} in row {row:,}',
+        'Repair the file, or download it again if nobody altered it.',
+    ) from None
 
 # %% ../../nbs/1_data/08_tables.ipynb #check-lines
 def feeds(path: Path) -> bool:
@@ -210,7 +248,8 @@ def read_or_explain(
     path: Path,
     kinds: dict,  # column -> kind, as the file was scanned
 ) -> list:
-    "The results of the queries from one streaming pass; a value that does not parse is named with column and row, a row of another shape with its line."
+    """The results of the queries from one streaming pass; a value that does not parse is named with column
+    and row, a row of another shape with its line."""
     check_lines(path)
     try:
         return pl.collect_all(queries, engine='streaming')
@@ -247,7 +286,8 @@ WHOLE, SAMPLE = 64 << 20, 1 << 20  # bytes: largest file hashed whole; size of a
 
 
 def table_fingerprint(path: Path) -> dict:
-    "Name, size in bytes and SHA-256 of a file: of all bytes, or for large files of the size and five 1 MB samples."
+    """Name, size in bytes and SHA-256 of a file: of all bytes, or for large files of the size and five 1 MB
+    samples."""
     stat = path.stat()
     return dict(fingerprint_of(path.absolute(), stat.st_size, stat.st_mtime_ns))
 
@@ -310,8 +350,11 @@ def need(tables: Tables, name: str, column: str, why: str):
     "Raise unless table `name` has the column, which the rule `why` reads."
     have = header(tables.path(name))
     if column not in have and RENAMED.get(column) not in have:
-        raise UserError(f'the column {column} in {tables.path(name)}, which {why} reads', 'the columns ' + said(have),
-                        'Change the switch, or use the table as it was released.')
+        raise UserError(
+            f'the column {column} in {tables.path(name)}, which {why} reads',
+            'the columns ' + said(have),
+            'Change the switch, or use the table as it was released.',
+        )
 
 
 def read(
@@ -319,7 +362,8 @@ def read(
     name: str,  # table name
     *queries,  # functions lazy frame -> lazy frame; none: the whole table
 ):
-    "The result of a query on table `name` (a list of results for several, in one pass); what does not parse is named."
+    """The result of a query on table `name` (a list of results for several, in one pass); what does not parse
+    is named."""
     frame = tables.scan(name)
     results = read_or_explain([query(frame) for query in queries] or [frame], tables.path(name), SCHEMA[name])
     return results if len(queries) > 1 else results[0]
@@ -351,8 +395,11 @@ def one_copy(tables: Tables, name: str):
     root = tables.notes if name == 'radiology' else tables.root
     found = [p for folder in FOLDERS for s in SUFFIXES if (p := root / folder / f'{name}{s}').is_file()]
     if len({p.parent for p in found}) > 1:
-        raise UserError(f'the table {name} in one folder below {root}', ' and '.join(str(p.relative_to(root)) for p in found),
-                        'Take away the one of another release.')
+        raise UserError(
+            f'the table {name} in one folder below {root}',
+            ' and '.join(str(p.relative_to(root)) for p in found),
+            'Take away the one of another release.',
+        )
 
 
 def whole_rows(path: Path):
@@ -364,25 +411,43 @@ def whole_rows(path: Path):
         f.seek(max(f.tell(), path.stat().st_size - (1 << 20)))
         tail = f.read()
     lines = tail.splitlines()
-    if lines and not tail.endswith((b'\n', b'\r')) and b'"' not in lines[-1] and lines[-1].count(b',') < head.count(b','):
-        raise UserError(f'whole rows in {path}', f'a last row with {lines[-1].count(b",") + 1} of {head.count(b",") + 1} cells',
-                        'The file was cut; download it again.')
+    if (
+        lines
+        and not tail.endswith((b'\n', b'\r'))
+        and b'"' not in lines[-1]
+        and lines[-1].count(b',') < head.count(b',')
+    ):
+        raise UserError(
+            f'whole rows in {path}',
+            f'a last row with {lines[-1].count(b",") + 1} of {head.count(b",") + 1} cells',
+            'The file was cut; download it again.',
+        )
 
 # %% ../../nbs/1_data/08_tables.ipynb #check-root
 def check_root(root: Path):
     "Raise unless tables lie below `root`; says where they may be meant to."
     here = [bool(find_table(root, name)) for name in ('icustays', 'patients')]
-    inside = [p for p in (root.parent, *sorted(root.glob('*'))) if find_table(p, 'icustays') and find_table(p, 'patients')]
-    if not all(here) and (inside or not any(here)):  # one of the two missing on its own is reported later, by name
+    inside = [
+        p
+        for p in (root.parent, *sorted(root.glob('*')))
+        if find_table(p, 'icustays') and find_table(p, 'patients')
+    ]
+    # one of the two missing on its own is reported later, by name
+    if not all(here) and (inside or not any(here)):
         hint = f'Did you mean {inside[0]}?' if inside else 'Give the folder that contains hosp/ and icu/.'
-        raise UserError(f'MIMIC-IV tables below {root}', found_below(root) if root.is_dir() else 'a file' if root.exists() else 'no such folder', hint)
+        raise UserError(
+            f'MIMIC-IV tables below {root}',
+            found_below(root) if root.is_dir() else 'a file' if root.exists() else 'no such folder',
+            hint,
+        )
 
 # %% ../../nbs/1_data/08_tables.ipynb #open
 def open_mimic(
     root,  # folder that contains hosp/ (or core/) and icu/
     notes=None,  # folder of MIMIC-IV-Note; found by itself inside `root`
 ) -> Tables:
-    "The tables below `root`, found and checked for completeness; raises `UserError` on a folder that cannot be used."
+    """The tables below `root`, found and checked for completeness; raises `UserError` on a folder that cannot
+    be used."""
     root = place(root)
     check_root(root)
     tables = Tables(root, notes_folder(root, place(notes) if notes else None))
@@ -394,7 +459,9 @@ def open_mimic(
         whole_rows(tables.path(name))
     rows = {name: count_rows(tables, name) for name in ('patients', 'admissions', 'icustays')}
     for name in [n for n in rows if not rows[n]]:
-        raise UserError(f'rows in {tables.path(name)}', 'a header and nothing below it', 'Download the file again.')
+        raise UserError(
+            f'rows in {tables.path(name)}', 'a header and nothing below it', 'Download the file again.'
+        )
     tables.release = release_of(root, rows['patients'], rows['icustays'])
     if tables.release == 'synthetic' and not open_data(tables.notes or root):
         tables.release = 'synthetic tables with notes of another source'
@@ -419,7 +486,9 @@ def shaped(frame: pl.LazyFrame, kinds: dict) -> pl.LazyFrame:
     frame = frame.rename({v: k for k, v in RENAMED.items() if k in kinds}, strict=False)
     types = dict(frame.collect_schema())
     there = {c: kind.rstrip('?') for c, kind in kinds.items() if c in types}
-    return frame.select(pl.col(c) if kind in ('time', 'day') else as_kind(c, kind, types[c]) for c, kind in there.items())
+    return frame.select(
+        pl.col(c) if kind in ('time', 'day') else as_kind(c, kind, types[c]) for c, kind in there.items()
+    )
 
 
 def parsed(rows: bytes, names: list, kinds: dict) -> pl.DataFrame:
@@ -451,13 +520,18 @@ def gathered(blocks, rows: int):
 
 # %% ../../nbs/1_data/08_tables.ipynb #frames
 def frames_of(path: Path, kinds: dict, done: int, rows: int, items: list | None):
-    "(Frame, rows of the table it stands for) for about `rows` rows of a csv table at a time, after the first `done`; of `items` only, if given."
+    """(Frame, rows of the table it stands for) for about `rows` rows of a csv table at a time, after the
+    first `done`; of `items` only, if given."""
     names = list(header(path))
     only = (names.index('itemid'), items) if items else None
     for text, n, read in gathered(row_blocks(path, feeds(path), done, only, min(BLOCK, 64 * rows)), rows):
         frame = parsed(text, names, kinds) if n else empty(path, kinds)
         if len(frame) != n:
-            raise UserError(f'{n:,} rows in a block of {path}', f'{len(frame):,} from the parser', 'Report this file to the authors of the kit.')
+            raise UserError(
+                f'{n:,} rows in a block of {path}',
+                f'{len(frame):,} from the parser',
+                'Report this file to the authors of the kit.',
+            )
         yield frame, read
 
 # %% ../../nbs/1_data/08_tables.ipynb #ahead
@@ -472,10 +546,13 @@ def ahead(items):
 
 
 def batches(path: Path, kinds: dict, done: int, rows: int, items: list | None):
-    "The rows of a table after the first `done`, about `rows` at a time: (frame, rows it stands for); of `items` only, if given."
+    """The rows of a table after the first `done`, about `rows` at a time: (frame, rows it stands for); of
+    `items` only, if given."""
     if path.suffix == '.parquet':
         wanted = pl.col('itemid').is_in(items) if items else True
-        for frame in shaped(scan_text(path), kinds).slice(done).collect_batches(maintain_order=True, chunk_size=rows):
+        for frame in (
+            shaped(scan_text(path), kinds).slice(done).collect_batches(maintain_order=True, chunk_size=rows)
+        ):
             yield frame.filter(wanted), len(frame)
     else:
         yield from ahead(frames_of(path, kinds, done, rows, items))
@@ -529,7 +606,8 @@ def write_part(folder: Path, number: int, picked: pl.DataFrame, rows: int, dropp
 
 # %% ../../nbs/1_data/08_tables.ipynb #picks
 def picks(path: Path, kinds: dict, pick, done: int, rows: int, items: list | None):
-    "For every `rows` rows of the table after the first `done`, or somewhat more: what was picked of them, how many they are, reason -> rows left out."
+    """For every `rows` rows of the table after the first `done`, or somewhat more: what was picked of them,
+    how many they are, reason -> rows left out."""
     held, n, dropped = [], 0, Counter()
     for batch, read in batches(path, kinds, done, rows, items):
         found, lost = pick(batch)
@@ -545,7 +623,8 @@ def picks(path: Path, kinds: dict, pick, done: int, rows: int, items: list | Non
 
 # %% ../../nbs/1_data/08_tables.ipynb #write-parts
 def write_parts(parts: Parts, picks, path: Path, kinds: dict, bar) -> int:
-    "Write every part that no earlier pass wrote; the number of parts. What is wrong with the file is explained."
+    """Write every part that no earlier pass wrote; the number of parts. What is wrong with the file is
+    explained."""
     number = len(parts.sidecars)
     try:
         for picked, n, dropped in picks:

@@ -137,7 +137,9 @@ def evidence(objective: 'AutoencodeObjective', items: list) -> tuple[torch.Tenso
     noise = torch.stack([e for _, e in items]).to(device)
     said = objective.decoder(mean + (log_variance / 2).exp() * noise, batch.values.shape[1])
     values = batch.values[:, :, torch.from_numpy(objective.values)].to(device)
-    loss = reconstruction(said, values, weight.to(device)) + objective.stage.beta * kl_from_normal(mean, log_variance)
+    loss = reconstruction(said, values, weight.to(device)) + objective.stage.beta * kl_from_normal(
+        mean, log_variance
+    )
     return loss, int(weight.sum())
 
 # %% ../../nbs/3_learning/09_autoencoding.ipynb #parts

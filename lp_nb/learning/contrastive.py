@@ -60,7 +60,9 @@ def soft(
 ) -> torch.Tensor:
     "Symmetric cross-entropy toward soft targets, in nats (after MedCLIP, Wang et al. 2022)."
     logits, similarity = similarities(reports, series, log_scale), similarity.to(wide(reports).dtype)
-    return (toward(logits, similarity, mask) + toward(logits.T, similarity.T, None if mask is None else mask.T)) / 2
+    return (
+        toward(logits, similarity, mask) + toward(logits.T, similarity.T, None if mask is None else mask.T)
+    ) / 2
 
 
 def infonce(
@@ -86,7 +88,9 @@ def label_similarity(
     "Cosine of label vectors, 1 between two stays without any label: (b, b)."
     size = labels.norm(dim=1)
     none = size == 0
-    return (labels @ labels.T) / (size[:, None] * size).clamp(min=1e-12) + (none[:, None] & none).to(labels.dtype)
+    return (labels @ labels.T) / (size[:, None] * size).clamp(min=1e-12) + (none[:, None] & none).to(
+        labels.dtype
+    )
 
 
 def supcon(
@@ -248,9 +252,11 @@ def pairs(data: LearningData) -> tuple[np.ndarray, np.ndarray]:
     "Positions of the stays to align and to validate the alignment on."
     train, val = with_report(data, 'train'), with_report(data, 'val')
     if min(len(train), len(val)) < 2:
-        raise UserError('stays with reports to align, at least two to train and two to validate on',
-                        f'{len(train)} and {len(val)}',
-                        'Use a cohort that was built with notes; without them only `supervised(reads=series)` can run.')
+        raise UserError(
+            'stays with reports to align, at least two to train and two to validate on',
+            f'{len(train)} and {len(val)}',
+            'Use a cohort that was built with notes; without them only `supervised(reads=series)` can run.',
+        )
     return train, val
 
 # %% ../../nbs/3_learning/08_contrastive.ipynb #some-pairs
@@ -330,7 +336,10 @@ class ContrastiveObjective(ReportViews):
 
     def __init__(self, towers: Towers, data: LearningData, stage: Contrastive, seed: int):
         super().__init__(towers, data, stage, seed)
-        self.examples, self.partner = some_pairs(self.examples, stage.pairs, seed), partners(data, stage, seed)
+        self.examples, self.partner = (
+            some_pairs(self.examples, stage.pairs, seed),
+            partners(data, stage, seed),
+        )
         self.sizes = document_tokens(data.documents)[self.examples]
         free(towers.series, stage.train_series)
         learns = stage.learn_temperature and stage.loss in SCALED
@@ -348,7 +357,10 @@ class ContrastiveObjective(ReportViews):
 
     def validate(self) -> Scored:
         "Mean loss over validation batches of the training size; the score is its negative."
-        reports, series = self.vectors(self.data, self.val), embed_series(self.towers, self.data, self.partner[self.val])
+        reports, series = (
+            self.vectors(self.data, self.val),
+            embed_series(self.towers, self.data, self.partner[self.val]),
+        )
         batches = fixed_batches(len(self.val), self.stage.batch)
         views = [(torch.from_numpy(reports[i]), torch.from_numpy(series[i]), self.val[i]) for i in batches]
         loss = float(np.mean([batch_loss(self, *view).item() for view in views]))
@@ -427,7 +439,9 @@ def retrieval(
         place = ranks(*(np.asarray(z, np.float64) for z in pair))
         rows[name] = [*((place <= k).mean() for k in (1, 5, 10)), np.median(place)]
     rows['chance'] = [*(min(k / n, 1) for k in (1, 5, 10)), (n + 1) / 2]
-    return pd.DataFrame.from_dict(rows, orient='index', columns=['recall@1', 'recall@5', 'recall@10', 'median rank'])
+    return pd.DataFrame.from_dict(
+        rows, orient='index', columns=['recall@1', 'recall@5', 'recall@10', 'median rank']
+    )
 
 # %% ../../nbs/3_learning/08_contrastive.ipynb #simcse
 @dataclass(frozen=True)

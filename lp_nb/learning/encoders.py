@@ -99,22 +99,47 @@ def small_modernbert(config: EncoderConfig):
     "A randomly initialised ModernBERT with its masked-language-model head; every layer sees the whole chunk."
     from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-    return ModernBertForMaskedLM(ModernBertConfig(
-        vocab_size=config.vocab_size, hidden_size=config.width, num_hidden_layers=config.layers, num_attention_heads=config.heads,
-        intermediate_size=2 * config.width, max_position_embeddings=config.max_tokens, layer_types=['full_attention'] * config.layers,
-        embedding_dropout=config.dropout, mlp_dropout=config.dropout, attention_dropout=config.attention_dropout,
-        pad_token_id=0, bos_token_id=None, eos_token_id=None, cls_token_id=2, sep_token_id=3, attn_implementation='sdpa'))
+    return ModernBertForMaskedLM(
+        ModernBertConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.width,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            intermediate_size=2 * config.width,
+            max_position_embeddings=config.max_tokens,
+            layer_types=['full_attention'] * config.layers,
+            embedding_dropout=config.dropout,
+            mlp_dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
+            pad_token_id=0,
+            bos_token_id=None,
+            eos_token_id=None,
+            cls_token_id=2,
+            sep_token_id=3,
+            attn_implementation='sdpa',
+        )
+    )
 
 
 def small_bert(config: EncoderConfig):
     "A randomly initialised BERT with its masked-language-model head."
     from transformers import BertConfig, BertForMaskedLM
 
-    return BertForMaskedLM(BertConfig(
-        vocab_size=config.vocab_size, hidden_size=config.width, num_hidden_layers=config.layers,
-        num_attention_heads=config.heads, intermediate_size=4 * config.width, max_position_embeddings=config.max_tokens,
-        hidden_dropout_prob=config.dropout, attention_probs_dropout_prob=config.attention_dropout,
-        initializer_range=max(0.02, 0.5 / config.width**0.5), pad_token_id=0, attn_implementation='sdpa'))
+    return BertForMaskedLM(
+        BertConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.width,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            intermediate_size=4 * config.width,
+            max_position_embeddings=config.max_tokens,
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.attention_dropout,
+            initializer_range=max(0.02, 0.5 / config.width**0.5),
+            pad_token_id=0,
+            attn_implementation='sdpa',
+        )
+    )
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #pretrained
 @contextmanager
@@ -133,8 +158,10 @@ def hushed():
             logging.enable_progress_bar()
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #pretrained-folder
-PICKLED = ('If pytorch_model.bin is all there is, fetch it with `hf download NAME --local-dir FOLDER` and convert it, where you trust it: '
-           '`from transformers import AutoModelForMaskedLM as M; M.from_pretrained(FOLDER).save_pretrained(FOLDER)`.')
+PICKLED = (
+    'If pytorch_model.bin is all there is, fetch it with `hf download NAME --local-dir FOLDER` and convert it, where you trust it: '
+    '`from transformers import AutoModelForMaskedLM as M; M.from_pretrained(FOLDER).save_pretrained(FOLDER)`.'
+)
 
 
 def check_model_folder(name: str, folder: Path):
@@ -148,8 +175,11 @@ def check_model_folder(name: str, folder: Path):
     kind = config.get('model_type')
     if kind not in known or config.get('is_encoder_decoder'):
         code = ' with classes of its own, which are never run' if 'auto_map' in config else ''
-        raise UserError(f'an encoder that transformers opens as a masked language model, for model={name!r}', f'model_type {kind!r}{code}',
-                        'Choose another, such as a BERT, RoBERTa or ModernBERT; where config.json says no model_type, write it there.')
+        raise UserError(
+            f'an encoder that transformers opens as a masked language model, for model={name!r}',
+            f'model_type {kind!r}{code}',
+            'Choose another, such as a BERT, RoBERTa or ModernBERT; where config.json says no model_type, write it there.',
+        )
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #pretrained-open
 def pretrained_lm(
@@ -163,8 +193,14 @@ def pretrained_lm(
     try:
         with hushed():
             lm, found = AutoModelForMaskedLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
-                output_loading_info=True, ignore_mismatched_sizes=True)
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
     except (OSError, ValueError, SafetensorError) as e:
         raise UserError(f'whole safetensors for model={name!r}', f'{type(e).__name__}: {e}',
                         'A download was cut, or `git lfs pull` was left out: get the files again.') from e
@@ -174,28 +210,39 @@ def pretrained_lm(
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #pretrained-check
 def check_weights(name: str, lm, found: dict):
-    "Raise where a checkpoint has other sizes than its config.json or lacks weights of the encoder; warn where it lacks the head."
+    """Raise where a checkpoint has other sizes than its config.json or lacks weights of the encoder; warn
+    where it lacks the head."""
     for key, *shapes in sorted(found['mismatched_keys']):
         there, wanted = (tuple(s) for s in shapes)
-        raise UserError(f'weights as config.json says, for model={name!r}', f'{key} of shape {there} where it says {wanted}',
-                        'Take config.json and model.safetensors from the same place.')
+        raise UserError(
+            f'weights as config.json says, for model={name!r}',
+            f'{key} of shape {there} where it says {wanted}',
+            'Take config.json and model.safetensors from the same place.',
+        )
     missing = sorted(found['missing_keys'])
     body = [k for k in missing if k.startswith(f'{lm.base_model_prefix}.')]
     if body:
-        raise UserError(f'all weights of the encoder for model={name!r}', f'{len(body)} missing, first {body[0]}',
-                        'The file is of another model than config.json, or incomplete: get both again.')
+        raise UserError(
+            f'all weights of the encoder for model={name!r}',
+            f'{len(body)} missing, first {body[0]}',
+            'The file is of another model than config.json, or incomplete: get both again.',
+        )
     if missing:
-        warnings.warn(f'{name} has no language-model head: it starts from random numbers. mlm will train it; other stages do not use it.',
-                      stacklevel=3)
+        warnings.warn(
+            f'{name} has no language-model head: it starts from random numbers. mlm will train it; other stages do not use it.',
+            stacklevel=3,
+        )
 
 
 def check_vocabulary(name: str, lm, tokenizer):
     "Raise where a tokeniser has tokens that the model has no embedding for."
     token, last = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     if last >= lm.config.vocab_size:
-        raise UserError(f'a tokeniser of at most {lm.config.vocab_size:,} tokens, as config.json says, for model={name!r}',
-                        f'{token!r} with number {last:,}',
-                        'Take the tokeniser from where the weights are from; for added tokens, save the model after resize_token_embeddings().')
+        raise UserError(
+            f'a tokeniser of at most {lm.config.vocab_size:,} tokens, as config.json says, for model={name!r}',
+            f'{token!r} with number {last:,}',
+            'Take the tokeniser from where the weights are from; for added tokens, save the model after resize_token_embeddings().',
+        )
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #make-lm
 def untrained_lm(name: str):
@@ -205,8 +252,11 @@ def untrained_lm(name: str):
     folder = model_folder(name)
     check_model_folder(name, folder)
     with hushed():
-        lm = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
-                                              trust_remote_code=False, dtype=torch.float32)
+        lm = AutoModelForMaskedLM.from_config(
+            AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+            trust_remote_code=False,
+            dtype=torch.float32,
+        )
     check_vocabulary(name, lm, load_tokenizer(folder))
     return lm
 
@@ -215,7 +265,11 @@ def make_lm(config: EncoderConfig):
     "The language model that a configuration names: pretrained, or drawn at random."
     if config.model not in SMALL:
         return pretrained_lm(config.model)
-    return untrained_lm(config.architecture) if config.architecture else dict(zip(SMALL, (small_modernbert, small_bert)))[config.model](config)
+    return (
+        untrained_lm(config.architecture)
+        if config.architecture
+        else dict(zip(SMALL, (small_modernbert, small_bert)))[config.model](config)
+    )
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #model-weights
 @lru_cache(maxsize=256)
@@ -237,19 +291,33 @@ def framed(tokenizer):
     copy, ends = type(tokenizer).from_str(tokenizer.to_str()), chunk_ends(tokenizer)
     if copy.encode('a').ids != [ends[0], *copy.encode('a', add_special_tokens=False).ids, ends[1]]:
         first, last = map(copy.id_to_token, ends)
-        copy.post_processor = TemplateProcessing(single=f'{first}:0 $A:0 {last}:0', pair=f'{first}:0 $A:0 {last}:0 $B:1 {last}:1',
-                                                 special_tokens=list(zip((first, last), ends)))
+        copy.post_processor = TemplateProcessing(
+            single=f'{first}:0 $A:0 {last}:0',
+            pair=f'{first}:0 $A:0 {last}:0 $B:1 {last}:1',
+            special_tokens=list(zip((first, last), ends)),
+        )
     return copy
 
 
 def tokenizer_facts(tokenizer, lm, max_tokens: int) -> dict:
-    "What tokenizer_config.json says of a tokeniser: its class, its length, and the names of its special tokens."
+    """What tokenizer_config.json says of a tokeniser: its class, its length, and the names of its special
+    tokens."""
     pad = None if lm.config.pad_token_id is None else tokenizer.id_to_token(lm.config.pad_token_id)
-    names = dict(pad_token=('[PAD]', '<pad>', pad), unk_token=('[UNK]', '<unk>'), mask_token=('[MASK]', '<mask>'))
-    roles = {role: next((t for t in tokens if t and tokenizer.token_to_id(t) is not None), None) for role, tokens in names.items()}
+    names = dict(
+        pad_token=('[PAD]', '<pad>', pad), unk_token=('[UNK]', '<unk>'), mask_token=('[MASK]', '<mask>')
+    )
+    roles = {
+        role: next((t for t in tokens if t and tokenizer.token_to_id(t) is not None), None)
+        for role, tokens in names.items()
+    }
     roles |= dict(zip(('cls_token', 'sep_token'), map(tokenizer.id_to_token, chunk_ends(tokenizer))))
-    return dict(tokenizer_class='PreTrainedTokenizerFast', model_max_length=max_tokens, clean_up_tokenization_spaces=False,
-                model_input_names=['input_ids', 'attention_mask'], **{role: token for role, token in roles.items() if token})
+    return dict(
+        tokenizer_class='PreTrainedTokenizerFast',
+        model_max_length=max_tokens,
+        clean_up_tokenization_spaces=False,
+        model_input_names=['input_ids', 'attention_mask'],
+        **{role: token for role, token in roles.items() if token},
+    )
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #save-lm
 def save_lm(lm, tokenizer, folder: Path, max_tokens: int | None = None):
@@ -287,7 +355,9 @@ class ChunkBatch:
     def positions(self) -> torch.Tensor:
         "Place of each token in its chunk: (tokens,)."
         ends = np.cumsum(self.lengths)
-        return torch.from_numpy(np.arange(len(self.ids)) - np.repeat(ends - self.lengths, self.lengths)).to(self.ids.device)
+        return torch.from_numpy(np.arange(len(self.ids)) - np.repeat(ends - self.lengths, self.lengths)).to(
+            self.ids.device
+        )
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #collate
 def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -314,7 +384,10 @@ def collate_documents(
     index = np.asarray(index, np.int64)
     first, last = store.doc_offsets[index], store.doc_offsets[index + 1]
     chunks = spans(first, last - first)  # (chunks,) in the store
-    starts, lengths = store.chunk_offsets[chunks], store.chunk_offsets[chunks + 1] - store.chunk_offsets[chunks]
+    starts, lengths = (
+        store.chunk_offsets[chunks],
+        store.chunk_offsets[chunks + 1] - store.chunk_offsets[chunks],
+    )
     order = np.argsort(lengths, kind='stable')
     ids = store.ids[spans(starts[order], lengths[order])].astype(np.int64)
     doc = np.repeat(np.arange(len(index)), last - first)[order]
@@ -408,22 +481,28 @@ def read_packed(lm, batch: ChunkBatch, offset: int = 0) -> torch.Tensor:
     AttentionInterface.register('runs', run_attention)
     attend(lm, 'runs')
     positions = batch.positions + offset
-    return lm.base_model(input_ids=batch.ids[None], position_ids=positions[None], runs=batch.runs).last_hidden_state[0]
+    return lm.base_model(
+        input_ids=batch.ids[None], position_ids=positions[None], runs=batch.runs
+    ).last_hidden_state[0]
 
 
 def read_by_length(lm, batch: ChunkBatch) -> torch.Tensor:
-    "The same, one call for each run of chunks of equal length, by the model's own attention: (tokens, width)."
+    """The same, one call for each run of chunks of equal length, by the model's own attention: (tokens,
+    width)."""
     parts = batch.ids.split([count * length for count, length in batch.runs])
     return torch.cat([lm.base_model(input_ids=x.unflatten(0, run)).last_hidden_state.flatten(0, 1)
                       for x, run in zip(parts, batch.runs, strict=True)])
 
 
 def read_padded(lm, batch: ChunkBatch, size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    "The same chunks as a padded rectangle of `size` (default: the longest) columns: hidden (chunks, size, width) and mask."
+    """The same chunks as a padded rectangle of `size` (default: the longest) columns: hidden (chunks, size,
+    width) and mask."""
     attend(lm, 'sdpa')
     lengths = torch.from_numpy(batch.lengths).to(batch.ids.device)
     mask = torch.arange(size or int(lengths.max()), device=lengths.device) < lengths[:, None]
-    ids = torch.full(mask.shape, lm.config.pad_token_id or 0, device=mask.device).masked_scatter(mask, batch.ids)
+    ids = torch.full(mask.shape, lm.config.pad_token_id or 0, device=mask.device).masked_scatter(
+        mask, batch.ids
+    )
     return lm.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state, mask
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #packs
@@ -456,7 +535,11 @@ def position_offset(lm) -> int | None:
 # %% ../../nbs/3_learning/01_encoders.ipynb #positions
 def positions_of(lm) -> int:
     "The longest chunk that a model has positions for."
-    tables = [m for n, m in lm.base_model.named_modules() if n.endswith('position_embeddings') and isinstance(m, nn.Embedding)]
+    tables = [
+        m
+        for n, m in lm.base_model.named_modules()
+        if n.endswith('position_embeddings') and isinstance(m, nn.Embedding)
+    ]
     if not tables:  # rotary or relative
         return lm.config.max_position_embeddings
     return tables[0].num_embeddings - (0 if tables[0].padding_idx is None else tables[0].padding_idx + 1)
@@ -466,8 +549,11 @@ def check_positions(name: str, lm, max_tokens: int):
     "Raise where a chunk would be longer than a model has positions."
     there = positions_of(lm)
     if max_tokens > there:
-        raise UserError(f'max_tokens of at most {there:,}, the positions of model={name!r}', f'{max_tokens:,}',
-                        'Set it to that number, and longer documents are cut; or choose a model with more positions, such as ModernBERT.')
+        raise UserError(
+            f'max_tokens of at most {there:,}, the positions of model={name!r}',
+            f'{max_tokens:,}',
+            'Set it to that number, and longer documents are cut; or choose a model with more positions, such as ModernBERT.',
+        )
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #standard
 class Standard(nn.Module):
@@ -517,7 +603,10 @@ class ReportEncoder(nn.Module):
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.lm = make_lm(config)
-        self.standard, self.projection = Standard(self.lm.config.hidden_size), nn.Linear(self.lm.config.hidden_size, config.dim)
+        self.standard, self.projection = (
+            Standard(self.lm.config.hidden_size),
+            nn.Linear(self.lm.config.hidden_size, config.dim),
+        )
         self.max_tokens, self.pool, self.frozen, self.adapters = config.max_tokens, 'mean', False, ()
         self.offset = position_offset(self.lm) if tokenizer_name(config) else 0  # the kit's own count from 0
         check_positions(tokenizer_name(config) or config.model, self.lm, config.max_tokens)
@@ -544,7 +633,8 @@ SENTENCE = 'sentence_transformers.models.'  # where that library finds the class
 
 
 def folded(report: 'ReportEncoder') -> dict:
-    "Standardisation and projection of a report encoder as one linear layer: weight (dim, width) and bias (dim,)."
+    """Standardisation and projection of a report encoder as one linear layer: weight (dim, width) and bias
+    (dim,)."""
     standard, projection = report.standard, report.projection
     weight = projection.weight.double() / standard.scale.double()  # (dim, width)
     bias = projection.bias.double() - weight @ standard.mean.double()
@@ -562,11 +652,20 @@ def save_sentence(report: 'ReportEncoder', folder: Path, unit: bool):
     for path in paths[1:]:
         (folder / path).mkdir()
     write_json(folder / 'modules.json', [dict(idx=i, name=str(i), path=p, type=SENTENCE + k) for i, (p, k) in enumerate(zip(paths, kinds))])
-    write_json(folder / 'sentence_bert_config.json', dict(max_seq_length=report.max_tokens, do_lower_case=False))
+    write_json(
+        folder / 'sentence_bert_config.json', dict(max_seq_length=report.max_tokens, do_lower_case=False)
+    )
     write_json(folder / paths[1] / 'config.json', dict(word_embedding_dimension=width, pooling_mode_cls_token=report.pool == 'cls',
                                                        pooling_mode_mean_tokens=report.pool == 'mean'))
-    write_json(folder / paths[2] / 'config.json', dict(in_features=width, out_features=dim, bias=True,
-                                                       activation_function='torch.nn.modules.linear.Identity'))
+    write_json(
+        folder / paths[2] / 'config.json',
+        dict(
+            in_features=width,
+            out_features=dim,
+            bias=True,
+            activation_function='torch.nn.modules.linear.Identity',
+        ),
+    )
     save_file(folded(report), folder / paths[2] / 'model.safetensors')
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #save-report
@@ -605,7 +704,10 @@ def tune(
 # %% ../../nbs/3_learning/01_encoders.ipynb #layers-of
 def layers_of(lm) -> nn.ModuleList:
     "The transformer layers of a language model."
-    wanted, lists = lm.config.num_hidden_layers, [m for m in lm.base_model.modules() if isinstance(m, nn.ModuleList)]
+    wanted, lists = (
+        lm.config.num_hidden_layers,
+        [m for m in lm.base_model.modules() if isinstance(m, nn.ModuleList)],
+    )
     found = next((m for m in lists if len(m) == wanted), None)
     if found is None:
         raise UserError(f'a list of {wanted} transformer layers', f'{type(lm).__name__} with none',
@@ -618,10 +720,16 @@ def add_adapters(encoder: ReportEncoder, rank: int, seed: int):
     try:
         from peft import LoraConfig, LoraModel
     except ImportError as e:
-        raise UserError('the peft library for train=lora', 'none', 'Install it: `pip install lp_nb[lora]`.') from e
-    inside = [n for n, m in encoder.lm.base_model.named_modules() if isinstance(m, nn.Linear) and 'layer' in n]
+        raise UserError(
+            'the peft library for train=lora', 'none', 'Install it: `pip install lp_nb[lora]`.'
+        ) from e
+    inside = [
+        n for n, m in encoder.lm.base_model.named_modules() if isinstance(m, nn.Linear) and 'layer' in n
+    ]
     with drawn(seed, 'adapters'):
-        wrapped = LoraModel(encoder.lm.base_model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=inside), 'lora')
+        wrapped = LoraModel(
+            encoder.lm.base_model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=inside), 'lora'
+        )
     encoder.adapters = (wrapped,)  # in a tuple: the module tree of the encoder stays as it is
 
 
@@ -664,9 +772,21 @@ class LSTMBody(nn.Module):
 
     def __init__(self, features: int, config: EncoderConfig):
         super().__init__()
-        self.lstm = nn.LSTM(features, config.series_hidden, config.series_layers, batch_first=True, dropout=config.series_dropout)
+        self.lstm = nn.LSTM(
+            features,
+            config.series_hidden,
+            config.series_layers,
+            batch_first=True,
+            dropout=config.series_dropout,
+        )
         for name, p in self.lstm.named_parameters():
-            start = nn.init.zeros_ if 'bias' in name else nn.init.orthogonal_ if 'hh' in name else nn.init.xavier_uniform_
+            start = (
+                nn.init.zeros_
+                if 'bias' in name
+                else nn.init.orthogonal_
+                if 'hh' in name
+                else nn.init.xavier_uniform_
+            )
             start(p)
 
     def forward(self, batch: SeriesBatch) -> torch.Tensor:
@@ -726,31 +846,51 @@ class SeriesEncoder(nn.Module):
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #own-series
 def try_body(name: str, body, series: list) -> torch.Tensor:
-    "What a body of width 16 makes of some series (hours, 5) in one batch, in evaluation mode: (stays, hidden)."
+    """What a body of width 16 makes of some series (hours, 5) in one batch, in evaluation mode: (stays,
+    hidden)."""
     config = EncoderConfig(width=8, heads=2, dim=8, series_hidden=16, series_layers=2)
-    batch = SeriesBatch(nn.utils.rnn.pad_sequence(series, batch_first=True), torch.tensor([len(x) for x in series]))
+    batch = SeriesBatch(
+        nn.utils.rnn.pad_sequence(series, batch_first=True), torch.tensor([len(x) for x in series])
+    )
     try:
         with drawn(0, 'try'), torch.no_grad():
             found = body(5, config).eval()(batch)
     except Exception as e:
-        raise UserError(f'{name} as a module built from (features, config) that maps a SeriesBatch to (stays, config.series_hidden)',
-                        f'{type(e).__name__}: {e}', 'Compare with LSTMBody of lp_nb.learning.encoders.') from e
+        raise UserError(
+            f'{name} as a module built from (features, config) that maps a SeriesBatch to (stays, config.series_hidden)',
+            f'{type(e).__name__}: {e}',
+            'Compare with LSTMBody of lp_nb.learning.encoders.',
+        ) from e
     if not torch.is_tensor(found) or found.shape != (len(series), 16) or not found.isfinite().all():
-        raise UserError(f'{name} to give finite vectors (stays, 16) where series_hidden is 16', str(tuple(getattr(found, 'shape', [found]))),
-                        'Return one vector of that width for each stay.')
+        raise UserError(
+            f'{name} to give finite vectors (stays, 16) where series_hidden is 16',
+            str(tuple(getattr(found, 'shape', [found]))),
+            'Return one vector of that width for each stay.',
+        )
     return found
 
 
 def check_series_encoder(name: str, body, version):
     "Raise unless a body keeps the contract of a series encoder."
-    series = [torch.from_numpy(rng(hours, 'series').normal(size=(hours, 5)).astype('float32')) for hours in (9, 4, 1)]
+    series = [
+        torch.from_numpy(rng(hours, 'series').normal(size=(hours, 5)).astype('float32'))
+        for hours in (9, 4, 1)
+    ]
     together, again = try_body(name, body, series), try_body(name, body, series)
     if not torch.equal(together, again):
-        raise UserError(f'{name} to give the same vectors again in evaluation mode', 'others', 'Draw random numbers only while self.training.')
+        raise UserError(
+            f'{name} to give the same vectors again in evaluation mode',
+            'others',
+            'Draw random numbers only while self.training.',
+        )
     gap = (together - torch.cat([try_body(name, body, [x]) for x in series])).abs().max(1).values
     if gap.max() > 1e-4:
         what = 'normalises over the batch' if gap[0] > 1e-4 else 'sees the padding behind it: use batch.hours'
-        raise UserError(f'{name} to read a stay in the same way alone and beside others', f'vectors {gap.max():.2g} apart', f'It {what}.')
+        raise UserError(
+            f'{name} to read a stay in the same way alone and beside others',
+            f'vectors {gap.max():.2g} apart',
+            f'It {what}.',
+        )
 
 # %% ../../nbs/3_learning/01_encoders.ipynb #towers
 class Towers(nn.Module):

@@ -102,13 +102,20 @@ def unknown_share(store: TokenStore, index, tokenizer) -> float:
 
 # %% ../../nbs/3_learning/03_inputs.ipynb #known-tell
 def tell_foreign(data: LearningData, model: str):
-    "Warn where the vocabulary does not know the texts; `model` is where it came from, empty for one that was learned here."
+    """Warn where the vocabulary does not know the texts; `model` is where it came from, empty for one that
+    was learned here."""
     whose = f'The tokeniser of {model}' if model else 'The vocabulary'
-    for what, store, index in (('training reports', data.documents, data.positions('train')), ('general corpus', data.corpus, np.arange(len(data.corpus)))):
+    for what, store, index in (
+        ('training reports', data.documents, data.positions('train')),
+        ('general corpus', data.corpus, np.arange(len(data.corpus))),
+    ):
         share = unknown_share(store, index, data.tokenizer)
         if share > STRANGE:
-            warnings.warn(f'{whose} has no entry for {share:.0%} of the tokens of the {what}: all of these are read as one and the same. '
-                          'Take a model that has read such text, or a vocabulary that is learned from it.', stacklevel=3)
+            warnings.warn(
+                f'{whose} has no entry for {share:.0%} of the tokens of the {what}: all of these are read as one and the same. '
+                'Take a model that has read such text, or a vocabulary that is learned from it.',
+                stacklevel=3,
+            )
     pieces = pieces_per_word(data) if model and data.cohort.has_reports else 0
     if pieces > SOME:
         warnings.warn(f'{whose} cuts a word of the training reports into {pieces:.1f} pieces on average: '
@@ -175,7 +182,11 @@ def standardize(
     for name, known in vectors.items():
         tower = getattr(towers, name)
         if len(train) and not tower.standard.is_set:
-            x = torch.from_numpy(of[name](towers, data, train, part=tower.pooled)) if known is None else known[torch.from_numpy(train)]
+            x = (
+                torch.from_numpy(of[name](towers, data, train, part=tower.pooled))
+                if known is None
+                else known[torch.from_numpy(train)]
+            )
             tower.standard.set(x.to(device_of(towers)))
 
 # %% ../../nbs/3_learning/03_inputs.ipynb #pooled

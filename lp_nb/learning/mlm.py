@@ -131,8 +131,11 @@ def lm_logits(
         return lm.generator_lm_head(lm.generator_predictions(hidden))
     if hasattr(lm, 'predictions'):  # ALBERT
         return lm.predictions(hidden)
-    raise UserError('a masked language model with a head that is known here', type(lm).__name__,
-                    'Use a BERT, RoBERTa, ModernBERT, DistilBERT, DeBERTa, ELECTRA or ALBERT checkpoint, or a plan without mlm.')
+    raise UserError(
+        'a masked language model with a head that is known here',
+        type(lm).__name__,
+        'Use a BERT, RoBERTa, ModernBERT, DistilBERT, DeBERTa, ELECTRA or ALBERT checkpoint, or a plan without mlm.',
+    )
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #mlm-loss
 def mlm_losses(
@@ -227,10 +230,13 @@ class MLM(Stage):
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #corpus-chunks
 def held_out_texts(data: LearningData) -> np.ndarray:
-    "Which texts of the general corpus are for validation, one of ten: (texts,) bool; raises where there are none."
+    """Which texts of the general corpus are for validation, one of ten: (texts,) bool; raises where there are
+    none."""
     if not len(data.corpus):
         way = 'Use mlm(corpus=reports), or build the cohort with `--corpus FILE`.'
-        none = 'This cohort has no reports either: only plans such as `supervised(reads=series)` can run on it.'
+        none = (
+            'This cohort has no reports either: only plans such as `supervised(reads=series)` can run on it.'
+        )
         raise UserError('a general-domain corpus for mlm(corpus=general)', 'a cohort without one',
                         way if data.cohort.has_reports else none)
     return rng(0, 'mlm validation').random(len(data.corpus)) < 0.1
@@ -258,8 +264,11 @@ def check_maskable(chunks: list, rules: Masking):
     within = len(ids) - 2 * len(chunks)  # without the ends of chunks
     left = (~np.isin(ids, rules.special.numpy())).sum() / max(within, 1)
     if left < LEFT:
-        raise UserError(f'texts of which at least {LEFT:.0%} of the tokens can be hidden, for masked language modelling', f'{left:.1%}: the vocabulary has no entry for the rest',
-                        'Take a model that has read such text, or leave model and architecture out, and a vocabulary is learned.')
+        raise UserError(
+            f'texts of which at least {LEFT:.0%} of the tokens can be hidden, for masked language modelling',
+            f'{left:.1%}: the vocabulary has no entry for the rest',
+            'Take a model that has read such text, or leave model and architecture out, and a vocabulary is learned.',
+        )
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #objective
 class MLMObjective(Objective):
@@ -295,10 +304,13 @@ class MLMObjective(Objective):
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #codes
 def code_targets(codes, texts: int) -> np.ndarray:
-    "What each text is coded to say: (texts, 2 findings + grades) of 0 and 1, absent, present, grades in positive statements."
+    """What each text is coded to say: (texts, 2 findings + grades) of 0 and 1, absent, present, grades in
+    positive statements."""
     findings, grades = sorted(set(codes['finding'])), sorted(set(codes['grade']) - {''})
     row, positive = codes['text'].to_numpy(), codes['polarity'].isin(['probable', 'present']).to_numpy()
-    finding, grade = (np.searchsorted(of, codes[c].to_numpy(str)) for of, c in ((findings, 'finding'), (grades, 'grade')))
+    finding, grade = (
+        np.searchsorted(of, codes[c].to_numpy(str)) for of, c in ((findings, 'finding'), (grades, 'grade'))
+    )
     out = np.zeros((texts, 2 * len(findings) + len(grades)), np.float32)
     out[row, finding + len(findings) * positive] = 1
     said = positive & (codes['grade'] != '').to_numpy()
@@ -310,8 +322,11 @@ def coded_texts(data: LearningData) -> np.ndarray:
     "`code_targets` of a cohort's corpus; raises where it has none."
     codes = data.cohort.codes
     if not len(codes):
-        raise UserError('a general corpus with finding codes for mlm(codes=...)', 'a cohort without them',
-                        'Leave codes out, or build the cohort from a synthetic hospital, which writes general/codes.')
+        raise UserError(
+            'a general corpus with finding codes for mlm(codes=...)',
+            'a cohort without them',
+            'Leave codes out, or build the cohort from a synthetic hospital, which writes general/codes.',
+        )
     return code_targets(codes, len(data.corpus))
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #masked-sums
@@ -350,7 +365,8 @@ class CodedObjective(Objective):
         return [(*m, self.targets[i]) for m, i in zip(masked, index, strict=True)]
 
     def embed(self, items) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        "Of each text: its mean hidden state without masks (b, width), its cross-entropies' sum and the tokens asked with them (b, 1)."
+        """Of each text: its mean hidden state without masks (b, width), its cross-entropies' sum and the
+        tokens asked with them (b, 1)."""
         masked = [item[:2] for item in items]
         plain = [(torch.where(asked == IGNORE, seen, asked), torch.full_like(asked, IGNORE)) for seen, asked in masked]
         sums, asked, means = masked_sums(self.towers.report, masked + plain)  # in one pass
@@ -373,21 +389,29 @@ class CodedObjective(Objective):
     def validate(self) -> Scored:
         "The same loss of the held-out texts, a mean over batches; the score is its negative."
         batches = [self.val[i:i + 64] for i in range(0, len(self.val), 64)]
-        loss = float(np.average([float(self.together(self.embed(b), b)) for b in batches], weights=list(map(len, batches))))
+        loss = float(
+            np.average(
+                [float(self.together(self.embed(b), b)) for b in batches], weights=list(map(len, batches))
+            )
+        )
         return Scored(-loss, loss)
 
     def parameter_groups(self) -> list[dict]:
         "The language model, and the layer that is asked."
-        return [dict(params=[*self.towers.report.lm.parameters(), *self.out.parameters()], factor=1.0, member=0)]
+        return [
+            dict(params=[*self.towers.report.lm.parameters(), *self.out.parameters()], factor=1.0, member=0)
+        ]
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #load-known
 def check_known(data: LearningData, model: str):
     "Raise where a tokeniser all but spells the words of the training reports."
     pieces = pieces_per_word(data)
     if pieces > MOST:
-        raise UserError(f'a model that knows the words of these reports, for load({model})',
-                        f'the tokeniser of {model}, which cuts a word of the training reports into {pieces:.1f} pieces on average',
-                        'Choose one that has read such text: dmis-lab/biobert-v1.1, emilyalsentzer/Bio_ClinicalBERT or a ModernBERT.')
+        raise UserError(
+            f'a model that knows the words of these reports, for load({model})',
+            f'the tokeniser of {model}, which cuts a word of the training reports into {pieces:.1f} pieces on average',
+            'Choose one that has read such text: dmis-lab/biobert-v1.1, emilyalsentzer/Bio_ClinicalBERT or a ModernBERT.',
+        )
 
 # %% ../../nbs/3_learning/06_mlm.ipynb #load
 @dataclass(frozen=True)
@@ -434,8 +458,11 @@ def check_tokenizer(data: LearningData, config: EncoderConfig, model: str):
     "Raise unless a lab reads with the tokeniser that a model was trained with."
     if load_tokenizer(model).get_vocab() != data.tokenizer.get_vocab():
         name = tokenizer_name(config)
-        raise UserError(f'an encoder that reads with the tokeniser of {model}, for load({model})', f'that of {name}' if name else "one learned from the cohort's texts",
-                        f"Open the lab with EncoderConfig(architecture='{model}'), in a shell --architecture {model}.")
+        raise UserError(
+            f'an encoder that reads with the tokeniser of {model}, for load({model})',
+            f'that of {name}' if name else "one learned from the cohort's texts",
+            f"Open the lab with EncoderConfig(architecture='{model}'), in a shell --architecture {model}.",
+        )
 
 
 def take_weights(lm, trained, model: str):
@@ -444,6 +471,9 @@ def take_weights(lm, trained, model: str):
     for name in sorted(mine.keys() | theirs.keys()):
         there, wanted = (tuple(s[name].shape) if name in s else 'nothing' for s in (theirs, mine))
         if there != wanted:
-            raise UserError(f'weights of the shape of the encoder, for load({model})', f'{name} of {there} where the encoder has {wanted}',
-                            f"Open the lab with EncoderConfig(architecture='{model}'), in a shell --architecture {model}.")
+            raise UserError(
+                f'weights of the shape of the encoder, for load({model})',
+                f'{name} of {there} where the encoder has {wanted}',
+                f"Open the lab with EncoderConfig(architecture='{model}'), in a shell --architecture {model}.",
+            )
     lm.load_state_dict(theirs)

@@ -54,41 +54,80 @@ PRESETS = {
         'mlm(corpus=general)'
         ' > contrastive(batch=16, epochs=100, patience=15, warmup=0, schedule=constant, temperature=0.1, learn_temperature=false, standardize=false)'
         ' > supervised(batch=16, epochs=100, patience=15, standardize=false)',
-        "The paper's text; where it is silent (temperature, schedule), the plainest choice."),
+        "The paper's text; where it is silent (temperature, schedule), the plainest choice.",
+    ),
     'paper-code': Preset(
         f'contrastive(loss=cosine, {FROZEN}, batch=64, epochs=100, patience=15, warmup=0, lr=1e-4, schedule=plateau, plateau=5)'
         f' > supervised({FROZEN}, batch=64, lr=1e-4, beta2=0.9, schedule=plateau, plateau=10, validate_first=true)',
-        'What the released code computes, with the files that it lacks filled in.'),
+        'What the released code computes, with the files that it lacks filled in.',
+    ),
     'modern': Preset(
         'mlm(corpus=both, epochs=3, lr=0.0005, weight_decay=0.01)'
         f' > contrastive({MANY}, epochs=20, lr=0.003, train=projection) > contrastive({MANY}, epochs=3, lr=0.0003)'
         ' > supervised(train=head, head=logistic)',
         'By the habits of today, for an encoder that comes trained: its projection is aligned first and then all of it gently, '
-        'with many negatives and false ones masked; decay, warm-up; a solved last stage.'),
+        'with many negatives and false ones masked; decay, warm-up; a solved last stage.',
+    ),
 }
 
 # %% ../../nbs/3_learning/11_plans.ipynb #differences
 DIFFERENCES = [  # what; the paper's text; the released code; the switch
-    ('report encoder', 'BioBERT', 'Bio_ClinicalBERT, further trained on MIMIC-III notes', 'EncoderConfig.model, --model'),
-    ('masked language modelling', 'on general-domain text', 'none: the checkpoint as downloaded', 'the stage mlm'),
+    (
+        'report encoder',
+        'BioBERT',
+        'Bio_ClinicalBERT, further trained on MIMIC-III notes',
+        'EncoderConfig.model, --model',
+    ),
+    (
+        'masked language modelling',
+        'on general-domain text',
+        'none: the checkpoint as downloaded',
+        'the stage mlm',
+    ),
     ('encoder in stages ii and iii', 'trained', 'frozen; one linear layer moves', 'train'),
-    ('dropout of the frozen encoder', 'not stated', 'on, because the model is in training mode', 'frozen_dropout'),
+    (
+        'dropout of the frozen encoder',
+        'not stated',
+        'on, because the model is in training mode',
+        'frozen_dropout',
+    ),
     ('pooling of a document', 'mean over its chunks', 'mean over 512 positions, padding included', 'pool'),
     ('alignment loss', 'InfoNCE', '1 - mean cosine of the pairs: no negatives, no temperature', 'loss'),
     ('temperature', 'not stated', 'none', 'temperature, learn_temperature'),
     ('batch', '16', '64', 'batch'),
-    ('rate, alignment', 'not stated', '1e-4, halved after 5 epochs without lower loss', 'lr, schedule, plateau'),
-    ('rate, fine-tuning', '10 random runs, 1e-5 to 1e-3', '1e-4, halved after 10 epochs; no search', 'Search, lr, schedule, plateau'),
+    (
+        'rate, alignment',
+        'not stated',
+        '1e-4, halved after 5 epochs without lower loss',
+        'lr, schedule, plateau',
+    ),
+    (
+        'rate, fine-tuning',
+        '10 random runs, 1e-5 to 1e-3',
+        '1e-4, halved after 10 epochs; no search',
+        'Search, lr, schedule, plateau',
+    ),
     ('second moment of Adam, fine-tuning', "Adam's own, 0.999", '0.9', 'beta2'),
-    ('order of an epoch', 'not stated', 'validate, then train: the last epoch is never scored', 'validate_first'),
+    (
+        'order of an epoch',
+        'not stated',
+        'validate, then train: the last epoch is never scored',
+        'validate_first',
+    ),
     ('head', 'not stated', "layer norm and linear ('mlp'), or linear ('dense')", 'head'),
-    ('intervals', '95 % bootstrap', 'of rows, not patients; mean of the per-label bounds', "evaluate(method='published')"),
+    (
+        'intervals',
+        '95 % bootstrap',
+        'of rows, not patients; mean of the per-label bounds',
+        "evaluate(method='published')",
+    ),
     ('seeds', 'not stated', '1002 and 379647', 'seed, --seeds'),
 ]
 
 
 def presets() -> pd.DataFrame:
-    "Every documented difference between the paper's text and its released code, and the switch that makes it."
+    """Every documented difference between the paper's text and its released code, and the switch that makes
+    it."""
     return pd.DataFrame(DIFFERENCES, columns=['what', "paper's text", 'released code', 'switch'])
 
 # %% ../../nbs/3_learning/11_plans.ipynb #value
@@ -96,8 +135,11 @@ WORDS = {'true': True, 'false': False, 'none': None}
 
 
 def field_types(stage: type) -> dict:
-    "Names and types of the settings of a stage that a plan may say: its fields, or those that it names in `settings`."
-    return {f.name: f.type for f in dataclasses.fields(stage) if f.name in getattr(stage, 'settings', (f.name,))}
+    """Names and types of the settings of a stage that a plan may say: its fields, or those that it names in
+    `settings`."""
+    return {
+        f.name: f.type for f in dataclasses.fields(stage) if f.name in getattr(stage, 'settings', (f.name,))
+    }
 
 
 def setting(stage: type, key: str, said: str):
@@ -179,7 +221,11 @@ def is_default(stage: Stage, field: dataclasses.Field) -> bool:
 def stage_text(stage: Stage) -> str:
     "A stage as it is written in a plan: its name and the settings that differ from their defaults."
     named = field_types(type(stage))
-    changed = {f.name: getattr(stage, f.name) for f in dataclasses.fields(stage) if f.name in named and not is_default(stage, f)}
+    changed = {
+        f.name: getattr(stage, f.name)
+        for f in dataclasses.fields(stage)
+        if f.name in named and not is_default(stage, f)
+    }
     words = {k: str(v).lower() if v is None or isinstance(v, bool) else v for k, v in changed.items()}
     args = ', '.join(f'{k}={v}' if len(named) > 1 else f'{v}' for k, v in words.items())
     return f'{stage.name}({args})' if args else stage.name
@@ -192,7 +238,8 @@ def restated(stage: Stage, **settings) -> Stage:
 
 # %% ../../nbs/3_learning/11_plans.ipynb #repeats
 def repeats(text: str, at: int) -> tuple[int, int]:
-    "How often the item that ends at `at` is repeated (`*2`; at least once), and where the next word may begin."
+    """How often the item that ends at `at` is repeated (`*2`; at least once), and where the next word may
+    begin."""
     found = TIMES.match(text, at)
     if found['times'] and int(found['times']) < 1:
         refuse('a stage repeated at least once', f'*{found["times"]}', text, found.start('times'), 'number')
@@ -210,7 +257,14 @@ def word(text: str, at: int, stages: dict) -> tuple[tuple, int]:
         said = re.match(r'[^\s>(*)]*', text[at:])[0]
         near = meant(said, [*stages, *PRESETS])
         more = ': write a stage there.' if not said else f'. Did you mean {near}?' if near else ', or import what adds it: use(FILE), in a shell `lp-nb --use FILE`.'
-        refuse(f'a stage ({", ".join(stages)}) or a preset ({", ".join(PRESETS)})', said or 'nothing', text, at, 'word' if said else 'place', more)
+        refuse(
+            f'a stage ({", ".join(stages)}) or a preset ({", ".join(PRESETS)})',
+            said or 'nothing',
+            text,
+            at,
+            'word' if said else 'place',
+            more,
+        )
     if item['args'] is None and text[item.end():item.end() + 1] == '(':
         refuse('a `)` after the settings', 'none', text, item.end(), 'settings')
     stage = stages[item['name']]
@@ -265,16 +319,20 @@ def own_places(stages, encoder: EncoderConfig) -> list[str]:
 
 # %% ../../nbs/3_learning/11_plans.ipynb #address
 def said_settings(stage: Stage) -> dict:
-    "The settings of a stage for its address; those that came later only where they say something, so that old addresses hold."
+    """The settings of a stage for its address; those that came later only where they say something, so that
+    old addresses hold."""
     if hasattr(stage, 'identity'):  # a stage that knows better than its settings what its result depends on
         return stage.identity()
     return {k: v for k, v in canonical(stage).items() if k not in ('touched', 'codes') or v}
 
 
 def said_encoder(encoder: EncoderConfig) -> dict:
-    "The encoders for an address; what was called 'small' before there was another small one is 'small-bert' now."
+    """The encoders for an address; what was called 'small' before there was another small one is 'small-bert'
+    now."""
     said = {k: v for k, v in canonical(encoder).items() if k != 'architecture' or v}
-    return said | dict(model={'small-bert': 'small', 'small': 'small, rotary'}.get(encoder.model, encoder.model))
+    return said | dict(
+        model={'small-bert': 'small', 'small': 'small, rotary'}.get(encoder.model, encoder.model)
+    )
 
 
 def addresses(
@@ -285,9 +343,18 @@ def addresses(
     extra: dict,  # what else the stored result depends on (the probe)
 ) -> list[str]:
     "Addresses along a plan, the untrained towers first: len(plan) + 1 strings of 16 hex digits."
-    out = [fingerprint(dict(cohort=cohort_hash, encoder=said_encoder(encoder), seed=seed, **extra) | own_parts((), encoder))]
+    out = [
+        fingerprint(
+            dict(cohort=cohort_hash, encoder=said_encoder(encoder), seed=seed, **extra)
+            | own_parts((), encoder)
+        )
+    ]
     for stage in plan.stages:
-        out.append(fingerprint(dict(parent=out[-1], name=stage.name, version=stage.version, settings=said_settings(stage))))
+        out.append(
+            fingerprint(
+                dict(parent=out[-1], name=stage.name, version=stage.version, settings=said_settings(stage))
+            )
+        )
     return out
 
 # %% ../../nbs/3_learning/11_plans.ipynb #own-stage
@@ -296,7 +363,13 @@ PLAIN = {int, float, str, bool, type(None)}
 
 def loose_settings(stage: type) -> list[str]:
     "Settings that a class forgot to give a type."
-    return [k for k, v in vars(stage).items() if type(v) in PLAIN and k not in ('name', 'version', 'embeds', 'learns', *field_types(stage)) and k[:2] != '__']
+    return [
+        k
+        for k, v in vars(stage).items()
+        if type(v) in PLAIN
+        and k not in ('name', 'version', 'embeds', 'learns', *field_types(stage))
+        and k[:2] != '__'
+    ]
 
 
 def check_stage_class(name: str, stage, version):
@@ -311,8 +384,15 @@ def check_stage_class(name: str, stage, version):
         raise UserError(f'settings of {name} that a plan can hold, such as `share: float = 0.5`', '; '.join(odd),
                         'Use int, float, str, bool or None, and say which.')
     if name in (*PRESETS, 'init'):
-        raise UserError(f'a name for {stage.__qualname__} that is free', f'{name!r}, which stands for something else in every lab',
-                        'Choose another name.')
+        raise UserError(
+            f'a name for {stage.__qualname__} that is free',
+            f'{name!r}, which stands for something else in every lab',
+            'Choose another name.',
+        )
     stage.name, stage.version = name, version
     if stage().embeds not in READS:
-        raise UserError(f'embeds of {name} among {", ".join(READS)}', repr(stage().embeds), 'Say whose vectors embed a stay after this stage.')
+        raise UserError(
+            f'embeds of {name} among {", ".join(READS)}',
+            repr(stage().embeds),
+            'Say whose vectors embed a stay after this stage.',
+        )

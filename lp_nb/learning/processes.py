@@ -69,8 +69,12 @@ def sum_gradients(parameters: list):
         return
     has = parameters[0].new_tensor([p.grad is not None for p in parameters])
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    flat, has = add_up(torch.cat([*(g.flatten() for g in grads), has])).split([sum(g.numel() for g in grads), len(grads)])
-    for p, old, new, some in zip(parameters, grads, flat.split([g.numel() for g in grads]), has.tolist(), strict=True):
+    flat, has = add_up(torch.cat([*(g.flatten() for g in grads), has])).split(
+        [sum(g.numel() for g in grads), len(grads)]
+    )
+    for p, old, new, some in zip(
+        parameters, grads, flat.split([g.numel() for g in grads]), has.tolist(), strict=True
+    ):
         p.grad = old.copy_(new.view_as(old)) if some else None
 
 # %% ../../nbs/3_learning/02_processes.ipynb #lead

@@ -55,17 +55,26 @@ class ReaderRecipe:
                    beta2=0.98, weight_decay=0.01, keep='last')
 
 # %% ../../nbs/3_learning/07_reader.ipynb #knobs
-KNOBS = [dict(bind=b, style=s, ward=w, domain_shift=d) for b, s, w, d in product((0.2, 0.6, 1.0), (0.0, 0.5, 1.0), (0.2, 1.0), (0.0, 1.0))]
-BLOCK, FAR = 1000, 1_000_000  # reports in a block; what is added to the seed, so that no hospital's stream is drawn from
+KNOBS = [
+    dict(bind=b, style=s, ward=w, domain_shift=d)
+    for b, s, w, d in product((0.2, 0.6, 1.0), (0.0, 0.5, 1.0), (0.2, 1.0), (0.0, 1.0))
+]
+# reports in a block; what is added to the seed, so that no hospital's stream is drawn from
+BLOCK, FAR = 1000, 1_000_000
 
 
 def general_texts(recipe: ReaderRecipe) -> Corpus:
     "Findings and impressions of general reports under all knobs, with their codes."
     blocks = [(k, min(BLOCK, recipe.texts - k * BLOCK)) for k in range(-(-recipe.texts // BLOCK))]
-    parts = [general_corpus(HospitalConfig(seed=FAR + recipe.seed, **KNOBS[k % len(KNOBS)]), k, n) for k, n in track(blocks, 'general reports')]
+    parts = [
+        general_corpus(HospitalConfig(seed=FAR + recipe.seed, **KNOBS[k % len(KNOBS)]), k, n)
+        for k, n in track(blocks, 'general reports')
+    ]
     texts, codes = (pl.concat(of) for of in zip(*parts, strict=True))
     row = texts.select('note_id').with_row_index('text')
-    codes = codes.join(row, on='note_id', maintain_order='left').select(pl.col('text').cast(pl.Int64), 'finding', 'polarity', pl.col('grade').fill_null(''))
+    codes = codes.join(row, on='note_id', maintain_order='left').select(
+        pl.col('text').cast(pl.Int64), 'finding', 'polarity', pl.col('grade').fill_null('')
+    )
     return Corpus(texts['text'].to_list(), codes).only('findings+impression')
 
 # %% ../../nbs/3_learning/07_reader.ipynb #joined
@@ -73,12 +82,15 @@ SIZES, SHARES = (1, 2, 3, 4), (0.3, 0.3, 0.25, 0.15)  # reports in a document, a
 
 
 def joined(corpus: Corpus, seed: int) -> Corpus:
-    "The texts in their order as documents of one to four, each with the hour of a stay before it, and the codes of all."
+    """The texts in their order as documents of one to four, each with the hour of a stay before it, and the
+    codes of all."""
     draw = rng(seed, 'documents')
     sizes = draw.choice(SIZES, len(corpus.texts), p=SHARES)
     document = np.repeat(np.arange(len(sizes)), sizes)[:len(corpus.texts)]  # of each text
     hour = draw.integers(0, 48, len(document))
-    frame = pl.DataFrame(dict(stay_id=document, hour=hour, text=corpus.texts)).sort('stay_id', 'hour', maintain_order=True)
+    frame = pl.DataFrame(dict(stay_id=document, hour=hour, text=corpus.texts)).sort(
+        'stay_id', 'hour', maintain_order=True
+    )
     codes = corpus.codes.with_columns(pl.Series('text', document[corpus.codes['text'].to_numpy()]))
     return Corpus(documents(frame)['document'].to_list(), codes)
 
@@ -96,10 +108,20 @@ class Library:
 
 def library_data(library: Corpus, recipe: ReaderRecipe) -> LearningData:
     "The documents as tokens of a vocabulary that is learned from them."
-    tokenizer, size = train_tokenizer(library.texts, recipe.vocab_size, recipe.seed), recipe.encoder.max_tokens
+    tokenizer, size = (
+        train_tokenizer(library.texts, recipe.vocab_size, recipe.seed),
+        recipe.encoder.max_tokens,
+    )
     none = np.zeros(0, np.float32)
-    return LearningData(Library(library.texts, library.codes.to_pandas()), tokenizer, tokenize([], tokenizer, size),
-                        tokenize(library.texts, tokenizer, size), none[:, None], np.zeros(1, np.int64), none[:, None])
+    return LearningData(
+        Library(library.texts, library.codes.to_pandas()),
+        tokenizer,
+        tokenize([], tokenizer, size),
+        tokenize(library.texts, tokenizer, size),
+        none[:, None],
+        np.zeros(1, np.int64),
+        none[:, None],
+    )
 
 # %% ../../nbs/3_learning/07_reader.ipynb #train
 def trained(folder: Path, recipe: ReaderRecipe) -> tuple[Trainer, LearningData]:
@@ -123,7 +145,8 @@ def make_reader(
     out,  # new folder
     recipe: ReaderRecipe = ReaderRecipe(),
 ) -> Path:
-    "Train a reader from nothing: a model folder with config.json, model.safetensors, tokenizer.json, recipe.json and its card. Ten minutes on one core; a killed one goes on."
+    """Train a reader from nothing: a model folder with config.json, model.safetensors, tokenizer.json,
+    recipe.json and its card. Ten minutes on one core; a killed one goes on."""
     out = place(out).absolute()
     working = out.with_name(f'.{out.name}-{fingerprint(recipe)}')
     with sole_writer(out):
@@ -173,5 +196,10 @@ Made by `lp-nb reader`, seed {seed}; SHA-256 of model.safetensors `{sha256}`. Th
 def reader_card(facts: dict) -> str:
     "The card of a reader, from what its run found."
     recipe = facts['recipe']
-    return CARD.format(**{k: recipe[k] for k in ('width', 'layers', 'texts', 'codes', 'seed')}, **{k: facts[k] for k in ('parameters', 'documents', 'tokens', 'sha256')},
-                       most=MOST, words=facts['held_out']['words'], codes_nats=facts['held_out']['codes'])
+    return CARD.format(
+        **{k: recipe[k] for k in ('width', 'layers', 'texts', 'codes', 'seed')},
+        **{k: facts[k] for k in ('parameters', 'documents', 'tokens', 'sha256')},
+        most=MOST,
+        words=facts['held_out']['words'],
+        codes_nats=facts['held_out']['codes'],
+    )

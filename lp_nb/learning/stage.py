@@ -30,12 +30,17 @@ TOUCH = re.compile(r'(?:rate (?P<rate>\d+(?:\.\d+)?(?:e[+-]?\d+)?)|end) at step 
 def touches(
     said: str | None,  # a stage's `touched`
 ) -> tuple[tuple[int, float | None], ...]:
-    "Steps in order with the multiple of the planned rate that holds from there on; None: the stage ended there."
+    """Steps in order with the multiple of the planned rate that holds from there on; None: the stage ended
+    there."""
     found, out = [TOUCH.fullmatch(part.strip()) for part in said.split(';')] if said else [], []
     for one in found:
         step = int(one['step']) if one else -1
         if step <= (out[-1][0] if out else -1) or out and out[-1][1] is None:
-            raise UserError("changes in order, e.g. 'rate 0.5 at step 37; end at step 52'", f'touched={said}', 'Change touched in the plan.')
+            raise UserError(
+                "changes in order, e.g. 'rate 0.5 at step 37; end at step 52'",
+                f'touched={said}',
+                'Change touched in the plan.',
+            )
         out.append((step, float(one['rate']) if one['rate'] else None))
     return tuple(out)
 
@@ -52,7 +57,13 @@ def noted(said: str | None, step: int, rate: float | None) -> str | None:
     before = next((r for at, r in reversed(marks.items()) if at < step), 1.0)
     if rate != before:
         marks[step] = rate
-    return '; '.join(f'end at step {at:d}' if r is None else f'rate {r:g} at step {at}' for at, r in sorted(marks.items())) or None
+    return (
+        '; '.join(
+            f'end at step {at:d}' if r is None else f'rate {r:g} at step {at}'
+            for at, r in sorted(marks.items())
+        )
+        or None
+    )
 
 # %% ../../nbs/3_learning/04_stage.ipynb #stage
 SCHEDULES = ('constant', 'linear', 'cosine', 'plateau')
@@ -240,20 +251,38 @@ def check_objective(objective: Objective):
     if not isinstance(here, np.ndarray) or not len(here) or len(here) != np.size(sizes):
         said = ', '.join(f'{what}: {"none" if x is None else f"{type(x).__name__} of {np.size(x)}"}' for what, x in dict(examples=here, sizes=sizes).items())
         raise UserError(f'{name} to have arrays `examples` and `sizes` of the same length, at least 1', said, 'Set both in __init__.')
-    if not (defines(objective, 'loss') or defines(objective, 'embed') and defines(objective, 'together')) or not defines(objective, 'validate'):
-        raise UserError(f'{name} to define `validate(self)`, and `loss(self, items)` or `embed` with `together`',
-                        ', '.join(what for what in ('loss', 'embed', 'together', 'validate') if defines(objective, what)) or 'none of them',
-                        'Define what is missing.')
+    if not (
+        defines(objective, 'loss') or defines(objective, 'embed') and defines(objective, 'together')
+    ) or not defines(objective, 'validate'):
+        raise UserError(
+            f'{name} to define `validate(self)`, and `loss(self, items)` or `embed` with `together`',
+            ', '.join(what for what in ('loss', 'embed', 'together', 'validate') if defines(objective, what))
+            or 'none of them',
+            'Define what is missing.',
+        )
     if not any(p.requires_grad for group in objective.parameter_groups() for p in group['params']):
-        raise UserError(f'{name} to have weights that learn', 'none', 'Look at its parameter_groups() and at requires_grad.')
+        raise UserError(
+            f'{name} to have weights that learn',
+            'none',
+            'Look at its parameter_groups() and at requires_grad.',
+        )
 
 # %% ../../nbs/3_learning/04_stage.ipynb #check-answers
 def summed(objective: Objective, answer) -> tuple[torch.Tensor, int]:
     "What `loss` has returned; raises unless it is a sum with a gradient, and how many it sums."
-    if not (isinstance(answer, tuple) and len(answer) == 2 and torch.is_tensor(answer[0]) and answer[0].requires_grad and answer[1] >= 0):
+    if not (
+        isinstance(answer, tuple)
+        and len(answer) == 2
+        and torch.is_tensor(answer[0])
+        and answer[0].requires_grad
+        and answer[1] >= 0
+    ):
         said = f'{type(answer).__name__} {str(answer)[:80]}'
-        raise UserError(f'loss of {type(objective).__name__} to return (sum of the losses with a gradient, how many it sums)', said,
-                        'Return for example `losses.sum(), len(losses)`.')
+        raise UserError(
+            f'loss of {type(objective).__name__} to return (sum of the losses with a gradient, how many it sums)',
+            said,
+            'Return for example `losses.sum(), len(losses)`.',
+        )
     return answer
 
 
@@ -261,6 +290,9 @@ def all_scored(objective: Objective, answer) -> list[Scored]:
     "What `validate` has returned, one for each member."
     found = answer if isinstance(answer, list) else [answer]
     if len(found) != objective.members or not all(isinstance(s, Scored) for s in found):
-        raise UserError(f'validate of {type(objective).__name__} to return Scored(score, val_loss)', f'{type(answer).__name__} {str(answer)[:80]}',
-                        'Return for example `Scored(-loss, loss)`; higher scores are better.')
+        raise UserError(
+            f'validate of {type(objective).__name__} to return Scored(score, val_loss)',
+            f'{type(answer).__name__} {str(answer)[:80]}',
+            'Return for example `Scored(-loss, loss)`; higher scores are better.',
+        )
     return found

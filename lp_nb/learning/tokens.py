@@ -26,7 +26,9 @@ def wordpiece(vocab: dict):
     "A lower-case BERT tokeniser with this vocabulary (piece -> id)."
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token='[UNK]') if vocab else models.WordPiece(unk_token='[UNK]'))
+    tokenizer = Tokenizer(
+        models.WordPiece(vocab, unk_token='[UNK]') if vocab else models.WordPiece(unk_token='[UNK]')
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
@@ -38,11 +40,14 @@ def wordpiece(vocab: dict):
 def inner_letters(texts, normalizer) -> list:
     "The characters that can stand inside a word, sorted."
     letters = set().union(*(set(normalizer.normalize_str(t)) for t in texts))
-    return sorted(c for c in letters if not c.isspace() and c not in punctuation and not category(c).startswith('P'))
+    return sorted(
+        c for c in letters if not c.isspace() and c not in punctuation and not category(c).startswith('P')
+    )
 
 # %% ../../nbs/3_learning/00_tokens.ipynb #train-tokenizer
 def common_words(texts: list, owners, normalizer, least: int = 10) -> list:
-    "The texts without the words that fewer than `least` owners use: no piece of a vocabulary is then somebody's name."
+    """The texts without the words that fewer than `least` owners use: no piece of a vocabulary is then
+    somebody's name."""
     from tokenizers.pre_tokenizers import BertPreTokenizer
 
     split, users = BertPreTokenizer().pre_tokenize_str, {}
@@ -72,7 +77,10 @@ def train_tokenizer(
         texts, owners = ([x[i] for i in drawn] if x is not None else None for x in (texts, owners))
     learner = wordpiece({})
     if owners is not None:
-        texts = [*common_words(texts, owners, learner.normalizer), *[f'{c} {c}' for c in ascii_lowercase + digits]]
+        texts = [
+            *common_words(texts, owners, learner.normalizer),
+            *[f'{c} {c}' for c in ascii_lowercase + digits],
+        ]
     fixed = [*SPECIALS, *(f'##{c}' for c in inner_letters(texts, learner.normalizer))]
     learner.train_from_iterator(texts, trainers.WordPieceTrainer(
         vocab_size=vocab_size, min_frequency=2, special_tokens=fixed, show_progress=False))
@@ -85,7 +93,8 @@ MODEL_FILES = ('*.json', '*.txt', '*.safetensors', '*.model', 'README.md')  # wh
 def model_folder(
     name_or_folder,  # a model folder, or a name on the hub such as 'dmis-lab/biobert-v1.1'
 ) -> Path:
-    "Where a pretrained model lies: its folder, its place in the local cache, or that place after a fetch from the hub; 'reader' is in the package."
+    """Where a pretrained model lies: its folder, its place in the local cache, or that place after a fetch
+    from the hub; 'reader' is in the package."""
     if str(name_or_folder) == 'reader':
         return asset('reader')
     if place(name_or_folder).is_dir():
@@ -115,7 +124,8 @@ def model_words(name_or_folder) -> str:
     return 'a model in a local folder' if Path(name_or_folder).exists() else f'`{name_or_folder}`'
 
 # %% ../../nbs/3_learning/00_tokens.ipynb #load-tokenizer
-ROLES = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]', mask_token='[MASK]')  # of a BERT, unless a folder says otherwise
+# of a BERT, unless a folder says otherwise
+ROLES = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]', mask_token='[MASK]')
 
 
 def beside(folder: Path, name: str) -> dict:
@@ -124,7 +134,8 @@ def beside(folder: Path, name: str) -> dict:
 
 
 def is_cased(folder: Path) -> bool:
-    "Whether the vocab.txt in a folder is for cased text: tokenizer_config.json says so, or the vocabulary has capitals."
+    """Whether the vocab.txt in a folder is for cased text: tokenizer_config.json says so, or the vocabulary
+    has capitals."""
     said = beside(folder, 'tokenizer_config.json').get('do_lower_case')
     lines = (folder / 'vocab.txt').read_text(encoding='utf-8').splitlines()
     return any(line[:1].isupper() for line in lines) if said is None else not said
@@ -136,11 +147,23 @@ def from_vocabulary(folder: Path):
 
     said = beside(folder, 'special_tokens_map.json') | beside(folder, 'tokenizer_config.json')
     if said.get('do_basic_tokenize') is False or said.get('never_split'):
-        raise UserError('a vocab.txt that is read by the usual rules', 'do_basic_tokenize=false or never_split in tokenizer_config.json',
-                        'Save a tokenizer.json beside it, which says how to split: `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`.')
-    names = {role: getattr(t, 'get', lambda *_: t)('content', t) for role, usual in ROLES.items() for t in [said.get(role) or usual]}
-    plain = BertWordPieceTokenizer(str(folder / 'vocab.txt'), lowercase=not is_cased(folder), strip_accents=said.get('strip_accents'),
-                                   handle_chinese_chars=said.get('tokenize_chinese_chars', True), **names)._tokenizer
+        raise UserError(
+            'a vocab.txt that is read by the usual rules',
+            'do_basic_tokenize=false or never_split in tokenizer_config.json',
+            'Save a tokenizer.json beside it, which says how to split: `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`.',
+        )
+    names = {
+        role: getattr(t, 'get', lambda *_: t)('content', t)
+        for role, usual in ROLES.items()
+        for t in [said.get(role) or usual]
+    }
+    plain = BertWordPieceTokenizer(
+        str(folder / 'vocab.txt'),
+        lowercase=not is_cased(folder),
+        strip_accents=said.get('strip_accents'),
+        handle_chinese_chars=said.get('tokenize_chinese_chars', True),
+        **names,
+    )._tokenizer
     return Tokenizer.from_str(plain.to_str())
 
 # %% ../../nbs/3_learning/00_tokens.ipynb #load-added
@@ -150,23 +173,33 @@ def added_tokens(folder: Path) -> list[tuple]:
 
     said = beside(folder, 'tokenizer_config.json').get('added_tokens_decoder') or {}
     flags = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
-    found = [(int(i), AddedToken(t['content'], **{f: t[f] for f in flags if f in t})) for i, t in said.items()]
-    return sorted([*found, *((i, AddedToken(t)) for t, i in beside(folder, 'added_tokens.json').items())], key=lambda entry: entry[0])
+    found = [
+        (int(i), AddedToken(t['content'], **{f: t[f] for f in flags if f in t})) for i, t in said.items()
+    ]
+    return sorted(
+        [*found, *((i, AddedToken(t)) for t, i in beside(folder, 'added_tokens.json').items())],
+        key=lambda entry: entry[0],
+    )
 
 
 def with_added(tokenizer, folder: Path):
-    "The tokeniser with the tokens that its folder adds, each under its number; raises where one has another number."
+    """The tokeniser with the tokens that its folder adds, each under its number; raises where one has another
+    number."""
     for i, token in added_tokens(folder):
         if i not in tokenizer.get_added_tokens_decoder() or tokenizer.id_to_token(i) != token.content:
             (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
         if tokenizer.token_to_id(token.content) != i:
-            raise UserError(f'the added token {token.content!r} under its number {i:,}', f'{tokenizer.token_to_id(token.content):,} in this vocabulary',
-                            'Take vocabulary and added tokens from the same place; a tokenizer.json holds both.')
+            raise UserError(
+                f'the added token {token.content!r} under its number {i:,}',
+                f'{tokenizer.token_to_id(token.content):,} in this vocabulary',
+                'Take vocabulary and added tokens from the same place; a tokenizer.json holds both.',
+            )
     return tokenizer
 
 # %% ../../nbs/3_learning/00_tokens.ipynb #load-from-folder
 def from_folder(folder: Path):
-    "The tokeniser of a model folder: tokenizer.json, vocab.txt, or vocab.json with merges.txt, each with the tokens that were added to it."
+    """The tokeniser of a model folder: tokenizer.json, vocab.txt, or vocab.json with merges.txt, each with
+    the tokens that were added to it."""
     from tokenizers import Tokenizer
 
     if (folder / 'tokenizer.json').is_file():
@@ -176,10 +209,19 @@ def from_folder(folder: Path):
     if (folder / 'merges.txt').is_file():
         from transformers import AutoTokenizer
 
-        return with_added(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).backend_tokenizer, folder)
+        return with_added(
+            AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            ).backend_tokenizer,
+            folder,
+        )
     found = ', '.join(sorted(p.name for p in folder.iterdir())) or 'an empty folder'
-    raise UserError(f'tokenizer.json, vocab.txt, or vocab.json with merges.txt in {folder}', found, 'Save it there with '
-                    '`AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)`, or train one with train_tokenizer().')
+    raise UserError(
+        f'tokenizer.json, vocab.txt, or vocab.json with merges.txt in {folder}',
+        found,
+        'Save it there with '
+        '`AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)`, or train one with train_tokenizer().',
+    )
 
 # %% ../../nbs/3_learning/00_tokens.ipynb #load-tokenizer-name
 def load_tokenizer(
@@ -221,7 +263,12 @@ class TokenStore:
     @classmethod
     def load(cls, folder):
         "The store in `folder`, mapped from disk."
-        return cls(*(np.load(Path(folder) / f'{n}.npy', mmap_mode='r') for n in ('ids', 'chunk_offsets', 'doc_offsets')))
+        return cls(
+            *(
+                np.load(Path(folder) / f'{n}.npy', mmap_mode='r')
+                for n in ('ids', 'chunk_offsets', 'doc_offsets')
+            )
+        )
 
 # %% ../../nbs/3_learning/00_tokens.ipynb #tokenize
 def chunk_ends(tokenizer) -> tuple[int, int]:
@@ -230,7 +277,11 @@ def chunk_ends(tokenizer) -> tuple[int, int]:
         ids = tuple(tokenizer.token_to_id(t) for t in ends)
         if None not in ids:
             return ids
-    raise UserError('a tokeniser with [CLS] and [SEP], or <s> and </s>', 'one without', 'Use the tokeniser of a masked language model.')
+    raise UserError(
+        'a tokeniser with [CLS] and [SEP], or <s> and </s>',
+        'one without',
+        'Use the tokeniser of a masked language model.',
+    )
 
 # %% ../../nbs/3_learning/00_tokens.ipynb #tokenize-2
 def tokenize(
@@ -241,7 +292,9 @@ def tokenize(
 ) -> TokenStore:
     "The documents as non-overlapping chunks of at most `size` tokens."
     if size < 3:
-        raise UserError('chunks of at least 3 tokens ([CLS], a token, [SEP])', f'size={size}', 'Give a larger size.')
+        raise UserError(
+            'chunks of at least 3 tokens ([CLS], a token, [SEP])', f'size={size}', 'Give a larger size.'
+        )
     cls, sep = (np.array([i], np.int32) for i in chunk_ends(tokenizer))
     parts, chunk_lengths, chunks = [], [0], [0]
     for i in range(0, len(texts), batch):

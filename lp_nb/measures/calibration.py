@@ -48,7 +48,8 @@ def joined(
     of: np.ndarray,  # bin of each row, 0, 1, ..., shape (n,)
     least: int,  # events and non-events that a bin must hold
 ) -> np.ndarray:
-    "Bins after joining neighbours, from the lowest up, until each holds enough; what is left over joins the last one."
+    """Bins after joining neighbours, from the lowest up, until each holds enough; what is left over joins the
+    last one."""
     counts = np.stack([np.bincount(of, y), np.bincount(of, 1 - y)], 1)  # (bins, 2)
     new, held, k = np.zeros(len(counts), int), np.zeros(2), 0
     for b, count in enumerate(counts):
@@ -100,7 +101,8 @@ def temperature(
     y,  # labels 0/1 of the validation stays, (n,) or (n, L); or `Aligned`
     p=None,  # their probabilities, the shape of y
 ) -> np.ndarray:
-    "The temperature of each label that minimises validation log loss, shape (L,); 1 where there is none (Guo et al. 2017)."
+    """The temperature of each label that minimises validation log loss, shape (L,); 1 where there is none
+    (Guo et al. 2017)."""
     y, p, _ = checked(y, p)
     return np.array([one_temperature(y[:, j], p[:, j]) for j in range(y.shape[1])])
 
@@ -135,14 +137,21 @@ def calibration_report(
     n: int = 200,  # resamples
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:
-    "The calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label 'macro'."
+    """The calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label
+    'macro'."""
     same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val},
                'columns')
     names, t, test = label_names(y, labels), temperature(y_val, p_val), checked(y, p, patients)
     both = {'as trained': test, 'temperature': test.with_risks(rescale(test.p, t))}
-    return pd.concat([evaluate(one, labels=names, metrics=MEASURES, n=n, seed=seed)
-                      .assign(when=when, temperature=[*t, np.nan] * len(MEASURES)) for when, one in both.items()],
-                     ignore_index=True)
+    return pd.concat(
+        [
+            evaluate(one, labels=names, metrics=MEASURES, n=n, seed=seed).assign(
+                when=when, temperature=[*t, np.nan] * len(MEASURES)
+            )
+            for when, one in both.items()
+        ],
+        ignore_index=True,
+    )
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #decision
 def net_benefit_curve(
@@ -150,7 +159,8 @@ def net_benefit_curve(
     arms: dict,  # name -> probabilities, the shape of y
     thresholds=tuple(np.round(np.arange(0.01, 0.51, 0.01), 2)),  # risks at which one would act
 ) -> pd.DataFrame:
-    "Net benefit by arm and threshold, with 'treat all' and 'treat none': arm, threshold, value (true positives per stay)."
+    """Net benefit by arm and threshold, with 'treat all' and 'treat none': arm, threshold, value (true
+    positives per stay)."""
     if not all(0 < t < 1 for t in thresholds):
         raise UserError(
             'thresholds between 0 and 1',

@@ -17,21 +17,25 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from ..core import UserError, fingerprint
+from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked, known, label_names, macro,
+                                       one_label, same_stays, score, why_undefined)
+from .intervals import (OF_EVENTS, bootstrap, degrees, interval, lacking, nested, over_seeds,
+                                      placements)
 from ..privacy import outlined
-from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked, known, label_names, macro, one_label,
-                                           same_stays, score, why_undefined)
-from .intervals import OF_EVENTS, bootstrap, degrees, interval, lacking, nested, over_seeds, placements
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #difference
 def tail_p(
     draws: np.ndarray,  # of the difference, shape (R,)
     value: float,  # on the sample itself
 ) -> float:
-    "Two-sided p of a difference: the level at which its bias-corrected interval touches zero; nan for no draws."
+    """Two-sided p of a difference: the level at which its bias-corrected interval touches zero; nan for no
+    draws."""
     ok = draws[np.isfinite(draws)]
     if not len(ok):
         return np.nan
-    share = lambda x: np.clip(np.mean(ok < x) + np.mean(ok == x) / 2, 1 / (len(ok) + 1), len(ok) / (len(ok) + 1))
+    share = lambda x: np.clip(
+        np.mean(ok < x) + np.mean(ok == x) / 2, 1 / (len(ok) + 1), len(ok) / (len(ok) + 1)
+    )
     z = stats.norm.ppf(share(0)) - 2 * stats.norm.ppf(share(value))
     return float(np.clip(2 * stats.norm.sf(abs(z)), 2 / (len(ok) + 1), 1))
 
@@ -40,8 +44,18 @@ def difference(label, metric, a, b, draws, level, few: str = '') -> dict:
     "One row of `paired_difference`; neither interval nor p where the events are `few`."
     low, high, lost, why = interval(draws, level, value=a - b)
     low, high, why = (np.nan, np.nan, few) if few else (low, high, why)
-    return dict(label=label, metric=metric, a=a, b=b, difference=a - b, low=low, high=high, p=np.nan if why else tail_p(draws, a - b), lost=lost,
-                reason=why)
+    return dict(
+        label=label,
+        metric=metric,
+        a=a,
+        b=b,
+        difference=a - b,
+        low=low,
+        high=high,
+        p=np.nan if why else tail_p(draws, a - b),
+        lost=lost,
+        reason=why,
+    )
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #same-arms
 def mean_of_used(draws: np.ndarray, used: np.ndarray) -> np.ndarray:
@@ -50,12 +64,15 @@ def mean_of_used(draws: np.ndarray, used: np.ndarray) -> np.ndarray:
 
 
 def same_arms(tables: dict, patients):
-    "Raise unless the labels and probabilities of some arms, as far as they are named, are of the same stays and labels."
+    """Raise unless the labels and probabilities of some arms, as far as they are named, are of the same stays
+    and labels."""
     same_stays(tables, 'columns')
     same_stays(tables | {'patient ids': patients})
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #pair-rows
-def pair_rows(first: Aligned, second: Aligned, labels: list, metric: str, d: np.ndarray, level: float) -> list[dict]:
+def pair_rows(
+    first: Aligned, second: Aligned, labels: list, metric: str, d: np.ndarray, level: float
+) -> list[dict]:
     "The rows of `paired_difference` under one metric; `d` are the differences in resamples (R, L)."
     y, codes, rows = first.y, first.codes, []
     va, vb = score(first, metric=metric), score(second, metric=metric)
@@ -90,7 +107,8 @@ def paired_difference(
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #delong
 def delong_difference(y, pa, pb, patients=None) -> dict:
-    "Difference of two AUROCs on the same stays, its standard error (summed within patients) and two-sided p; nan, with the reason, for few events or others."
+    """Difference of two AUROCs on the same stays, its standard error (summed within patients) and two-sided
+    p; nan, with the reason, for few events or others."""
     same_stays({'labels': y, 'first probabilities': pa, 'second probabilities': pb, 'patient ids': patients})
     pb = one_label(y, pb)[1]
     y, pa, codes = one_label(y, pa, patients)
@@ -114,7 +132,8 @@ def sign_flip(
     deltas,  # paired differences, one per seed, shape (S,)
     most: int = 40,  # seeds up to which all 2^S sign patterns are counted
 ) -> float:
-    "Exact two-sided p of the mean difference when every sign is equally likely; beyond `most` seeds that of the t test, with which it agrees there; nan for no seeds."
+    """Exact two-sided p of the mean difference when every sign is equally likely; beyond `most` seeds that of
+    the t test, with which it agrees there; nan for no seeds."""
     d = np.asarray(deltas, float)
     if not len(d):
         return float('nan')
@@ -131,7 +150,8 @@ def sign_flip(
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #seed-difference
 def seed_difference(a, b, level: float = 0.95) -> dict:
-    "Paired over seeds, first minus second: `over_seeds` of the differences, t and sign-flip p, positive seeds."
+    """Paired over seeds, first minus second: `over_seeds` of the differences, t and sign-flip p, positive
+    seeds."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape or a.ndim != 1:
         raise UserError(
@@ -178,7 +198,8 @@ def detectable(
     power: float = 0.8,
     freedom: float = np.inf,
 ) -> float:
-    "The smallest true difference that would be found with `power`, at the strictest level of Holm's family; nan without spread."
+    """The smallest true difference that would be found with `power`, at the strictest level of Holm's family;
+    nan without spread."""
     if not se > 0:
         return np.nan
     bound = stats.t.ppf(1 - alpha / (2 * family), freedom)
@@ -241,16 +262,26 @@ def arm_draws(
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #paired-seeds
 def paired(first: ArmDraws, second: ArmDraws) -> ArmDraws:
-    "The difference of two arms, seed by seed; an arm without seeds (a baseline) is compared with every seed of the other."
+    """The difference of two arms, seed by seed; an arm without seeds (a baseline) is compared with every seed
+    of the other."""
     s = (len(first.values), len(second.values))
     if s[0] != s[1] and 1 not in s:
         raise UserError('the same seeds for both arms', f'{s[0]} and {s[1]} seeds', 'Run the missing seeds.')
     if (first.metric, first.stays) != (second.metric, second.stays):
-        raise UserError('two arms under one metric, on the same stays in the same resamples', f'{first.metric} and {second.metric}, or other stays or draws',
-                        'Make both with `arm_draws` from the same labels, patients, n and seed.')
+        raise UserError(
+            'two arms under one metric, on the same stays in the same resamples',
+            f'{first.metric} and {second.metric}, or other stays or draws',
+            'Make both with `arm_draws` from the same labels, patients, n and seed.',
+        )
     if first.metric not in HIGHER + LOWER:
-        raise UserError('a metric of which more, or less, is better: ' + ', '.join(HIGHER + LOWER), first.metric, 'Calibration is looked at, not ranked.')
-    return ArmDraws(first.values - second.values, first.draws - second.draws, first.metric, first.stays, first.few)
+        raise UserError(
+            'a metric of which more, or less, is better: ' + ', '.join(HIGHER + LOWER),
+            first.metric,
+            'Calibration is looked at, not ranked.',
+        )
+    return ArmDraws(
+        first.values - second.values, first.draws - second.draws, first.metric, first.stays, first.few
+    )
 
 
 def tested(gap: ArmDraws, margin: float) -> dict:
@@ -258,12 +289,25 @@ def tested(gap: ArmDraws, margin: float) -> dict:
     found, s = nested(gap.values, gap.draws), len(gap.values)
     patient, seed = np.nanvar(gap.draws.mean(0)), gap.values.var(ddof=1) / s if s > 1 else 0.0
     se, freedom = np.sqrt(patient + seed) if not found['reason'] else np.nan, degrees(patient, seed, s) if s > 1 else np.inf
-    several = float(2 * stats.t.sf(abs(found['value']) / se, freedom)) if se > 0 else float(found['value'] == 0)
+    several = (
+        float(2 * stats.t.sf(abs(found['value']) / se, freedom)) if se > 0 else float(found['value'] == 0)
+    )
     why = found['reason'] or gap.few
     p = np.nan if why else tail_p(gap.draws[0], found['value']) if s == 1 else several
     bounds = {k: found[k] for k in ('low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high')}
-    return dict(metric=gap.metric, difference=found['value'], **bounds, p=p, seed_p=sign_flip(gap.values) if s > 1 else np.nan, seeds=s, se=se, freedom=freedom,
-                margin=margin, p_margin=np.nan if why else equivalence_p(found['value'], se, margin, freedom), reason=why)
+    return dict(
+        metric=gap.metric,
+        difference=found['value'],
+        **bounds,
+        p=p,
+        seed_p=sign_flip(gap.values) if s > 1 else np.nan,
+        seeds=s,
+        se=se,
+        freedom=freedom,
+        margin=margin,
+        p_margin=np.nan if why else equivalence_p(found['value'], se, margin, freedom),
+        reason=why,
+    )
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #verdict
 def verdict(row) -> str:
@@ -273,8 +317,27 @@ def verdict(row) -> str:
     return 'equivalent' if row.equivalent else 'no claim'
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #differences
-FIELDS = ('comparison', 'first', 'second', 'metric', 'difference', 'low', 'high', 'seed_low', 'seed_high', 'both_low', 'both_high', 'p', 'seed_p', 'seeds',
-          'se', 'freedom', 'margin', 'p_margin', 'reason')
+FIELDS = (
+    'comparison',
+    'first',
+    'second',
+    'metric',
+    'difference',
+    'low',
+    'high',
+    'seed_low',
+    'seed_high',
+    'both_low',
+    'both_high',
+    'p',
+    'seed_p',
+    'seeds',
+    'se',
+    'freedom',
+    'margin',
+    'p_margin',
+    'reason',
+)
 
 
 def differences(
@@ -284,8 +347,15 @@ def differences(
 ) -> list[dict]:
     "First minus second for every pair of the family, not yet adjusted."
     for name in {name for pair in family for name in pair} - arms.keys():
-        raise UserError('a family of the arms ' + ', '.join(map(str, arms)), repr(name), 'Correct the name: a comparison that is dropped would make the rest look better.')
-    return [dict(comparison=f'{a} vs {b}', first=a, second=b) | tested(paired(arms[a], arms[b]), margin) for a, b in family]
+        raise UserError(
+            'a family of the arms ' + ', '.join(map(str, arms)),
+            repr(name),
+            'Correct the name: a comparison that is dropped would make the rest look better.',
+        )
+    return [
+        dict(comparison=f'{a} vs {b}', first=a, second=b) | tested(paired(arms[a], arms[b]), margin)
+        for a, b in family
+    ]
 
 
 def adjusted(
@@ -314,8 +384,10 @@ def seeds_said(n: int) -> str:
 def power_said(compared: pd.DataFrame) -> str:
     "What a test set could have found, from the rows of `adjusted` that rest on it."
     alpha, least = compared['alpha'].iloc[0], compared['mdd'].max()
-    return (f'before any claim: these test stays would show a true difference of {least:.3f} four times in five, with the family sharing an error '
-            f'rate of {alpha:.0%}; smaller ones may be missed.')
+    return (
+        f'before any claim: these test stays would show a true difference of {least:.3f} four times in five, with the family sharing an error '
+        f'rate of {alpha:.0%}; smaller ones may be missed.'
+    )
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #claim
 def claim(row) -> str:
@@ -325,8 +397,13 @@ def claim(row) -> str:
     if row.seeds > 1:
         said += f' (sign-flip p {row.seed_p:.3f}, at least {2 / 2**row.seeds:.3f} possible)'
     small = f', though by less than the margin of {row.margin:g}' if row.equivalent else ''
-    return said + {
-        'better': f'; better{small}.',
-        'worse': f'; worse{small}.',
-        'equivalent': f'; equal within the margin of {row.margin:g}.',
-        'no claim': '; no claim, neither of a difference nor of equality.'}[row.verdict] + (f' ({row.reason})' if row.reason else '')
+    return (
+        said
+        + {
+            'better': f'; better{small}.',
+            'worse': f'; worse{small}.',
+            'equivalent': f'; equal within the margin of {row.margin:g}.',
+            'no claim': '; no claim, neither of a difference nor of equality.',
+        }[row.verdict]
+        + (f' ({row.reason})' if row.reason else '')
+    )

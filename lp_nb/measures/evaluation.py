@@ -74,7 +74,8 @@ def refuse_cell(name: str, a: np.ndarray, good: np.ndarray, mend: str):
 @outlined
 @dataclass(frozen=True)
 class Aligned:
-    "Labels, probabilities and patients of the same stays, checked: what every function of these pages takes for `y`."
+    """Labels, probabilities and patients of the same stays, checked: what every function of these pages takes
+    for `y`."""
 
     y: np.ndarray  # labels 0/1 as float, shape (n, L)
     p: np.ndarray  # probabilities, shape (n, L)
@@ -119,9 +120,17 @@ def patient_codes(patients, n: int) -> np.ndarray:
         return np.arange(n)
     ids = np.asarray(patients)
     if ids.shape != (n,):
-        raise UserError(f'{n} patient ids, one per row', f'shape {ids.shape}', 'Pass the subject_id of the same stays in the same order.')
+        raise UserError(
+            f'{n} patient ids, one per row',
+            f'shape {ids.shape}',
+            'Pass the subject_id of the same stays in the same order.',
+        )
     if pd.isna(ids).any():
-        raise UserError('a patient id for every row', f'none in row {int(np.argmax(pd.isna(ids)))}', 'Give each unknown patient an id of its own.')
+        raise UserError(
+            'a patient id for every row',
+            f'none in row {int(np.argmax(pd.isna(ids)))}',
+            'Give each unknown patient an id of its own.',
+        )
     return np.unique(ids, return_inverse=True)[1]
 
 
@@ -129,7 +138,9 @@ def one_label(y, p=None, patients=None):
     "As `checked`, for one label: (n,), (n,) and codes."
     y, p, codes = checked(y, p, patients)
     if y.shape[1] != 1:
-        raise UserError('one label at a time', f'{y.shape[1]} labels', 'Choose a column, e.g. y[:, 0] and p[:, 0].')
+        raise UserError(
+            'one label at a time', f'{y.shape[1]} labels', 'Choose a column, e.g. y[:, 0] and p[:, 0].'
+        )
     return y[:, 0], p[:, 0], codes
 
 # %% ../../nbs/2_measures/01_evaluation.ipynb #ranking
@@ -156,7 +167,8 @@ def ranking(
 
 # %% ../../nbs/2_measures/01_evaluation.ipynb #walk
 def walk(order, event, last, w, out):
-    "AUROC into out[0] and average precision into out[1], both (R, L), for weights `w` (R, n) of whole numbers."
+    """AUROC into out[0] and average precision into out[1], both (R, L), for weights `w` (R, n) of whole
+    numbers."""
     for r in range(len(w)):
         for j in range(len(order)):
             events = others = events_before = others_before = pairs = 0
@@ -182,7 +194,8 @@ def ranked_areas(
     ranks: Ranking,
     w: np.ndarray,  # weights of whole numbers, shape (n, R)
 ) -> np.ndarray:
-    "AUROC and average precision of every column of weights and label, shape (2, R, L); nan where a label lacks what it needs."
+    """AUROC and average precision of every column of weights and label, shape (2, R, L); nan where a label
+    lacks what it needs."""
     out = np.empty((2, w.shape[1], len(ranks.order)))
     compiled(walk)(ranks.order, ranks.event, ranks.last, np.ascontiguousarray(w.T), out)
     return out
@@ -233,7 +246,8 @@ def calibration_error(
     w: np.ndarray,  # weights, shape (n, R)
     bins: int = 10,  # bins of equal mass
 ) -> np.ndarray:
-    "Expected calibration error of each column of weights: mean absolute gap of the bins, weighted by their mass."
+    """Expected calibration error of each column of weights: mean absolute gap of the bins, weighted by their
+    mass."""
     b = equal_mass(p, bins)
     member = sparse.csr_matrix((np.ones(len(p)), (b, np.arange(len(p)))))  # (bins, n)
     return np.abs(member @ (w * (y - p)[:, None])).sum(0) / w.sum(0)
@@ -251,7 +265,8 @@ def net_benefit_at(threshold: float):
 
 # %% ../../nbs/2_measures/01_evaluation.ipynb #newton
 def newton_step(X, r, m, w):
-    "The step of a weighted logistic fit with k columns `X` (n, k), residuals and variances (n, R): (k, R), nan where there is none."
+    """The step of a weighted logistic fit with k columns `X` (n, k), residuals and variances (n, R): (k, R),
+    nan where there is none."""
     k = X.shape[1]
     gradient = X.T @ (w * r)  # (k, R)
     products = (X[:, :, None] * X[:, None, :]).reshape(len(X), -1)  # (n, k * k)
@@ -343,9 +358,19 @@ def label_names(y, labels=None) -> list:
     "The names given, or the columns of a table, or 0..L-1; raises where there are more or fewer than labels."
     y = y.y if isinstance(y, Aligned) else y
     count = np.shape(y)[1] if np.ndim(y) > 1 else 1
-    names = getattr(y, 'columns', range(count)) if labels is None else [labels] if isinstance(labels, str) else labels
+    names = (
+        getattr(y, 'columns', range(count))
+        if labels is None
+        else [labels]
+        if isinstance(labels, str)
+        else labels
+    )
     if len(names) != count:
-        raise UserError(f'{count} names, one per label', f'{len(names)}: {list(names)}', 'Name every column of the labels.')
+        raise UserError(
+            f'{count} names, one per label',
+            f'{len(names)}: {list(names)}',
+            'Name every column of the labels.',
+        )
     return list(names)
 
 
@@ -354,7 +379,9 @@ def known(metrics) -> tuple:
     metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     for m in metrics:
         if m not in METRICS:
-            raise UserError('one of ' + ', '.join(METRICS), repr(m), 'Check the spelling, or add a function to METRICS.')
+            raise UserError(
+                'one of ' + ', '.join(METRICS), repr(m), 'Check the spelling, or add a function to METRICS.'
+            )
     return metrics
 
 # %% ../../nbs/2_measures/01_evaluation.ipynb #score
@@ -384,7 +411,12 @@ def why_undefined(
 ) -> list[str]:
     "For each label '' or the reason why a ranking metric has no value."
     y = np.asarray(y).reshape(len(y), -1)
-    words = {(True, True): 'no stays', (True, False): 'no events', (False, True): 'only events', (False, False): ''}
+    words = {
+        (True, True): 'no stays',
+        (True, False): 'no events',
+        (False, True): 'only events',
+        (False, False): '',
+    }
     return [words[not (c == 1).any(), not (c == 0).any()] for c in y.T]
 
 

@@ -64,7 +64,11 @@ def checked(
         raise UserError('embeddings (n, d) and labels (n, L) of the same stays', f'{h.shape} and {y.shape}',
                         'Align both by stay_id.')
     if not np.isfinite(h).all():
-        raise UserError('finite embeddings', f'{(~np.isfinite(h)).any(1).sum()} rows that are not', 'Look for a diverged run.')
+        raise UserError(
+            'finite embeddings',
+            f'{(~np.isfinite(h)).any(1).sum()} rows that are not',
+            'Look for a diverged run.',
+        )
     if not np.isin(y, (0, 1)).all():
         raise UserError('labels 0 or 1', f'{y[~np.isin(y, (0, 1))][0]}', 'Drop stays without a label.')
     return h, y.astype(int)
@@ -80,8 +84,11 @@ def usable(y: np.ndarray, least: int = 10) -> list[int]:
     "Labels (columns of `y`) with at least `least` stays in both classes, or a `UserError` if there is none."
     keep = [j for j in range(y.shape[1]) if min(y[:, j].sum(), (1 - y[:, j]).sum()) >= least]
     if not keep:
-        raise UserError(f'a label with {least} stays in both classes', f'none among {y.shape[1]} labels of {len(y)} stays',
-                        'Use more probe stays.')
+        raise UserError(
+            f'a label with {least} stays in both classes',
+            f'none among {y.shape[1]} labels of {len(y)} stays',
+            'Use more probe stays.',
+        )
     return keep
 
 
@@ -91,7 +98,8 @@ def quotient(a: float, b: float) -> float:
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #class-moments
 def debiased(n: np.ndarray, mean: np.ndarray, traces: np.ndarray) -> float:
-    "Unbiased tr B (unit a^2) of classes with sizes n (C,), means (C, d) and traces of their covariances (C,)."
+    """Unbiased tr B (unit a^2) of classes with sizes n (C,), means (C, d) and traces of their covariances
+    (C,)."""
     p = n / n.sum()
     plug_in = p @ ((mean - p @ mean) ** 2).sum(1)
     return float(plug_in - (p * (1 - p) * traces / n).sum())
@@ -109,7 +117,8 @@ class ClassMoments:
 
     p = property(lambda self: self.n / self.n.sum())  # (C,) shares
     within = property(lambda self: np.einsum('c,cij->ij', self.p, self.cov))  # W, (d, d)
-    spread = property(lambda self: np.sqrt(self.p)[:, None] * (self.mean - self.p @ self.mean))  # A (C, d): B = A'A
+    # A (C, d): B = A'A
+    spread = property(lambda self: np.sqrt(self.p)[:, None] * (self.mean - self.p @ self.mean))
     traces = cached_property(lambda self: np.trace(self.cov, axis1=1, axis2=2))  # (C,)
     norms = cached_property(lambda self: np.array([top(c) for c in self.cov]))  # (C,)
     between = property(lambda self: debiased(self.n, self.mean, self.traces))  # unbiased tr B
@@ -142,7 +151,11 @@ def spectral_norms(scatter: torch.Tensor) -> np.ndarray:
 # %% ../../nbs/2_measures/05_geometry.ipynb #gram
 def tensor_of(h) -> torch.Tensor:
     "An array, table or tensor as a tensor where it lies, of its own float type."
-    h = h.detach() if isinstance(h, torch.Tensor) else torch.from_numpy(np.require(np.asarray(h), requirements=['C', 'W']))
+    h = (
+        h.detach()
+        if isinstance(h, torch.Tensor)
+        else torch.from_numpy(np.require(np.asarray(h), requirements=['C', 'W']))
+    )
     return h if h.is_floating_point() else h.double()
 
 
@@ -154,8 +167,11 @@ def gram(x: torch.Tensor) -> torch.Tensor:
     return (x.T @ x).double()
 
 
-def about(x: torch.Tensor, rows, shift: torch.Tensor, product: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    "Mean less `shift` (d,) and scatter about the mean (d, d) of some rows of x (n, d); of all of them for `rows=None`."
+def about(
+    x: torch.Tensor, rows, shift: torch.Tensor, product: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean less `shift` (d,) and scatter about the mean (d, d) of some rows of x (n, d); of all of them for
+    `rows=None`."""
     work = torch.promote_types(x.dtype, product)
     part = x.to(work) - shift if rows is None else x[rows].to(work).sub_(shift)
     mean = part.mean(0, dtype=torch.float64)
@@ -193,7 +209,8 @@ def class_state(
     product: torch.dtype,  # in which products are formed
     scatter: torch.Tensor,  # filled here, shape (C, d, d), zeros
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    "Sizes (C,) and means less `shift` (C, d) of the classes, and their scatter between (d, d); scatter within into `scatter`."
+    """Sizes (C,) and means less `shift` (C, d) of the classes, and their scatter between (d, d); scatter
+    within into `scatter`."""
     n = torch.bincount(code, minlength=len(scatter))
     mean, largest = scatter.new_zeros(len(n), x.shape[1]), int(n.argmax()) if everybody else -1
     for c, rows in enumerate(torch.argsort(code, stable=True).split(n.tolist())):
@@ -218,7 +235,10 @@ def batch_state(
     shift, edges = x[0], np.cumsum((1, *classes))
     everybody = about(x, None, shift, product) if len(classes) > 1 else ()
     scatter = torch.zeros(edges[-1], x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-    parts = [class_state(x, codes[:, k], everybody, shift, product, scatter[a:b]) for k, (a, b) in enumerate(zip(edges, edges[1:]))]
+    parts = [
+        class_state(x, codes[:, k], everybody, shift, product, scatter[a:b])
+        for k, (a, b) in enumerate(zip(edges, edges[1:]))
+    ]
     size, centre, between = parts[0]
     scatter[0] = everybody[1] if everybody else scatter[1:].sum(0) + between
     first = everybody[0] if everybody else size.double() @ centre / len(x)
@@ -233,20 +253,34 @@ def batch_state(
 def check_batch(m: 'Moments', x: torch.Tensor, codes: torch.Tensor):
     "Raise a `UserError` unless a batch x (b, d) with class numbers (b, L) fits the accumulator."
     if x.ndim != 2 or codes.shape != (len(x), len(m.classes)):
-        raise UserError(f'embeddings (b, d) and class numbers (b, {len(m.classes)})', f'{tuple(x.shape)} and {tuple(codes.shape)}',
-                        'Give one column for each labelling.')
+        raise UserError(
+            f'embeddings (b, d) and class numbers (b, {len(m.classes)})',
+            f'{tuple(x.shape)} and {tuple(codes.shape)}',
+            'Give one column for each labelling.',
+        )
     most = torch.tensor(m.classes, device=codes.device)
     if ((codes < 0) | (codes >= most)).any():
-        raise UserError(f'class numbers from 0 and below {m.classes}', f'{int(codes.min())} to {int(codes.max())}',
-                        'Number the classes, or raise `classes`.')
+        raise UserError(
+            f'class numbers from 0 and below {m.classes}',
+            f'{int(codes.min())} to {int(codes.max())}',
+            'Number the classes, or raise `classes`.',
+        )
 
 
 def take_state(m: 'Moments', state: State) -> 'Moments':
     "Join a state to the accumulator."
     if not torch.isfinite(state.length[0]):
-        raise UserError('finite embeddings of finite length', f'others among {int(state.n[0])}', 'Look for a diverged run.')
+        raise UserError(
+            'finite embeddings of finite length',
+            f'others among {int(state.n[0])}',
+            'Look for a diverged run.',
+        )
     if m.state is not None and m.state.mean.shape != state.mean.shape:
-        raise UserError(f'embeddings of width {m.state.mean.shape[1]}', f'{state.mean.shape[1]}', 'Use one accumulator for each width.')
+        raise UserError(
+            f'embeddings of width {m.state.mean.shape[1]}',
+            f'{state.mean.shape[1]}',
+            'Use one accumulator for each width.',
+        )
     if m.state is None:
         m.state = state
     else:
@@ -259,7 +293,9 @@ def groups(m: 'Moments', index) -> ClassMoments:
     if m.state is None:
         raise UserError('at least one batch', 'none', 'Call `add` first.')
     index = [g for g in index if m.state.n[g] >= 2]
-    n, mean, scatter, length = (v[index].cpu().numpy() for v in (m.state.n, m.state.mean, m.state.scatter, m.state.length))
+    n, mean, scatter, length = (
+        v[index].cpu().numpy() for v in (m.state.n, m.state.mean, m.state.scatter, m.state.length)
+    )
     return ClassMoments(n, mean, scatter / (n - 1)[:, None, None], length / n)
 
 
@@ -270,7 +306,8 @@ def labelling(m: 'Moments', k: int = 0) -> ClassMoments:
 
 
 def group_norms(m: 'Moments') -> np.ndarray:
-    "Spectral norms of everybody's covariance and of every class, computed where the accumulator lies: (1 + sum of classes,)."
+    """Spectral norms of everybody's covariance and of every class, computed where the accumulator lies: (1 +
+    sum of classes,)."""
     return spectral_norms(m.state.scatter) / (m.state.n - 1).clamp(min=1).cpu().numpy()
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #moments
@@ -289,15 +326,26 @@ class Moments:
         "Add a batch: embeddings (b, d) and class numbers (b,) or (b, L), arrays or tensors on any device."
         same_stays(dict(embeddings=h, classes=y))
         x = tensor_of(h)
-        codes = torch.as_tensor(np.asarray(y) if not isinstance(y, torch.Tensor) else y).to(x.device).long().reshape(len(y), -1)
+        codes = (
+            torch.as_tensor(np.asarray(y) if not isinstance(y, torch.Tensor) else y)
+            .to(x.device)
+            .long()
+            .reshape(len(y), -1)
+        )
         check_batch(self, x, codes)
         return self.take(batch_state(x, codes, self.classes, self.product)) if len(x) else self
 
     def merge(self, other: 'Moments') -> 'Moments':
         "Add all that another accumulator has seen."
         if other.classes != self.classes:
-            raise UserError(f'an accumulator of classes {self.classes}', f'{other.classes}', 'Give both the same labels.')
-        return self if other.state is None else self.take(State(*(v.clone() for v in vars(other.state).values())))
+            raise UserError(
+                f'an accumulator of classes {self.classes}', f'{other.classes}', 'Give both the same labels.'
+            )
+        return (
+            self
+            if other.state is None
+            else self.take(State(*(v.clone() for v in vars(other.state).values())))
+        )
 
     take, of, norms = take_state, labelling, group_norms
     total = property(lambda self: groups(self, [0]))  # everybody, as one class
@@ -306,7 +354,8 @@ class Moments:
 def class_codes(
     c,  # a class of each stay: numbers, names or booleans, shape (n,)
 ) -> tuple[np.ndarray, np.ndarray]:
-    "The number of each stay's class (n,), in sorted order of the classes, and their sizes; what is missing is a class of its own."
+    """The number of each stay's class (n,), in sorted order of the classes, and their sizes; what is missing
+    is a class of its own."""
     c = c if isinstance(c, pd.Series) else pd.Series(np.asarray(c))
     code, names = pd.factorize(c if pd.api.types.is_numeric_dtype(c) else as_levels(c), sort=True)
     code = np.where(code < 0, len(names), code)  # a number that is missing: the last
@@ -343,7 +392,8 @@ def common_rows(
 
 
 def leading_of_rows(x: np.ndarray) -> tuple[float, np.ndarray]:
-    "Largest eigenvalue of the covariance of the rows of x (m, d), and its direction (d,); through the smaller of the two products."
+    """Largest eigenvalue of the covariance of the rows of x (m, d), and its direction (d,); through the
+    smaller of the two products."""
     x = x - x.mean(0)  # (m, d)
     wide = len(x) < x.shape[1]
     value, vector = leading(x @ x.T if wide else x.T @ x)
@@ -352,7 +402,8 @@ def leading_of_rows(x: np.ndarray) -> tuple[float, np.ndarray]:
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #bracket-ends
 def bracket(x: np.ndarray) -> tuple[float, float]:
-    "Split-half (expectation below) and plug-in (expectation above) estimates of the spectral norm of the covariance of x (m, d)."
+    """Split-half (expectation below) and plug-in (expectation above) estimates of the spectral norm of the
+    covariance of x (m, d)."""
     half = len(x) // 2
     low = []
     for p, q in ((x[:half], x[half:]), (x[half:], x[:half])):
@@ -365,7 +416,8 @@ def class_bracket(
     c: np.ndarray,  # a class of each stay, shape (n,)
     seed: int = 0,  # of the common members
 ) -> dict:
-    "`s_split_half` and `s_plug_in` (unit a^2): the bracket of `s_paper`, at one number of members for all classes."
+    """`s_split_half` and `s_plug_in` (unit a^2): the bracket of `s_paper`, at one number of members for all
+    classes."""
     low, high = np.mean([bracket(h[i]) for i in common_rows(c, seed)], axis=0)
     return dict(s_split_half=low, s_plug_in=high)
 
@@ -376,16 +428,22 @@ def decided(a: tuple, b: tuple) -> bool:
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #ratios
 def cdnv(m: ClassMoments) -> float:
-    "Class-distance normalised variance (unit 1), median over pairs of classes; infinite where the means are not above noise apart."
+    """Class-distance normalised variance (unit 1), median over pairs of classes; infinite where the means are
+    not above noise apart."""
     i, j = np.triu_indices(len(m.n), 1)
     noise = m.traces / m.n  # (C,)
     gap = ((m.mean[i] - m.mean[j]) ** 2).sum(1) - noise[i] - noise[j]  # unbiased |mu_i - mu_j|^2
     spread = (m.traces[i] + m.traces[j]) / 2
-    return float(np.median(np.where(gap > 0, spread / np.where(gap > 0, gap, 1), np.inf))) if len(i) else float('nan')
+    return (
+        float(np.median(np.where(gap > 0, spread / np.where(gap > 0, gap, 1), np.inf)))
+        if len(i)
+        else float('nan')
+    )
 
 
 def nc1(m: ClassMoments, rcond: float = 1e-6) -> float:
-    "tr(W pinv(B)) / C (unit 1); eigenvalues of B below `rcond` times the largest count as zero; nan if all do."
+    """tr(W pinv(B)) / C (unit 1); eigenvalues of B below `rcond` times the largest count as zero; nan if all
+    do."""
     _, root, v = linalg.svd(m.spread, full_matrices=False)  # eigenvalues of B are root^2
     keep = root**2 > rcond * root[0] ** 2
     along = np.einsum('kd,de,ke->k', v[keep], m.within, v[keep])
@@ -393,16 +451,23 @@ def nc1(m: ClassMoments, rcond: float = 1e-6) -> float:
 
 
 def ratios(m: ClassMoments) -> dict:
-    "Traces within and between (debiased), unit a^2, and the quotients `norm_ratio`, `cdnv`, `nc1` of one labelling."
+    """Traces within and between (debiased), unit a^2, and the quotients `norm_ratio`, `cdnv`, `nc1` of one
+    labelling."""
     between = top(m.spread @ m.spread.T)  # |B|, by the smaller product
-    return dict(tr_within=float(m.p @ m.traces), tr_between=m.between, norm_ratio=quotient(top(m.within), between),
-                cdnv=cdnv(m), nc1=nc1(m))
+    return dict(
+        tr_within=float(m.p @ m.traces),
+        tr_between=m.between,
+        norm_ratio=quotient(top(m.within), between),
+        cdnv=cdnv(m),
+        nc1=nc1(m),
+    )
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #manova
 def manova_of(
     m: Moments,  # of labels 0/1
 ) -> dict:
-    "Regression of the embedding on all labels: `manova_r2` (dof corrected, unit 1), `manova_ratio`, `s_manova` (unit a^2)."
+    """Regression of the embedding on all labels: `manova_r2` (dof corrected, unit 1), `manova_ratio`,
+    `s_manova` (unit a^2)."""
     n, mean, both = (v.cpu().numpy() for v in (m.state.n, m.state.mean, m.state.both))
     total, ones = m.state.scatter[0].cpu().numpy(), n[2::2]  # groups: everybody, then 0 and 1 of each label
     cross = ones[:, None] * (mean[2::2] - mean[0])  # (L, d) sums of products of labels and embedding
@@ -412,7 +477,9 @@ def manova_of(
     keep = value > 1e-9  # repeated or constant labels add nothing
     free = n[0] - 1 - keep.sum()
     if free < 2:
-        raise UserError(f'more than {keep.sum() + 3} stays for {len(ones)} labels', f'{n[0]:.0f}', 'Use more probe stays.')
+        raise UserError(
+            f'more than {keep.sum() + 3} stays for {len(ones)} labels', f'{n[0]:.0f}', 'Use more probe stays.'
+        )
     fitted = (vector[:, keep] / np.sqrt(value[keep])).T @ (cross / size[:, None])  # (rank, d)
     residual = (total - fitted.T @ fitted) / free
     r2 = 1 - quotient(np.trace(residual), np.trace(total) / (n[0] - 1))
@@ -429,7 +496,8 @@ def powerset(
     y: np.ndarray,  # labels 0/1, shape (n, L)
     n_min: int = 60,  # members that a signature needs
 ) -> np.ndarray:
-    "A class number for each stay by its set of labels, -1 where the set has fewer than `n_min` members: (n,)."
+    """A class number for each stay by its set of labels, -1 where the set has fewer than `n_min` members:
+    (n,)."""
     _, code, count = np.unique(y, axis=0, return_inverse=True, return_counts=True)
     names = np.cumsum(count >= n_min) - 1
     return np.where(count >= n_min, names, -1)[code.reshape(-1)]
@@ -448,7 +516,8 @@ def uniformity(
     most: int = 1500,  # rows at most (the cost is quadratic)
     t: float = 2.0,  # sharpness
 ) -> float:
-    "log of the mean of exp(-t |u - u'|^2) over pairs of unit rows (Wang and Isola 2020), unit 1; 0 is collapse."
+    """log of the mean of exp(-t |u - u'|^2) over pairs of unit rows (Wang and Isola 2020), unit 1; 0 is
+    collapse."""
     u = unit(array_of(h)[rng(seed, 'uniformity').permutation(len(h))[:most]])
     gram = u @ u.T
     i = np.triu_indices(len(u), 1)
@@ -462,23 +531,28 @@ def eigenvalues_of(x: np.ndarray) -> np.ndarray:
 
 
 def rankme(x: np.ndarray) -> float:
-    "exp of the entropy of the normalised singular values of x (n, d) (Garrido et al. 2023), unit 1; 0 for a cloud of zeros."
+    """exp of the entropy of the normalised singular values of x (n, d) (Garrido et al. 2023), unit 1; 0 for a
+    cloud of zeros."""
     root = np.sqrt(eigenvalues_of(x))
     share = root / root.sum()
     return float(np.exp(-(share * np.log(share)).sum())) if len(root) else 0.0
 
 
 def spectrum(h) -> dict:
-    "Trace and norm of the total covariance (unit a^2), stable rank, and RankMe of the centred and of the raw cloud h (n, d)."
+    """Trace and norm of the total covariance (unit a^2), stable rank, and RankMe of the centred and of the
+    raw cloud h (n, d)."""
     h = array_of(h)
     x = h - h.mean(0)
     v = eigenvalues_of(x) / (len(x) - 1)
     norm = v.max(initial=0)
-    return dict(trace=v.sum(), norm=norm, stable_rank=quotient(v.sum(), norm), rankme=rankme(x), rankme_raw=rankme(h))
+    return dict(
+        trace=v.sum(), norm=norm, stable_rank=quotient(v.sum(), norm), rankme=rankme(x), rankme_raw=rankme(h)
+    )
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #ceiling
 def ceiling(h) -> float:
-    "1 - |mean u|^2 of h (n, d): no class structure can have a larger prior-weighted deviation on the unit sphere."
+    """1 - |mean u|^2 of h (n, d): no class structure can have a larger prior-weighted deviation on the unit
+    sphere."""
     m = unit(h).mean(0)
     return float(1 - m @ m)
 
@@ -497,7 +571,8 @@ def share(
     h,  # embeddings, shape (n, d)
     c,  # a class of each stay, e.g. its ward, shape (n,)
 ) -> float:
-    "eta^2: share of variance between the classes of `c`, tr B / tr T with tr B debiased (unit 1); about 0 if `c` means nothing."
+    """eta^2: share of variance between the classes of `c`, tr B / tr T with tr B debiased (unit 1); about 0
+    if `c` means nothing."""
     same_stays(dict(embeddings=h, classes=c))
     h = array_of(h)
     code, count = class_codes(c)
@@ -533,7 +608,8 @@ def by_label(
     y,  # labels 0/1, shape (n,) or (n, L)
     seed: int = 0,  # of the common class members
 ) -> pd.DataFrame:
-    "One row per usable label: deviation in three weightings, its bracket at common counts, traces, quotients."
+    """One row per usable label: deviation in three weightings, its bracket at common counts, traces,
+    quotients."""
     names = label_names(y)
     h, y = checked(h, y)
     keep = usable(y)
@@ -541,16 +617,30 @@ def by_label(
     return with_brackets(moment_table(m, [names[j] for j in keep]), h, y[:, keep], seed)
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #combine
-COMBINED = ('s_paper', 's_prior', 's_2019', 's_split_half', 's_plug_in', 'ratio', 'label_share', 'norm_ratio', 'cdnv', 'nc1')
+COMBINED = (
+    's_paper',
+    's_prior',
+    's_2019',
+    's_split_half',
+    's_plug_in',
+    'ratio',
+    'label_share',
+    'norm_ratio',
+    'cdnv',
+    'nc1',
+)
 
 
 def combine(table: pd.DataFrame) -> dict:
-    "The rows of `by_label` or `moment_table` as one dict: means, the ratio of the summed traces, and medians of the other quotients."
+    """The rows of `by_label` or `moment_table` as one dict: means, the ratio of the summed traces, and
+    medians of the other quotients."""
     out = {k: float(table[k].mean()) for k in table if k.startswith('s_')}
     within, between = table.tr_within.sum(), table.tr_between.sum()
     middle = {k: float(table[k].median()) for k in ('norm_ratio', 'cdnv', 'nc1')}
     middle = {k: v if np.isfinite(v) else np.nan for k, v in middle.items()}
-    return out | dict(ratio=quotient(within, between), label_share=quotient(between, within + between)) | middle
+    return (
+        out | dict(ratio=quotient(within, between), label_share=quotient(between, within + between)) | middle
+    )
 
 
 def by_class(
@@ -562,17 +652,23 @@ def by_class(
     same_stays(dict(embeddings=h, classes=c))
     h, (code, count) = array_of(h), class_codes(c)
     if len(count) < 2 or count.min() < 4 or len(code) != len(h):
-        raise UserError('two or more classes of at least four stays', f'{len(count)} classes, the smallest of {count.min()} among {len(h)}',
-                        'Leave stays of rare classes out.')
+        raise UserError(
+            'two or more classes of at least four stays',
+            f'{len(count)} classes, the smallest of {count.min()} among {len(h)}',
+            'Leave stays of rare classes out.',
+        )
     return combine(with_brackets(moment_table(Moments(len(count)).add(h, code)), h, code[:, None], seed))
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #geometry-parts
 def powerset_measures(h: np.ndarray, y: np.ndarray, n_min: int, seed: int) -> dict:
-    "`powerset_...`: the measures of `by_class` on sets of labels with `n_min` members; which share of the stays and how many sets."
+    """`powerset_...`: the measures of `by_class` on sets of labels with `n_min` members; which share of the
+    stays and how many sets."""
     code = powerset(y, n_min)
     kept, sets = code >= 0, code.max() + 1
     found = by_class(h[kept], code[kept], seed) if sets > 1 else dict.fromkeys(COMBINED, np.nan)
-    return {f'powerset_{k}': v for k, v in found.items()} | dict(powerset_share=kept.mean(), powerset_classes=sets)
+    return {f'powerset_{k}': v for k, v in found.items()} | dict(
+        powerset_share=kept.mean(), powerset_classes=sets
+    )
 
 
 def cloud_measures(h: np.ndarray, seed: int) -> dict:
@@ -582,8 +678,13 @@ def cloud_measures(h: np.ndarray, seed: int) -> dict:
 
 
 def on_sphere(found: dict) -> dict:
-    "The deviations of unit rows under their own names: `s_unit`, `s_unit_prior`, `s_unit_2019` and the bracket."
-    return {'s_unit' if k == 's_paper' else k.replace('s_', 's_unit_', 1): v for k, v in found.items() if k.startswith('s_')}
+    """The deviations of unit rows under their own names: `s_unit`, `s_unit_prior`, `s_unit_2019` and the
+    bracket."""
+    return {
+        's_unit' if k == 's_paper' else k.replace('s_', 's_unit_', 1): v
+        for k, v in found.items()
+        if k.startswith('s_')
+    }
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #geometry-of
 def geometry_of(
@@ -602,7 +703,10 @@ def geometry_of(
     m, binary = Moments((2,) * y.shape[1]).add(h, y), (2,) * y.shape[1]
     raw, cloud, u = combine(with_brackets(moment_table(m), h, y, seed)), cloud_measures(h, seed), unit(h)
     out = raw | on_sphere(combine(with_brackets(moment_table(Moments(binary).add(u, y)), u, y, seed)))
-    out |= dict(s_over_trace=quotient(raw['s_paper'], cloud['trace']), s_over_norm=quotient(raw['s_paper'], cloud['norm']))
+    out |= dict(
+        s_over_trace=quotient(raw['s_paper'], cloud['trace']),
+        s_over_norm=quotient(raw['s_paper'], cloud['norm']),
+    )
     out |= manova_of(m) | cloud | powerset_measures(h, y, n_min, seed)
     if classes is not None:
         out |= {f'class_{k}': v for k, v in by_class(h, classes, seed).items()}

@@ -63,7 +63,8 @@ def replicates(
     metrics,  # names in METRICS
     weights,  # arrays (n, k) of whole numbers, R columns together
 ) -> dict[str, np.ndarray]:
-    "Metric name -> values (R, L), a row for each column of weights; nan where a label lacks what the metric needs."
+    """Metric name -> values (R, L), a row for each column of weights; nan where a label lacks what the metric
+    needs."""
     ranks = ranking(y, p) if set(RANKED) & set(metrics) else None
     out = {m: [] for m in metrics}
     for w in weights:
@@ -95,9 +96,11 @@ def corrected_levels(
     draws: np.ndarray,  # bootstrap values, shape (R,)
     value: float,  # on the sample itself
     level: float,  # coverage asked for
-    jackknife: np.ndarray | None = None,  # values with one patient left out, shape (G,); None: no acceleration
+    jackknife: np.ndarray
+    | None = None,  # values with one patient left out, shape (G,); None: no acceleration
 ) -> np.ndarray:
-    "The two quantile levels of the bias-corrected interval (Efron 1981), with a jackknife of BCa (Efron 1987)."
+    """The two quantile levels of the bias-corrected interval (Efron 1981), with a jackknife of BCa (Efron
+    1987)."""
     below = np.clip(
         np.mean(draws < value) + np.mean(draws == value) / 2,
         1 / (len(draws) + 1),
@@ -162,7 +165,9 @@ def columns(
     need = metrics + (('prevalence',) if 'weighted' in averages and 'prevalence' not in metrics else ())
     out, pooled = replicates(y, p, need, weights(codes)), {}
     if 'micro' in averages:
-        pooled = replicates(y.reshape(-1, 1), p.reshape(-1, 1), metrics, weights(np.repeat(codes, y.shape[1])))
+        pooled = replicates(
+            y.reshape(-1, 1), p.reshape(-1, 1), metrics, weights(np.repeat(codes, y.shape[1]))
+        )
     whole = replicates(y, p, metrics, [np.ones((len(y), 1), np.int64)])
     prevalence = out.get('prevalence')
     for m in metrics:
@@ -209,7 +214,8 @@ def reasons(y: np.ndarray, metric: str, value: np.ndarray, averages: tuple) -> l
 
 
 def bounds(y: np.ndarray, values: dict, metric: str, j: int, level: float, method: str) -> tuple:
-    "Interval of one column of `columns` under the three weightings in `values`, the number of lost resamples, and why there is none."
+    """Interval of one column of `columns` under the three weightings in `values`, the number of lost
+    resamples, and why there is none."""
     if metric in NO_INTERVAL:
         return np.nan, np.nan, 0, ''
     few = f'fewer than {LEAST_PATIENTS} patients' if values['codes'].max() + 1 < LEAST_PATIENTS else ''
@@ -246,10 +252,14 @@ def evaluate(
     values = dict(sample=lambda c: [np.ones((len(c), 1), np.int64)], bootstrap=lambda c: patient_weights(c, n, seed))
     values |= dict(jackknife=left_out) if method == 'BCa' else {}
     values = {k: columns(y, p, codes, known(metrics), averages, w) for k, w in values.items()} | dict(codes=codes)
-    return pd.DataFrame([row for m in known(metrics) for row in metric_rows(y, values, m, names, averages, level, method)])
+    return pd.DataFrame(
+        [row for m in known(metrics) for row in metric_rows(y, values, m, names, averages, level, method)]
+    )
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #metric-rows
-def metric_rows(y, values: dict, metric: str, names: list, averages: tuple, level: float, method: str) -> list[dict]:
+def metric_rows(
+    y, values: dict, metric: str, names: list, averages: tuple, level: float, method: str
+) -> list[dict]:
     "The rows of one metric."
     sample, events = values['sample'][metric][0], [int(e) for e in y.sum(0)]
     events += [sum(events)] * len(averages)
@@ -277,18 +287,31 @@ def published_table(y, p, names: list, metrics: tuple, n: int, seed: int, level:
     draws = replicates(y, p, metrics, patient_weights(np.arange(len(y)), n, seed))
     whole, rows = replicates(y, p, metrics, [np.ones((len(y), 1), np.int64)]), []
     for m in metrics:
-        low, high = np.quantile(draws[m], [(1 - level) / 2, (1 + level) / 2], axis=0)  # (L,) each; a gap makes a gap
+        # (L,) each; a gap makes a gap
+        low, high = np.quantile(draws[m], [(1 - level) / 2, (1 + level) / 2], axis=0)
         lost = np.isnan(draws[m]).sum(0)
         for j in range(y.shape[1]):
             rows.append(dict(label=names[j], metric=m, value=whole[m][0, j], low=low[j], high=high[j], n=len(y), events=int(y[:, j].sum()),
                              lost=int(lost[j]), reason=''))
-        rows.append(dict(label='macro', metric=m, value=whole[m].mean(), low=low.mean(), high=high.mean(), n=len(y), events=int(y.sum()),
-                         lost=int(lost.sum()), reason='published procedure: rows, mean of bounds'))
+        rows.append(
+            dict(
+                label='macro',
+                metric=m,
+                value=whole[m].mean(),
+                low=low.mean(),
+                high=high.mean(),
+                n=len(y),
+                events=int(y.sum()),
+                lost=int(lost.sum()),
+                reason='published procedure: rows, mean of bounds',
+            )
+        )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #placements
 def placements(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    "Influence of each row on the AUROC, shape (n,): centred placement value over the size of its class, unbiased."
+    """Influence of each row on the AUROC, shape (n,): centred placement value over the size of its class,
+    unbiased."""
     events, others = p[y == 1], p[y == 0]
     every, out, size = stats.rankdata(p), np.empty(len(y)), np.where(y == 1, len(events), len(others))
     out[y == 1] = (every[y == 1] - stats.rankdata(events)) / len(others)  # share of non-events beaten
@@ -302,7 +325,8 @@ def delong(
     patients=None,  # patient of each row
     level: float = 0.95,
 ) -> dict:
-    "AUROC with its standard error (summed within patients) and normal interval; nan, with the reason, for too few events or others."
+    """AUROC with its standard error (summed within patients) and normal interval; nan, with the reason, for
+    too few events or others."""
     y, p, codes = one_label(y, p, patients)
     value, why = float(auroc(y, p)[0]), why_undefined(y)[0] or lacking(y, codes, 'DeLong')
     if why:
@@ -341,7 +365,8 @@ def over_seeds(
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #nested
 def degrees(patient: float, seed: float, seeds: int) -> float:
-    "Degrees of freedom of the variance over patients plus that over seeds (Satterthwaite 1946); seeds - 1 for fewer than five seeds."
+    """Degrees of freedom of the variance over patients plus that over seeds (Satterthwaite 1946); seeds - 1
+    for fewer than five seeds."""
     if seeds < 5:
         return seeds - 1  # two seeds that agree by chance would pass for a sure thing
     return (seeds - 1) * ((patient + seed) / seed) ** 2 if seed > 0 else np.inf
@@ -352,7 +377,8 @@ def nested(
     draws,  # bootstrap values of each seed in the same resamples, shape (S, R)
     level: float = 0.95,
 ) -> dict:
-    "The mean over seeds with its intervals over patients (low, high), over seeds (seed_) and over both (both_); nan for one seed."
+    """The mean over seeds with its intervals over patients (low, high), over seeds (seed_) and over both
+    (both_); nan for one seed."""
     together, seeds = np.mean(draws, 0), over_seeds(values, level)
     low, high, lost, why = interval(together, level, value=seeds['mean'])
     patient, seed = np.nanvar(together), seeds['sd'] ** 2 / seeds['seeds']
@@ -376,13 +402,17 @@ def roc_band(
     "Sensitivity with its pointwise band on a grid of 101 false-positive rates."
     y, p, codes = one_label(y, p, patients)
     if why := why_undefined(y)[0]:
-        raise UserError('a label with events and others', why, 'A curve needs both; choose another label or more stays.')
+        raise UserError(
+            'a label with events and others', why, 'A curve needs both; choose another label or more stays.'
+        )
     grid = np.linspace(0, 1, 101)
     weights = np.hstack([np.ones((len(y), 1)), *patient_weights(codes, n, seed)])
     events, others = passed(y, p, weights)
     ok = (events[-1] > 0) & (others[-1] > 0)
     x, z = ((a / np.where(ok, a[-1], 1)) for a in (others, events))
-    curves = np.array([np.interp(grid, np.append(0, x[:, k]), np.append(0, z[:, k])) for k in np.flatnonzero(ok)])
+    curves = np.array(
+        [np.interp(grid, np.append(0, x[:, k]), np.append(0, z[:, k])) for k in np.flatnonzero(ok)]
+    )
     low, high = np.quantile(curves[1:], [(1 - level) / 2, (1 + level) / 2], axis=0)
     drawn = np.nan if lacking(y, codes, 'bootstrap') else 1.0  # without a band where the events are too few
     return pd.DataFrame(dict(fpr=grid, tpr=curves[0], low=low * drawn, high=high * drawn))

@@ -64,20 +64,34 @@ def planted_cohort(y: np.ndarray, seed: int = 0) -> SimpleNamespace:
                               age=draw.integers(18, 90, n), careunit=draw.choice(['Medical', 'Surgical', 'Cardiac'], n), mortality=y),
                          index=pd.Index(30_000_000 + 7 * np.arange(n), name='stay_id'))
     names = [*VITALS, *(f'charted: {v}' for v in VITALS)]
-    return SimpleNamespace(stays=stays, labels=['mortality'], task='mortality', hash='planted', has_reports=True, feature_names=names,
-                           features=lambda stay, normalize=False: planted_chart(stay), manifest=dict(origin='synthetic'),
-                           document=lambda stay: 'CHEST RADIOGRAPH <portable>.\nNo focal consolidation. Planted text.')
+    return SimpleNamespace(
+        stays=stays,
+        labels=['mortality'],
+        task='mortality',
+        hash='planted',
+        has_reports=True,
+        feature_names=names,
+        features=lambda stay, normalize=False: planted_chart(stay),
+        manifest=dict(origin='synthetic'),
+        document=lambda stay: 'CHEST RADIOGRAPH <portable>.\nNo focal consolidation. Planted text.',
+    )
 
 # %% ../../nbs/2_measures/07_maps.ipynb #planted-run
 def planted_probes(stages, number: int, steps, index) -> dict:
-    "Embeddings at the steps of a stage, on the way from the stage before; the untrained towers have step 0 only."
+    """Embeddings at the steps of a stage, on the way from the stage before; the untrained towers have step 0
+    only."""
     if not number:
         return {0: pd.DataFrame(stages[0], index=index)}
     at = {step: np.log1p(step) / np.log1p(steps[-1]) for step in steps}
-    return {step: pd.DataFrame((1 - t) * stages[number - 1] + t * stages[number], index=index) for step, t in at.items()}
+    return {
+        step: pd.DataFrame((1 - t) * stages[number - 1] + t * stages[number], index=index)
+        for step, t in at.items()
+    }
 
 
-def planted_run(folder, n: int = 300, steps=(0, 5, 20, 80, 300), seed: int = 0, probe_stays: int = 256) -> SimpleNamespace:
+def planted_run(
+    folder, n: int = 300, steps=(0, 5, 20, 80, 300), seed: int = 0, probe_stays: int = 256
+) -> SimpleNamespace:
     "A made-up run of `mlm > contrastive > supervised` over `n` stays, 64 wide; layouts are kept in `folder`."
     stages, y = planted_stages(seed, n, movers=n // 10, rotate=False)
     turns = [np.linalg.qr(rng(k, 'turn').normal(size=(64, 64)))[0] for k in range(4)]
@@ -87,9 +101,14 @@ def planted_run(folder, n: int = 300, steps=(0, 5, 20, 80, 300), seed: int = 0, 
                           probes=planted_probes(stages[:, probe], k, steps, index[probe])) for k, s in enumerate(names)]
     at[-1].dir.mkdir(parents=True, exist_ok=True)
     risk = 1 / (1 + np.exp(2 - 3 * y + rng(seed, 'risk').normal(size=n)))
-    return SimpleNamespace(cohort=cohort, plan=' > '.join(names[1:]), seed=seed, stages=at,
-                           embeddings=lambda split='test', stage=-1: pd.DataFrame(stages[stage] @ turns[stage], index=index),
-                           predictions=lambda split='test': pd.DataFrame({'mortality': risk}, index=index))
+    return SimpleNamespace(
+        cohort=cohort,
+        plan=' > '.join(names[1:]),
+        seed=seed,
+        stages=at,
+        embeddings=lambda split='test', stage=-1: pd.DataFrame(stages[stage] @ turns[stage], index=index),
+        predictions=lambda split='test': pd.DataFrame({'mortality': risk}, index=index),
+    )
 
 # %% ../../nbs/2_measures/07_maps.ipynb #align-stages
 def stage_parents(n: int) -> list[int]:
@@ -105,7 +124,11 @@ def align_stages(
     same_stays({f'stage {k}': h for k, h in enumerate(stages)})
     sizes = {len(h) for h in stages}
     if len(sizes) > 1:
-        raise UserError('the same stays in every stage', f'stages of {sorted(sizes)} rows', 'Embed one split with every stage.')
+        raise UserError(
+            'the same stays in every stage',
+            f'stages of {sorted(sizes)} rows',
+            'Embed one split with every stage.',
+        )
     d, out = max(h.shape[1] for h in stages), []
     for h, parent in zip(stages, parents or stage_parents(len(stages)), strict=True):
         h = np.asarray(h, float)
@@ -153,7 +176,8 @@ def exchange(
     near: tuple,  # neighbours (n, k) in each of the two
     rows,  # of the stays that are asked about
 ) -> np.ndarray:
-    "(rows, 2): median rank after of the neighbours lost, median rank before of those gained; NaN where there are none."
+    """(rows, 2): median rank after of the neighbours lost, median rank before of those gained; NaN where
+    there are none."""
     out = np.full((len(rows), 2), np.nan, np.float32)
     for i, row in enumerate(rows):
         for j, (h, mine, theirs) in enumerate(((after, near[0], near[1]), (before, near[1], near[0]))):
@@ -182,7 +206,8 @@ def bulk_of(
 
 # %% ../../nbs/2_measures/07_maps.ipynb #window
 def window(points: np.ndarray, whole: bool = False) -> tuple[tuple[float, float], tuple[float, float]]:
-    "The (low, high) of x and of y of a square around the bulk of points (n, 2), or with `whole` around every point."
+    """The (low, high) of x and of y of a square around the bulk of points (n, 2), or with `whole` around
+    every point."""
     points = points.astype(float)
     near = points if whole else bulk_of(points)
     middle, half = (near.min(0) + near.max(0)) / 2, 0.54 * extent(near)
@@ -326,7 +351,8 @@ class Layout:
         )
 
     def square(self, whole: bool = False) -> tuple[tuple[float, float], tuple[float, float]]:
-        "The (low, high) of x and of y of one window for all nodes: of the bulk, or with `whole` of every point."
+        """The (low, high) of x and of y of one window for all nodes: of the bulk, or with `whole` of every
+        point."""
         return window(self.xy.reshape(-1, 2), whole)
 
     def beyond(self, node: int) -> np.ndarray:
@@ -350,7 +376,8 @@ def copies(aligned: np.ndarray, parents) -> list[int]:
 
 
 def drawn(aligned: np.ndarray, parents, method: str, seed: int, k: int, label) -> np.ndarray:
-    "The coordinates of all nodes: vectors that several have are drawn once; steadied where axes have no meaning."
+    """The coordinates of all nodes: vectors that several have are drawn once; steadied where axes have no
+    meaning."""
     of = copies(aligned, parents)
     own = sorted(set(of))
     at = {node: i for i, node in enumerate(own)}
@@ -370,7 +397,8 @@ def check_method(method: str, label):
 
 
 def check_asked(stages, method: str, label):
-    "Raise unless a map can be drawn by the method, of stages and label of the same stays, and of enough of them."
+    """Raise unless a map can be drawn by the method, of stages and label of the same stays, and of enough of
+    them."""
     check_method(method, label)
     same_stays({f'stage {k}': h for k, h in enumerate(stages)} | dict(label=label))
     if len(stages[0]) < LEAST_STAYS:
@@ -427,7 +455,8 @@ def movement(
     a: int,  # from this node
     b: int,  # to this one
 ) -> pd.DataFrame:
-    "Per stay (index) `turnover`, `distance` on the map, and from the parent `way`, `lost_to`, `gained_from`; most changed company first."
+    """Per stay (index) `turnover`, `distance` on the map, and from the parent `way`, `lost_to`,
+    `gained_from`; most changed company first."""
     known = layout.nodes[b].parent == a
     columns = dict(turnover=layout.turnover(a, b), distance=layout.distance(a, b))
     if known:
@@ -437,12 +466,14 @@ def movement(
 
 
 def noise_floor(moved: pd.DataFrame) -> float:
-    "How far, in the median, the quarter that kept most of its company went on the map, in standard deviations of the map."
+    """How far, in the median, the quarter that kept most of its company went on the map, in standard
+    deviations of the map."""
     return float(moved.distance.iloc[-max(1, len(moved) // 4):].median())
 
 # %% ../../nbs/2_measures/07_maps.ipynb #honesty
 def honesty(layout: Layout) -> pd.DataFrame:
-    "Per node: `trust`, and against its parent neighbours `kept`, what `chance` keeps, `agreement` of map and turnover, the `floor`."
+    """Per node: `trust`, and against its parent neighbours `kept`, what `chance` keeps, `agreement` of map
+    and turnover, the `floor`."""
     (n, k), rows = layout.near.shape[1:], []
     for i, node in enumerate(layout.nodes):
         row = dict(stage=node.name, trust=layout.trust[i])
@@ -476,7 +507,8 @@ def neighbour_vote(
 
 # %% ../../nbs/2_measures/07_maps.ipynb #clearest-said
 class Clearest(namedtuple('Clearest', 'node label auroc pairs')):
-    "A node and a label whose classes are seen best, in the embedding and on the map, and among how many pairs they were chosen."
+    """A node and a label whose classes are seen best, in the embedding and on the map, and among how many
+    pairs they were chosen."""
 
     @property
     def said(self) -> str:
@@ -491,7 +523,11 @@ class Clearest(namedtuple('Clearest', 'node label auroc pairs')):
 # %% ../../nbs/2_measures/07_maps.ipynb #clearest
 def votable(y: pd.DataFrame, least: int = 20) -> list:
     "The columns of 0 and 1 with at least so many of either."
-    return [c for c in y if set(y[c].unique()) <= {0, 1} and min(y[c].sum(), (1 - y[c].astype(int)).sum()) >= least]
+    return [
+        c
+        for c in y
+        if set(y[c].unique()) <= {0, 1} and min(y[c].sum(), (1 - y[c].astype(int)).sum()) >= least
+    ]
 
 
 def clearest(
@@ -508,7 +544,13 @@ def clearest(
         return None
     nodes = [node for node in nodes if layout.first(node) not in nodes or layout.first(node) == node]
     labels = y[names].to_numpy(int)
-    seen = lambda node: (auroc(labels, vote_of(layout.near[node, :, :k], labels)) + auroc(labels, neighbour_vote(layout.xy[node], labels, k))) / 2
+    seen = lambda node: (
+        (
+            auroc(labels, vote_of(layout.near[node, :, :k], labels))
+            + auroc(labels, neighbour_vote(layout.xy[node], labels, k))
+        )
+        / 2
+    )
     found = np.array([seen(node) for node in nodes])  # (nodes, L)
     node, label = max(np.ndindex(found.shape), key=lambda at: (found[at].round(2), at[0], -at[1]))
     return Clearest(nodes[node], names[label], float(found[node, label]), found.size)
@@ -580,7 +622,9 @@ def run_layout(
     "The joint map of runs, read from the folder of the first run's last stage if it was drawn before."
     runs = check_runs(runs, split)
     if len({getattr(r.cohort, 'hash', id(r.cohort)) for r in runs}) > 1:
-        raise UserError('runs of one cohort', f'{len(runs)} runs of several', 'Compare runs whose stays are the same.')
+        raise UserError(
+            'runs of one cohort', f'{len(runs)} runs of several', 'Compare runs whose stays are the same.'
+        )
     nodes, routes, sources = run_nodes(runs, split)
     frames = [node_frame(*source, split) for source in sources]
     keep = np.sort(rng(seed, 'explorer').permutation(len(frames[0]))[:most])
@@ -594,16 +638,29 @@ def save_layout(layout: Layout, path, replace: bool = False):
     "Write the layout as a folder, whole or not at all; `replace` what else lies there."
     with new_folder(path, replace=replace) as folder:
         words = json.dumps(dict(nodes=layout.nodes, routes=layout.routes, method=layout.method))
-        np.savez(folder / 'layout.npz', words=np.array(words), ids=layout.ids, xy=layout.xy, near=layout.near, way=layout.way,
-                 ranks=layout.ranks, trust=layout.trust)
+        np.savez(
+            folder / 'layout.npz',
+            words=np.array(words),
+            ids=layout.ids,
+            xy=layout.xy,
+            near=layout.near,
+            way=layout.way,
+            ranks=layout.ranks,
+            trust=layout.trust,
+        )
 
 
 def load_layout(path) -> Layout:
     "Read a layout written by `save_layout`."
     with np.load(place(path) / 'layout.npz', allow_pickle=False) as z:
         words = json.loads(str(z['words']))
-        nodes, routes = tuple(Node(*n) for n in words['nodes']), {k: tuple(v) for k, v in words['routes'].items()}
-        return Layout(z['ids'], nodes, routes, z['xy'], z['near'], z['way'], z['ranks'], z['trust'], words['method'])
+        nodes, routes = (
+            tuple(Node(*n) for n in words['nodes']),
+            {k: tuple(v) for k, v in words['routes'].items()},
+        )
+        return Layout(
+            z['ids'], nodes, routes, z['xy'], z['near'], z['way'], z['ranks'], z['trust'], words['method']
+        )
 
 # %% ../../nbs/2_measures/07_maps.ipynb #cached-layout
 FORMAT = 3  # of a kept layout; raised when it is drawn otherwise

@@ -13,9 +13,11 @@ from numbers import Real
 import numpy as np
 from scipy import linalg
 from scipy.stats import norm
+
 from ..core import UserError, rng
 from .evaluation import auroc, macro, same_stays
-from .geometry import array_of, checked, class_moments, example_maps, geometry_of, quotient, unit, usable
+from .geometry import (array_of, checked, class_moments, example_maps, geometry_of, quotient,
+                                     unit, usable)
 from ..plugins import Registry
 
 # %% ../../nbs/2_measures/06_readouts.ipynb #discriminate
@@ -44,7 +46,8 @@ def discriminate(
     judge: tuple,  # the same for other stays, to score it on
     ridge: float = 0.03,  # share of the mean eigenvalue of W added to its diagonal
 ) -> dict:
-    "Discriminant and mean classifier of one label: held-out AUROCs, and the squared distance `d2` along the discriminant (unit 1)."
+    """Discriminant and mean classifier of one label: held-out AUROCs, and the squared distance `d2` along the
+    discriminant (unit 1)."""
     v, delta = direction(*fit, ridge)
     same_stays(dict(zip(('embeddings', 'label'), judge)))
     x, c = map(np.asarray, judge)
@@ -56,7 +59,8 @@ def discriminate(
 
 
 def gaussian_auroc(d2: float) -> float:
-    "Phi(d' / sqrt 2): the linear AUROC of Gaussian classes at squared distance `d2` (negative: on the wrong side)."
+    """Phi(d' / sqrt 2): the linear AUROC of Gaussian classes at squared distance `d2` (negative: on the wrong
+    side)."""
     return float(norm.cdf(np.sign(d2) * np.sqrt(abs(d2) / 2)))
 
 # %% ../../nbs/2_measures/06_readouts.ipynb #readouts
@@ -72,7 +76,9 @@ def halves(
 def averaged(rows: list[dict]) -> dict:
     "The mean of `discriminate` over labels and halves, with `gaussian_gap`."
     gap = [abs(r['lda_auroc'] - gaussian_auroc(r['d2'])) for r in rows]
-    return {k: float(np.mean([r[k] for r in rows])) for k in ('d2', 'lda_auroc', 'mean_auroc')} | dict(gaussian_gap=float(np.mean(gap)))
+    return {k: float(np.mean([r[k] for r in rows])) for k in ('d2', 'lda_auroc', 'mean_auroc')} | dict(
+        gaussian_gap=float(np.mean(gap))
+    )
 
 
 def readout(
@@ -81,7 +87,8 @@ def readout(
     seed: int = 0,  # of the halves: the same at every stage
     ridge: float = 0.03,  # of the discriminant
 ) -> dict:
-    "`d2`, `lda_auroc`, `mean_auroc` and `gaussian_gap`, cross-fitted on two halves and averaged over labels with enough members."
+    """`d2`, `lda_auroc`, `mean_auroc` and `gaussian_gap`, cross-fitted on two halves and averaged over labels
+    with enough members."""
     h, y = checked(h, y)
     rows = []
     for j in usable(y):
@@ -95,7 +102,8 @@ def knn_auroc(
     test: tuple,  # the same of the test stays
     k: int = 25,  # neighbours
 ) -> float:
-    "Macro AUROC of the label share among the `k` nearest training stays (cosine, centred on the training mean)."
+    """Macro AUROC of the label share among the `k` nearest training stays (cosine, centred on the training
+    mean)."""
     same_stays({'training labels': train[1], 'test labels': test[1]}, 'columns')
     (x, y), (x2, y2) = checked(*train), checked(*test)
     near = unit(x2 - x.mean(0)) @ unit(x - x.mean(0)).T  # (test, train)
@@ -105,13 +113,17 @@ def knn_auroc(
 
 # %% ../../nbs/2_measures/06_readouts.ipynb #probe-fit
 def probe_fit(a: np.ndarray, c: np.ndarray, strengths):
-    "A logistic regression on (a, c) whose C was best on the last fifth; the middle one if that fifth has one class."
+    """A logistic regression on (a, c) whose C was best on the last fifth; the middle one if that fifth has
+    one class."""
     from sklearn.linear_model import LogisticRegression
 
     q = int(0.8 * len(c))
     best = strengths[len(strengths) // 2]
     if 0 < c[:q].mean() < 1 and 0 < c[q:].mean() < 1:
-        trial = [LogisticRegression(C=s, max_iter=200).fit(a[:q], c[:q]).decision_function(a[q:]) for s in strengths]
+        trial = [
+            LogisticRegression(C=s, max_iter=200).fit(a[:q], c[:q]).decision_function(a[q:])
+            for s in strengths
+        ]
         best = strengths[int(np.argmax([rank_auroc(c[q:], t) for t in trial]))]
     return LogisticRegression(C=best, max_iter=200).fit(a, c)
 
@@ -128,7 +140,9 @@ def probe_auroc(
     same_stays({'training labels': train[1], 'test labels': test[1]}, 'columns')
     (x, y), (x2, y2) = checked(*train), checked(*test)
     if n > len(x):
-        raise UserError(f'at most {len(x)} labelled stays', f'{n}', 'Ask for fewer, or give more training embeddings.')
+        raise UserError(
+            f'at most {len(x)} labelled stays', f'{n}', 'Ask for fewer, or give more training embeddings.'
+        )
     got = []
     for k in range(draws):
         i = rng(seed, 'probe', k).permutation(len(x))[:n]
@@ -159,12 +173,15 @@ def taught(
     k: int = 25,  # neighbours
     seed: int = 0,  # of the label draws
 ) -> dict:
-    "Read-outs taught on the training stays: `fit_d2`, `fit_lda_auroc`, `fit_mean_auroc`, `knn_auroc`, `probe_auroc_50`, ..."
+    """Read-outs taught on the training stays: `fit_d2`, `fit_lda_auroc`, `fit_mean_auroc`, `knn_auroc`,
+    `probe_auroc_50`, ..."""
     same_stays({'training labels': train[1], 'test labels': test[1]}, 'columns')
     (x, y), (x2, y2) = checked(*train), checked(*test)
     both = sorted(set(usable(y)) & set(usable(y2, least=2)))
     if not both:
-        raise UserError('a label with both classes among the training and the test stays', 'none', 'Use larger splits.')
+        raise UserError(
+            'a label with both classes among the training and the test stays', 'none', 'Use larger splits.'
+        )
     lines = averaged([discriminate((x, y[:, j]), (x2, y2[:, j])) for j in both])
     probes = {f'probe_auroc_{m}': v for m, v in label_curve(train, test, at, seed=seed).items()}
     return {f'fit_{k}': v for k, v in lines.items()} | dict(knn_auroc=knn_auroc(train, test, k)) | probes
@@ -192,16 +209,20 @@ def cka_of(three: np.ndarray) -> float:
 
 
 def cka(a, b) -> float:
-    "Linear CKA of two embeddings of the same stays, unbiased, unit 1: 1 if equal up to rotation and scale, about 0 if unrelated."
+    """Linear CKA of two embeddings of the same stays, unbiased, unit 1: 1 if equal up to rotation and scale,
+    about 0 if unrelated."""
     return cka_of(hsics(a, b))
 
 # %% ../../nbs/2_measures/06_readouts.ipynb #hsics
 def hsics(a, b) -> np.ndarray:
-    "HSIC of a with b, of a with itself, of b with itself, for embeddings (n, d) and (n, e) of the same stays: (3,)."
+    """HSIC of a with b, of a with itself, of b with itself, for embeddings (n, d) and (n, e) of the same
+    stays: (3,)."""
     same_stays({'first embeddings': a, 'second embeddings': b})
     a, b = array_of(a), array_of(b)
     if len(a) != len(b):
-        raise UserError('two embeddings of the same stays', f'{len(a)} and {len(b)} rows', 'Align both by stay_id.')
+        raise UserError(
+            'two embeddings of the same stays', f'{len(a)} and {len(b)} rows', 'Align both by stay_id.'
+        )
     k, m = ((x - x.mean(0)) @ (x - x.mean(0)).T for x in (a, b))
     return np.array([hsic(k, m), hsic(k, k), hsic(m, m)])
 
@@ -226,7 +247,17 @@ class BatchedCKA:
     value = property(lambda self: cka_of(self.sums))  # CKA, unit 1
 
 # %% ../../nbs/2_measures/06_readouts.ipynb #kit-measures
-def kit_measures(h, y, seed=0, readouts=False, train=None, labels_at=(50, 100, 200, 500, 1000), classes=None, nuisances=None, n_min=60) -> dict:
+def kit_measures(
+    h,
+    y,
+    seed=0,
+    readouts=False,
+    train=None,
+    labels_at=(50, 100, 200, 500, 1000),
+    classes=None,
+    nuisances=None,
+    n_min=60,
+) -> dict:
     "The measures of the kit, by name; parameters as in `measure`."
     out = geometry_of(h, y, seed, classes, nuisances, n_min)
     if readouts:
@@ -238,7 +269,20 @@ def kit_measures(h, y, seed=0, readouts=False, train=None, labels_at=(50, 100, 2
 # %% ../../nbs/2_measures/06_readouts.ipynb #own-measure
 OWN_MEASURES = Registry('measure', lambda *what: check_measure(*what))
 add_measure = OWN_MEASURES.add
-TAKEN = {'plan', 'seed', 'stage', 'step', 'global_step', 'label', 'map', 'layer', 'split', 'alignment', 'knn_auroc'}  # columns with another meaning
+# columns with another meaning
+TAKEN = {
+    'plan',
+    'seed',
+    'stage',
+    'step',
+    'global_step',
+    'label',
+    'map',
+    'layer',
+    'split',
+    'alignment',
+    'knn_auroc',
+}
 ENDS = ('_low', '_high')
 
 
@@ -249,10 +293,17 @@ def number_of(name: str, f, h: np.ndarray, y: np.ndarray, seed: int) -> float:
     try:
         value = f(h, y, seed)
     except (TypeError, ValueError) as e:
-        raise UserError(f'{name} to be called with embeddings (n, d), labels (n, L) and a seed', f'{type(e).__name__}: {e}',
-                        f'Write {name}(h, y, seed), and copy what you change.') from e
+        raise UserError(
+            f'{name} to be called with embeddings (n, d), labels (n, L) and a seed',
+            f'{type(e).__name__}: {e}',
+            f'Write {name}(h, y, seed), and copy what you change.',
+        ) from e
     if not isinstance(value, Real) or np.isinf(value):
-        raise UserError(f'{name} to return one finite number, or nan', f'{type(value).__name__} {str(value)[:60]}', 'Return a float.')
+        raise UserError(
+            f'{name} to return one finite number, or nan',
+            f'{type(value).__name__} {str(value)[:60]}',
+            'Return a float.',
+        )
     return float(value)
 
 # %% ../../nbs/2_measures/06_readouts.ipynb #own-measure-2
@@ -266,11 +317,18 @@ def check_measure(name: str, f, version):
     "Raise unless a function keeps the contract of a measure."
     cloud = example_maps(200, 8)
     if name in TAKEN | set(kit_measures(cloud.wide, cloud.y, readouts=True)) or name.endswith(ENDS):
-        raise UserError(f'a name for the measure {f.__qualname__} that is free', f'{name!r}, which is a column of the tables already',
-                        'Choose another name.')
+        raise UserError(
+            f'a name for the measure {f.__qualname__} that is free',
+            f'{name!r}, which is a column of the tables already',
+            'Choose another name.',
+        )
     found = [number_of(name, f, cloud.wide, cloud.y, seed=0) for _ in range(2)]
     if not np.array_equal(*found, equal_nan=True):
-        raise UserError(f'{name} to say the same of the same cloud', f'{found[0]:g} and {found[1]:g}', 'Draw with lp_nb.core.rng(seed, ...).')
+        raise UserError(
+            f'{name} to say the same of the same cloud',
+            f'{found[0]:g} and {found[1]:g}',
+            'Draw with lp_nb.core.rng(seed, ...).',
+        )
 
 
 def asked(name: str | None, h, y, seed: int, **options) -> dict[str, float]:
@@ -283,13 +341,15 @@ def measure(
     y,  # labels 0/1, shape (n,) or (n, L)
     seed: int = 0,  # of subsamples, halves and label draws: the same stays at every stage
     readouts: bool = False,  # also d2, lda_auroc, mean_auroc, gaussian_gap (cross-fitted)
-    train: tuple | None = None,  # embeddings and labels of training stays: adds fit_..., knn_auroc, probe_auroc_...
+    train: tuple
+    | None = None,  # embeddings and labels of training stays: adds fit_..., knn_auroc, probe_auroc_...
     labels_at=(50, 100, 200, 500, 1000),  # labelled stays of those probes
     classes=None,  # a class of each stay known from outside, shape (n,): adds class_...
     nuisances=None,  # DataFrame or dict of names and classes (n,): adds eta2_...
     n_min: int = 60,  # members that a set of labels needs in powerset_...
 ) -> dict[str, float]:
-    "Every measure of one stage by name; `geometry_of` and the read-outs of this page have formula, unit and source of each."
+    """Every measure of one stage by name; `geometry_of` and the read-outs of this page have formula, unit and
+    source of each."""
     out = kit_measures(h, y, seed, readouts, train, labels_at, classes, nuisances, n_min)
     for name in OWN_MEASURES:
         out |= own_measure(name, h, y, seed)

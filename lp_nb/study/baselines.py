@@ -30,9 +30,22 @@ def summaries_of(
     mean = np.add.reduceat(values, starts) / hours
     away = values - np.repeat(mean, hours[:, 0], 0)
     hour = np.arange(len(values)) - np.repeat(starts + (hours[:, 0] - 1) / 2, hours[:, 0])  # from the middle of the stay
-    slope = np.add.reduceat(away * hour[:, None], starts) / np.maximum(np.add.reduceat(hour**2, starts), 0.5)[:, None]
+    slope = (
+        np.add.reduceat(away * hour[:, None], starts)
+        / np.maximum(np.add.reduceat(hour**2, starts), 0.5)[:, None]
+    )
     low, high = (f.reduceat(values, starts) for f in (np.minimum, np.maximum))
-    return np.hstack([mean, values[offsets[1:] - 1], low, high, np.sqrt(np.add.reduceat(away**2, starts) / hours), slope, np.log(hours)])
+    return np.hstack(
+        [
+            mean,
+            values[offsets[1:] - 1],
+            low,
+            high,
+            np.sqrt(np.add.reduceat(away**2, starts) / hours),
+            slope,
+            np.log(hours),
+        ]
+    )
 
 # %% ../../nbs/4_study/01_baselines.ipynb #summaries-2
 def series_summaries(
@@ -42,9 +55,18 @@ def series_summaries(
 ) -> np.ndarray:
     "`summaries_of` all stays, shape (n, 6 * features + 1)."
     if (np.diff(offsets) < 1).any():
-        raise UserError('at least one hour per stay', f'none for stay number {int(np.argmin(np.diff(offsets)))}', 'Rebuild the cohort.')
+        raise UserError(
+            'at least one hour per stay',
+            f'none for stay number {int(np.argmin(np.diff(offsets)))}',
+            'Rebuild the cohort.',
+        )
     cuts = [*range(0, len(offsets) - 1, block), len(offsets) - 1]
-    return np.vstack([summaries_of(values[offsets[a]:offsets[b]], offsets[a:b + 1] - offsets[a]) for a, b in zip(cuts, cuts[1:])])
+    return np.vstack(
+        [
+            summaries_of(values[offsets[a] : offsets[b]], offsets[a : b + 1] - offsets[a])
+            for a, b in zip(cuts, cuts[1:])
+        ]
+    )
 
 # %% ../../nbs/4_study/01_baselines.ipynb #inputs
 def series_inputs(cohort, train: np.ndarray) -> np.ndarray:
@@ -64,8 +86,14 @@ def report_inputs(
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     text = cohort.documents.reindex(cohort.stays.index).fillna('').to_numpy(str)
-    least = min(least, max(1, int((text[train] != '').sum()) // 10))  # with a handful of documents, whatever there is
-    return TfidfVectorizer(ngram_range=(1, 2), min_df=least, sublinear_tf=True, token_pattern=r'\b\w+\b').fit(text[train]).transform(text).tocsr()
+    # with a handful of documents, whatever there is
+    least = min(least, max(1, int((text[train] != '').sum()) // 10))
+    return (
+        TfidfVectorizer(ngram_range=(1, 2), min_df=least, sublinear_tf=True, token_pattern=r'\b\w+\b')
+        .fit(text[train])
+        .transform(text)
+        .tocsr()
+    )
 
 # %% ../../nbs/4_study/01_baselines.ipynb #choice
 def validation_score(y: np.ndarray, p: np.ndarray) -> float:
@@ -81,7 +109,9 @@ def by_label(
 ) -> np.ndarray:
     "Risks (n, L), label by label: fitted, or the training share where the training stays lack a class."
     lacking = why_undefined(y[train])
-    return np.stack([np.full(len(y), y[train, j].mean()) if lacking[j] else fit(j) for j in range(y.shape[1])], 1)
+    return np.stack(
+        [np.full(len(y), y[train, j].mean()) if lacking[j] else fit(j) for j in range(y.shape[1])], 1
+    )
 
 # %% ../../nbs/4_study/01_baselines.ipynb #logistic
 def logistic(
@@ -93,7 +123,11 @@ def logistic(
     step=lambda: None,  # called after each strength
 ) -> np.ndarray:
     "Probabilities (n, L) of L2 logistic regressions at the strength that validation prefers."
-    lacking, share, best = np.array([bool(why) for why in why_undefined(y[train])]), y[train].mean(0), (-np.inf, None)
+    lacking, share, best = (
+        np.array([bool(why) for why in why_undefined(y[train])]),
+        y[train].mean(0),
+        (-np.inf, None),
+    )
     for weights, intercepts in logistic_path(x[train], y[train], strengths):
         p = np.where(lacking, share, expit(x @ weights.T + intercepts))
         best = max(best, (validation_score(y[val], p[val]), p), key=lambda b: b[0])  # of equals the strongest
@@ -101,8 +135,17 @@ def logistic(
     return best[1]
 
 # %% ../../nbs/4_study/01_baselines.ipynb #trees
-TREES = dict(objective='binary', learning_rate=0.05, num_leaves=15, min_data_in_leaf=10, feature_fraction=0.5, deterministic=True,
-             force_row_wise=True, num_threads=1, verbose=-1)
+TREES = dict(
+    objective='binary',
+    learning_rate=0.05,
+    num_leaves=15,
+    min_data_in_leaf=10,
+    feature_fraction=0.5,
+    deterministic=True,
+    force_row_wise=True,
+    num_threads=1,
+    verbose=-1,
+)
 
 
 def trees(
@@ -128,7 +171,9 @@ def trees(
     return by_label(fit, y, train)
 
 # %% ../../nbs/4_study/01_baselines.ipynb #plan
-WEAK = dict(series=(1e-4, 1e-3, 1e-2, 0.1, 1.0), words=(0.1, 1.0, 10.0, 100.0), both=(1e-3, 1e-2, 0.1, 1.0, 10.0))
+WEAK = dict(
+    series=(1e-4, 1e-3, 1e-2, 0.1, 1.0), words=(0.1, 1.0, 10.0, 100.0), both=(1e-3, 1e-2, 0.1, 1.0, 10.0)
+)
 
 
 @cache
@@ -148,7 +193,8 @@ def fitters(cohort, y, train, val, step) -> dict:
         say('The baseline "series trees" is left out: it needs LightGBM (pip install "lp_nb[baselines]").')
     if cohort.has_reports and (cohort.documents[train] != '').any():
         text = report_inputs(cohort, train)
-        both = sparse.hstack([text, sparse.csr_matrix(series / np.sqrt(series.shape[1]))]).tocsr()  # rows of like length
+        # rows of like length
+        both = sparse.hstack([text, sparse.csr_matrix(series / np.sqrt(series.shape[1]))]).tocsr()
         out['report words'] = lambda: logistic(text, y, train, val, WEAK['words'], step)
         out['series + words'] = lambda: logistic(both, y, train, val, WEAK['both'], step)
     return out
@@ -159,13 +205,20 @@ def seen_rows(cohort, train) -> np.ndarray:
     same_stays({'stays of the cohort': cohort.stays, 'train': train})
     where = cohort.stays['split'].to_numpy()
     if not (where == 'val').any():
-        raise UserError('validation stays in the cohort, which choose how simple a baseline is', 'none', 'Build it with a share of validation patients.')
+        raise UserError(
+            'validation stays in the cohort, which choose how simple a baseline is',
+            'none',
+            'Build it with a share of validation patients.',
+        )
     split = where == 'train'
     seen = split if train is None else np.asarray(train, bool)
     if seen.shape != split.shape or (seen & ~split).any() or not seen.any():
         other = f', {int((seen & ~split).sum())} of other splits' if seen.shape == split.shape else ''
-        raise UserError(f'train: True for some of the {split.sum()} training stays, shape {split.shape}',
-                        f'shape {seen.shape}, {int(seen.sum())} stays{other}', 'Give one value for each row of cohort.stays.')
+        raise UserError(
+            f'train: True for some of the {split.sum()} training stays, shape {split.shape}',
+            f'shape {seen.shape}, {int(seen.sum())} stays{other}',
+            'Give one value for each row of cohort.stays.',
+        )
     return seen
 
 # %% ../../nbs/4_study/01_baselines.ipynb #baselines

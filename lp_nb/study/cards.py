@@ -27,13 +27,14 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 from safetensors.torch import load_file, save_file
 
 from .. import __version__
-from ..data.cohort import Cohort
 from ..core import UserError, as_markdown_text, device, file_fingerprint
+from ..data.cohort import Cohort
 from ..folders import (check_files, new_folder, place, read_json, refuse_tracked, same_format,
                            sole_writer, write_json)
-from ..privacy import mask_count, mask_counts, refuse_unfiltered
-from ..learning.encoders import SMALL, EncoderConfig, Towers, chosen_precision, natural_precision, tokenizer_name, wide
+from ..learning.encoders import (SMALL, EncoderConfig, Towers, chosen_precision, natural_precision,
+                                     tokenizer_name, wide)
 from ..measures.evaluation import macro, score
+from ..privacy import mask_count, mask_counts, refuse_unfiltered
 
 # %% ../../nbs/4_study/08_cards.ipynb #imports-2
 from ..data.features import features
@@ -56,8 +57,8 @@ TIERS = {  # from the widest to the narrowest
     'open': 'Made from a synthetic hospital: no patient is behind any number or word.',
     'open, ODbL': 'Made from the open MIMIC-IV demo, which anybody may use under the Open Database License; name the source (see Citation).',
     'credentialed only': 'Made from data that PhysioNet gives to credentialed people under a data use agreement. '
-                         'Weights that were trained on notes may repeat them word by word, so treat this as the data themselves: '
-                         'share it only through PhysioNet, under the agreement of its source, and on no public hub.',
+    'Weights that were trained on notes may repeat them word by word, so treat this as the data themselves: '
+    'share it only through PhysioNet, under the agreement of its source, and on no public hub.',
 }
 
 
@@ -85,7 +86,8 @@ def origin_tier(model: str) -> str:
 
 
 def origins(run: Run) -> list[str]:
-    "The models whose weights a run has taken, in their order: the one that its encoder is, and those that its plan loads."
+    """The models whose weights a run has taken, in their order: the one that its encoder is, and those that
+    its plan loads."""
     began = [m for m in (run.lab.encoder.model,) if m not in SMALL]
     return list(dict.fromkeys([*began, *(s.model for s in run.plan.stages if isinstance(s, Load))]))
 
@@ -119,36 +121,54 @@ def sharing(
     if tier in (None, found):
         return Sharing(found, (TIERS[found], *notes))
     if not reason.strip():
-        raise UserError(f'a reason for the tier {tier!r}, where the rules say {found!r}', 'none', 'Give reason=..., which the card prints.')
-    return Sharing(tier, (f'The rules of lp_nb say *{found}*; overruled, for this reason: {reason.strip()}', *notes))
+        raise UserError(
+            f'a reason for the tier {tier!r}, where the rules say {found!r}',
+            'none',
+            'Give reason=..., which the card prints.',
+        )
+    return Sharing(
+        tier, (f'The rules of lp_nb say *{found}*; overruled, for this reason: {reason.strip()}', *notes)
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #notes
 def base_name(model: str) -> str | None:
-    "The name on the hub of a pretrained encoder; None for one from scratch, the kit's own, or one from a folder."
+    """The name on the hub of a pretrained encoder; None for one from scratch, the kit's own, or one from a
+    folder."""
     return None if model in ('', 'reader', *SMALL) or Path(model).exists() else model
 
 
 def base_of(run: Run) -> str | None:
-    "The name on the hub of the model that a run's weights come from, also by way of folders whose cards name it; None where there is none."
+    """The name on the hub of the model that a run's weights come from, also by way of folders whose cards
+    name it; None where there is none."""
     model = next(iter(origins(run)[-1:]), '')
     if base_name(model) or not Path(model).is_dir() or not (Path(model) / 'README.md').is_file():
         return base_name(model)
     said = ModelCard.load(Path(model) / 'README.md').data.base_model
-    return said if isinstance(said, str) and re.fullmatch(r'[\w.-]+(/[\w.-]+)?', said) and base_name(said) else None
+    return (
+        said
+        if isinstance(said, str) and re.fullmatch(r'[\w.-]+(/[\w.-]+)?', said) and base_name(said)
+        else None
+    )
 
 
 def base_licence(model: str) -> str:
     "The licence of a pretrained model, as its card has it."
     card = model_folder(model) / 'README.md'
     said = str(ModelCard.load(card).data.license or '') if card.is_file() else ''
-    return f'licence {said} by its card' if re.fullmatch('[a-z0-9.-]{2,40}', said) else 'licence: see its card'
+    return (
+        f'licence {said} by its card' if re.fullmatch('[a-z0-9.-]{2,40}', said) else 'licence: see its card'
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #notes-origin
 def weights_note(run: Run, model: str) -> str:
     "A sentence or two on a model whose weights a run has taken."
     took = 'began as' if model == run.lab.encoder.model else 'took the weights of'
-    travels = ('Its card says what it has read.' if model == 'reader' else 'Its licence and training text travel with it; '
-               'some clinical checkpoints have read notes of the hospital that MIMIC-IV is from.')
+    travels = (
+        'Its card says what it has read.'
+        if model == 'reader'
+        else 'Its licence and training text travel with it; '
+        'some clinical checkpoints have read notes of the hospital that MIMIC-IV is from.'
+    )
     return f'The report encoder {took} {model_words(model)} ({base_licence(model)}). {travels}'
 
 
@@ -158,11 +178,16 @@ def corpus_note(run: Run) -> str:
     if not len(run.cohort.corpus) or not stages and tokenizer_name(run.lab.encoder):
         return ''
     synthetic = run.cohort.manifest['release'] == 'synthetic'
-    whose = ('those of the synthetic hospital unless others were named when the cohort was built' if synthetic else
-             "a corpus of the user's own, whose licence and contents travel with the weights")
+    whose = (
+        'those of the synthetic hospital unless others were named when the cohort was built'
+        if synthetic
+        else "a corpus of the user's own, whose licence and contents travel with the weights"
+    )
     coded = ' with their finding codes' * any(getattr(s, 'codes', 0) for s in stages)
-    return (f'The encoder or its tokeniser also read {mask_count(len(run.cohort.corpus))} general-domain texts{coded}: {whose} '
-            f'(fingerprint {run.cohort.manifest["corpus"]}).')
+    return (
+        f'The encoder or its tokeniser also read {mask_count(len(run.cohort.corpus))} general-domain texts{coded}: {whose} '
+        f'(fingerprint {run.cohort.manifest["corpus"]}).'
+    )
 
 
 def origin_notes(run: Run) -> list[str]:
@@ -183,7 +208,9 @@ def phrases_of(text: str) -> list[str]:
 
 def quotes(text: str, file: Path) -> bool:
     "Whether a text shares a phrase with the column `text` of a parquet file."
-    plain = pl.concat_str(pl.lit(' '), pl.col('text').str.to_lowercase().str.replace_all('[^a-z0-9]+', ' '), pl.lit(' '))
+    plain = pl.concat_str(
+        pl.lit(' '), pl.col('text').str.to_lowercase().str.replace_all('[^a-z0-9]+', ' '), pl.lit(' ')
+    )
     plain = plain.str.replace_all(' +', ' ')
     found = pl.scan_parquet(file, glob=False).select(plain.str.contains_any(phrases_of(text)).any())
     return bool(phrases_of(text)) and found.collect(engine='streaming').item()
@@ -195,19 +222,31 @@ def refuse_patients(
     where: str,  # what the text is, for the message
 ) -> str:
     "The text, or a `UserError` if it holds an identifier or words of a report."
-    known = {str(i) for column in ('subject_id', 'hadm_id') for i in cohort.stays[column]} | {str(i) for i in cohort.stays.index}
+    known = {str(i) for column in ('subject_id', 'hadm_id') for i in cohort.stays[column]} | {
+        str(i) for i in cohort.stays.index
+    }
     for number in NUMBER.findall(text):
         if number in known or re.fullmatch(r'[123]\d{7}', number):
             raise UserError(f'{where} without identifiers', f'the number {number[:2]}......',
                             'Leave it out; write large counts with thousands separators.')
     if cohort.has_reports and quotes(text, cohort.dir / 'reports.parquet'):
-        raise UserError(f'{where} without words of a report', f'{WORDS} words in a row that stand in one', 'Say it in other words.')
+        raise UserError(
+            f'{where} without words of a report',
+            f'{WORDS} words in a row that stand in one',
+            'Say it in other words.',
+        )
     return text
 
 # %% ../../nbs/4_study/08_cards.ipynb #markdown
 def as_markdown(frame: pd.DataFrame) -> str:
     "A frame as a table in Markdown, numbers to three digits, gaps empty."
-    text = lambda x: '' if isinstance(x, float) and np.isnan(x) else f'{x:.3f}' if isinstance(x, float) else re.sub(r'\s+', ' ', str(x))
+    text = lambda x: (
+        ''
+        if isinstance(x, float) and np.isnan(x)
+        else f'{x:.3f}'
+        if isinstance(x, float)
+        else re.sub(r'\s+', ' ', str(x))
+    )
     line = lambda cells: '| ' + ' | '.join(text(x).replace('|', r'\|') for x in cells) + ' |'
     rule = '|' + ' --- |' * frame.shape[1]
     return '\n'.join([line(frame.columns), rule, *map(line, frame.itertuples(index=False))])
@@ -218,24 +257,29 @@ def bullets(facts: dict) -> str:
     return '\n'.join(f'- **{name}**: {said}' for name, said in facts.items() if said not in ('', None))
 
 # %% ../../nbs/4_study/08_cards.ipynb #source
-SOURCES = {'synthetic': ('synthetic-hospital', 'the synthetic hospital of lp_nb'), 'demo': ('mimic-iv-demo', 'the open MIMIC-IV demo')}
+SOURCES = {
+    'synthetic': ('synthetic-hospital', 'the synthetic hospital of lp_nb'),
+    'demo': ('mimic-iv-demo', 'the open MIMIC-IV demo'),
+}
 
 
 def source_of(cohort: Cohort) -> tuple[str, str]:
     "A short name of the data's source, and one for people."
     release = cohort.manifest['release']
-    return SOURCES.get(release, ('mimic-iv', f'MIMIC-IV {release}' + (' with MIMIC-IV-Note' if cohort.has_reports else '')))
+    return SOURCES.get(
+        release, ('mimic-iv', f'MIMIC-IV {release}' + (' with MIMIC-IV-Note' if cohort.has_reports else ''))
+    )
 
 
 PAPER = ('Al Jorf, B. (2025). Effectiveness of Layered Pretraining for Foundation Models. '
          'https://github.com/BaraaAlJorf/Theory_Foundation_Models')
 CITED = {
     'mimic': 'Johnson, A. E. W., Bulgarelli, L., Shen, L. et al. (2023). MIMIC-IV, a freely accessible electronic health record dataset. '
-             'Scientific Data 10, 1. doi:10.1038/s41597-022-01899-x',
+    'Scientific Data 10, 1. doi:10.1038/s41597-022-01899-x',
     'note': 'Johnson, A., Pollard, T., Horng, S., Celi, L. A., Mark, R. (2023). MIMIC-IV-Note: Deidentified free-text clinical notes. '
-            'PhysioNet. doi:10.13026/1n74-ne17',
+    'PhysioNet. doi:10.13026/1n74-ne17',
     'demo': 'Johnson, A., Bulgarelli, L., Pollard, T., Horng, S., Celi, L. A., Mark, R. (2023). MIMIC-IV Clinical Database Demo. '
-            'PhysioNet. doi:10.13026/dp1f-ex47',
+    'PhysioNet. doi:10.13026/dp1f-ex47',
     'physionet': 'Goldberger, A. L. et al. (2000). PhysioBank, PhysioToolkit, and PhysioNet. Circulation 101(23), e215-e220.',
 }
 
@@ -243,8 +287,19 @@ CITED = {
 def citations(cohort: Cohort, paper: bool) -> str:
     "What is to be cited, as a list."
     release = cohort.manifest['release']
-    names = [] if release == 'synthetic' else ['mimic', *['note'] * cohort.has_reports, *['demo'] * (release == 'demo'), 'physionet']
-    return '\n'.join(f'- {x}' for x in [*[PAPER] * paper, f'lp_nb {__version__}, the kit that made this', *(CITED[n] for n in names)])
+    names = (
+        []
+        if release == 'synthetic'
+        else ['mimic', *['note'] * cohort.has_reports, *['demo'] * (release == 'demo'), 'physionet']
+    )
+    return '\n'.join(
+        f'- {x}'
+        for x in [
+            *[PAPER] * paper,
+            f'lp_nb {__version__}, the kit that made this',
+            *(CITED[n] for n in names),
+        ]
+    )
 
 
 def license_of(may: Sharing, license: str | None) -> dict:
@@ -252,7 +307,11 @@ def license_of(may: Sharing, license: str | None) -> dict:
     if license:
         return dict(license=license)
     if may.tier == 'credentialed only':
-        return dict(license='other', license_name='physionet-credentialed', license_link='https://physionet.org/about/licenses/')
+        return dict(
+            license='other',
+            license_name='physionet-credentialed',
+            license_link='https://physionet.org/about/licenses/',
+        )
     return dict(license='odbl' if may.tier == 'open, ODbL' else 'unknown')
 
 # %% ../../nbs/4_study/08_cards.ipynb #results
@@ -271,10 +330,13 @@ def run_metrics(run: Run, n: int = 1000, seed: int = 0) -> pd.DataFrame:
 
 
 def calibration_points(run: Run) -> pd.DataFrame:
-    "Calibration slope and calibration in the large on the test split: a row per label, and the mean where there are several."
+    """Calibration slope and calibration in the large on the test split: a row per label, and the mean where
+    there are several."""
     y, p, _ = on_test(run)
     points = {m: score(y, p, m) for m in ('calibration slope', 'calibration in the large')}
-    frame = pd.DataFrame(dict(label=run.cohort.labels, **points, note=[too_few(len(y), int(e)) for e in y.sum()]))
+    frame = pd.DataFrame(
+        dict(label=run.cohort.labels, **points, note=[too_few(len(y), int(e)) for e in y.sum()])
+    )
     if len(frame) > 1:
         frame.loc[len(frame)] = ['macro', *(macro(v)[0] for v in points.values()), '']
     return frame if frame['note'].any() else frame.drop(columns='note')
@@ -284,17 +346,27 @@ def check_metrics(run: Run, metrics: pd.DataFrame):
     "Raise unless a frame is what `evaluate` returns for the test stays of a run."
     missing = {'label', 'metric', 'value', 'low', 'high', 'n', 'events', 'reason'} - set(metrics.columns)
     if missing:
-        raise UserError('metrics as `evaluate` returns them', f'no column {", ".join(sorted(missing))}', 'Use run_metrics(run).')
+        raise UserError(
+            'metrics as `evaluate` returns them',
+            f'no column {", ".join(sorted(missing))}',
+            'Use run_metrics(run).',
+        )
     labels, n = set(metrics['label']) - set(AVERAGES), len(run.cohort.ids('test'))
     if labels != set(run.cohort.labels) or set(metrics['n']) != {n}:
-        raise UserError(f'metrics of the {n} test stays and the labels of the run', 'those of other stays or labels', 'Use run_metrics(run).')
+        raise UserError(
+            f'metrics of the {n} test stays and the labels of the run',
+            'those of other stays or labels',
+            'Use run_metrics(run).',
+        )
 
 # %% ../../nbs/4_study/08_cards.ipynb #results-masked
 def with_interval(row) -> str:
     "A value with its interval."
     if np.isnan(row.value):
         return 'none'
-    return f'{row.value:.3f} ' + ('(no interval)' if np.isnan(row.low) else f'({row.low:.3f}, {row.high:.3f})')
+    return f'{row.value:.3f} ' + (
+        '(no interval)' if np.isnan(row.low) else f'({row.low:.3f}, {row.high:.3f})'
+    )
 
 
 def events_text(n: int, events: int) -> str:
@@ -304,7 +376,13 @@ def events_text(n: int, events: int) -> str:
 
 def too_few(n: int, events: int) -> str:
     "A warning where a label has fewer than ten events, or fewer than ten stays without one."
-    return 'fewer than ten events' if events < 10 else 'fewer than ten stays without the event' if n - events < 10 else ''
+    return (
+        'fewer than ten events'
+        if events < 10
+        else 'fewer than ten stays without the event'
+        if n - events < 10
+        else ''
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #results-table
 def results_table(
@@ -316,20 +394,38 @@ def results_table(
         n, events = (int(part[c].iloc[0]) for c in ('n', 'events'))
         note = '' if label in AVERAGES else too_few(n, events)
         reasons = [r for r in dict.fromkeys(part['reason']) if r and not note]
-        rows.append(dict(label=label, stays=mask_count(n), events='' if label in AVERAGES else events_text(n, events),
-                         **{row.metric: with_interval(row) for row in part.itertuples()}, note='; '.join([note] * bool(note) + reasons)))
+        rows.append(
+            dict(
+                label=label,
+                stays=mask_count(n),
+                events='' if label in AVERAGES else events_text(n, events),
+                **{row.metric: with_interval(row) for row in part.itertuples()},
+                note='; '.join([note] * bool(note) + reasons),
+            )
+        )
     labels = [r for r in rows if r['label'] not in AVERAGES]
     frame = pd.DataFrame(labels if len(labels) == 1 else rows)
     return frame if frame['note'].any() else frame.drop(columns='note')
 
 # %% ../../nbs/4_study/08_cards.ipynb #eval-results
-METRIC_TYPES = {'AUROC': 'roc_auc', 'AUPRC': 'average_precision', 'Brier': 'brier_score', 'log loss': 'log_loss'}
+METRIC_TYPES = {
+    'AUROC': 'roc_auc',
+    'AUPRC': 'average_precision',
+    'Brier': 'brier_score',
+    'log loss': 'log_loss',
+}
 
 
 def eval_results(run: Run, metrics: pd.DataFrame) -> list[EvalResult]:
-    "The averages over labels as entries of the model index, to four digits; none where there are fewer than ten events."
+    """The averages over labels as entries of the model index, to four digits; none where there are fewer than
+    ten events."""
     name, people = source_of(run.cohort)
-    rows = metrics[(metrics['label'] == 'macro') & metrics['value'].notna() & metrics['metric'].isin(METRIC_TYPES) & (metrics['events'] >= 10)]
+    rows = metrics[
+        (metrics['label'] == 'macro')
+        & metrics['value'].notna()
+        & metrics['metric'].isin(METRIC_TYPES)
+        & (metrics['events'] >= 10)
+    ]
     digits = lambda x: None if np.isnan(x) else round(float(x), 4)
     kind = 'tabular-classification' if run.plan.stages[-1].reads == 'series' else 'text-classification'
     return [EvalResult(
@@ -343,10 +439,16 @@ def eval_results(run: Run, metrics: pd.DataFrame) -> list[EvalResult]:
 def last_stage(run: Run):
     "The last stage's result, or a `UserError` if there is none to describe."
     if not len(run.plan):
-        raise UserError('a plan of at least one stage', 'the untrained towers', 'Run a plan and give that run.')
+        raise UserError(
+            'a plan of at least one stage', 'the untrained towers', 'Run a plan and give that run.'
+        )
     last = run.stages[-1]
     if not is_done(run.lab, last.address):
-        raise UserError(f'the finished result {last.address} of {str(run.plan)!r}', f'none in {run.lab.folder}', 'Run the plan first.')
+        raise UserError(
+            f'the finished result {last.address} of {str(run.plan)!r}',
+            f'none in {run.lab.folder}',
+            'Run the plan first.',
+        )
     return last
 
 
@@ -367,9 +469,14 @@ def changed_switches(cohort: Cohort) -> dict:
 
 # %% ../../nbs/4_study/08_cards.ipynb #facts-stages
 def score_words(stage) -> tuple[str, str]:
-    "Validation score of a stage with what it is, and the step that it was best at; of weights that were only loaded, none."
+    """Validation score of a stage with what it is, and the step that it was best at; of weights that were
+    only loaded, none."""
     m, by = stage.metrics, stage.history['by'].iloc[-1]
-    return ('none', '') if by == 'nothing' else (f'{m["score"]:.3f} ({"negative loss" if by == "loss" else by})', f'step {m["best_step"]:,}')
+    return (
+        ('none', '')
+        if by == 'nothing'
+        else (f'{m["score"]:.3f} ({"negative loss" if by == "loss" else by})', f'step {m["best_step"]:,}')
+    )
 
 
 def stage_rows(run: Run) -> pd.DataFrame:
@@ -377,8 +484,17 @@ def stage_rows(run: Run) -> pd.DataFrame:
     rows = []
     for s in run.stages[1:]:
         validation, best = score_words(s)
-        rows.append(dict(stage=s.name, address=f'`{s.address}`', validation=validation, best=best,
-                         steps=f'{s.metrics["steps"]:,}', epochs=len(s.history), seconds=f'{s.metrics["seconds"]:,.0f}'))
+        rows.append(
+            dict(
+                stage=s.name,
+                address=f'`{s.address}`',
+                validation=validation,
+                best=best,
+                steps=f'{s.metrics["steps"]:,}',
+                epochs=len(s.history),
+                seconds=f'{s.metrics["seconds"]:,.0f}',
+            )
+        )
     return pd.DataFrame(rows)
 
 
@@ -390,7 +506,9 @@ def public_plan(whole: Plan) -> Plan:
 
 def stage_settings(run: Run) -> str:
     "Every setting of every stage, one stage a line."
-    said = lambda v: str(v).lower() if v is None or isinstance(v, bool) else f'{v:g}' if isinstance(v, float) else str(v)
+    said = lambda v: (
+        str(v).lower() if v is None or isinstance(v, bool) else f'{v:g}' if isinstance(v, float) else str(v)
+    )
     line = lambda s: f'- {s.name}: ' + ', '.join(f'`{k}={said(getattr(s, k))}`' for k in field_types(type(s)))
     return '\n'.join(map(line, public_plan(run.plan).stages))
 
@@ -400,8 +518,14 @@ def report_words(run: Run) -> str:
     e = run.lab.encoder
     sizes = f'from scratch ({e.layers} layer{"s" * (e.layers > 1)} of width {e.width}, {e.heads} heads)'
     scratch = {'small': f'a ModernBERT {sizes}', 'small-bert': f'a BERT {sizes}'}
-    shaped = f'one with the sizes of {model_words(e.architecture)}, its weights drawn at random' if e.architecture else ''
-    loaded = [f', then given the weights of {model_words(s.model)}' for s in run.plan.stages if isinstance(s, Load)]
+    shaped = (
+        f'one with the sizes of {model_words(e.architecture)}, its weights drawn at random'
+        if e.architecture
+        else ''
+    )
+    loaded = [
+        f', then given the weights of {model_words(s.model)}' for s in run.plan.stages if isinstance(s, Load)
+    ]
     return (shaped or scratch.get(e.model) or model_words(e.model)) + ''.join(loaded)
 
 
@@ -410,20 +534,28 @@ def encoder_words(run: Run) -> str:
     e, whose = run.lab.encoder, tokenizer_name(run.lab.encoder)
     series = dict(lstm='an LSTM').get(e.series, f'a {e.series}')
     learned = 'trained for this run' + ', on words of ten patients or more' * rare_words_out(run.cohort, e)
-    return (f'Report encoder: {report_words(run)}; chunks of up to {e.max_tokens:,} tokens. Series encoder: {series} of width '
-            f'{e.series_hidden}, {e.series_layers} layer{"s" * (e.series_layers > 1)}. Both end in {e.dim} dimensions. '
-            f'Tokeniser: {run.lab.data.tokenizer.get_vocab_size():,} entries, {f"that of {model_words(whose)}" if whose else learned}.')
+    return (
+        f'Report encoder: {report_words(run)}; chunks of up to {e.max_tokens:,} tokens. Series encoder: {series} of width '
+        f'{e.series_hidden}, {e.series_layers} layer{"s" * (e.series_layers > 1)}. Both end in {e.dim} dimensions. '
+        f'Tokeniser: {run.lab.data.tokenizer.get_vocab_size():,} entries, {f"that of {model_words(whose)}" if whose else learned}.'
+    )
 
 
 def run_versions(run: Run) -> dict:
     "Versions: of the training where the lab has them, of today for the rest."
     facts = result_of(last_stage(run).dir)
-    return dict(lp_nb=__version__, **facts['versions'], **{n: version(n) for n in ('transformers', 'tokenizers', 'safetensors')})
+    return dict(
+        lp_nb=__version__,
+        **facts['versions'],
+        **{n: version(n) for n in ('transformers', 'tokenizers', 'safetensors')},
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #card-use
-USE = ('Made for research on pretraining. **It is no clinical tool**: it must not inform the care of any patient, nor triage, staffing or insurance. '
-       'Its risks have been checked against one hospital at most; elsewhere, and later, they may be wrong for everybody or for some groups only. '
-       'Do not try to recover patients or text from it.')
+USE = (
+    'Made for research on pretraining. **It is no clinical tool**: it must not inform the care of any patient, nor triage, staffing or insurance. '
+    'Its risks have been checked against one hospital at most; elsewhere, and later, they may be wrong for everybody or for some groups only. '
+    'Do not try to recover patients or text from it.'
+)
 LOADING = '''The folder that `lp_nb.study.cards.save_run` wrote predicts for any cohort with the same features:
 
 ```python
@@ -473,17 +605,32 @@ def look_aheads(cohort: Cohort) -> str:
 
 def sizes(cohort: Cohort) -> pd.DataFrame:
     "Stays and patients of the splits, small counts hidden."
-    return pd.DataFrame([dict(split=s, stays=c['stays'], patients=c['patients']) for s in ('train', 'val', 'test')
-                         for c in [cohort.manifest['counts'][s]]])
+    return pd.DataFrame(
+        [
+            dict(split=s, stays=c['stays'], patients=c['patients'])
+            for s in ('train', 'val', 'test')
+            for c in [cohort.manifest['counts'][s]]
+        ]
+    )
 
 
 def data_section(cohort: Cohort) -> str:
     "What a model card says of the cohort."
     changed = changed_switches(cohort)
-    facts = {'source': source_of(cohort)[1], 'cohort': f'`{cohort.hash}` (fingerprint of rules, tables and corpus)', 'task': cohort.task,
-             'labels': ', '.join(cohort.labels), 'preset': f'`{cohort.rules.preset}`, ' + (
-                 'except ' + ', '.join(f'`{k}={v}`' for k, v in changed.items()) if changed else 'every switch as it has it'),
-             'inputs': f'{len(cohort.feature_names)} hourly features' + (' and radiology reports' if cohort.has_reports else ', no reports')}
+    facts = {
+        'source': source_of(cohort)[1],
+        'cohort': f'`{cohort.hash}` (fingerprint of rules, tables and corpus)',
+        'task': cohort.task,
+        'labels': ', '.join(cohort.labels),
+        'preset': f'`{cohort.rules.preset}`, '
+        + (
+            'except ' + ', '.join(f'`{k}={v}`' for k, v in changed.items())
+            if changed
+            else 'every switch as it has it'
+        ),
+        'inputs': f'{len(cohort.feature_names)} hourly features'
+        + (' and radiology reports' if cohort.has_reports else ', no reports'),
+    }
     return f'{bullets(facts)}\n\n{as_markdown(sizes(cohort))}'
 
 # %% ../../nbs/4_study/08_cards.ipynb #card-sections
@@ -492,25 +639,48 @@ def results_section(run: Run, metrics: pd.DataFrame | None) -> str:
     if metrics is None:
         return 'None: the plan ends before a classifier.'
     fit = calibration_points(run)
-    return ('Test split; value and 95 % interval (bootstrap over patients). Counts under ten are not shown.\n\n' + as_markdown(results_table(metrics))
-            + '\n\nCalibration on the test split: the slope is 1 and the level 0 where risks can be taken at their word; '
-            'a slope below 1 means risks that are too extreme, a level above 0 risks that are too low.\n\n' + as_markdown(fit))
+    return (
+        'Test split; value and 95 % interval (bootstrap over patients). Counts under ten are not shown.\n\n'
+        + as_markdown(results_table(metrics))
+        + '\n\nCalibration on the test split: the slope is 1 and the level 0 where risks can be taken at their word; '
+        'a slope below 1 means risks that are too extreme, a level above 0 risks that are too low.\n\n'
+        + as_markdown(fit)
+    )
 
 
 def loading_section(run: Run) -> str:
-    "How to open the folder: as a classifier, as a beginning, by `transformers`, and as document vectors where that has a form there."
+    """How to open the folder: as a classifier, as a beginning, by `transformers`, and as document vectors
+    where that has a form there."""
     last, longest = run.plan.stages[-1], run.lab.encoder.max_tokens
-    joined = 'its reports, ' + ('each after a line with its hour, `[hour 7]`' if run.cohort.rules.joiner == 'hour' else 'a blank line between them')
-    unit = ', brought to length one because its last stage compares directions' * getattr(last, 'by_direction', False)
-    words = SENTENCES.format(unit=unit, joined=joined, tokens=longest) * (getattr(last, 'pool', 'mean') != 'padded')
+    joined = 'its reports, ' + (
+        'each after a line with its hour, `[hour 7]`'
+        if run.cohort.rules.joiner == 'hour'
+        else 'a blank line between them'
+    )
+    unit = ', brought to length one because its last stage compares directions' * getattr(
+        last, 'by_direction', False
+    )
+    words = SENTENCES.format(unit=unit, joined=joined, tokens=longest) * (
+        getattr(last, 'pool', 'mean') != 'padded'
+    )
     return (LOADING * predicts(run) + ENCODER + words).strip()
 
 
 def training_section(run: Run) -> str:
     "Stages, settings, encoders, versions."
     facts = result_of(last_stage(run).dir)
-    parts = [encoder_words(run), as_markdown(stage_rows(run)), stage_settings(run),
-             bullets({'seed': run.seed, 'trained on': facts['device'], 'versions': ', '.join(f'{k} {v}' for k, v in run_versions(run).items())})]
+    parts = [
+        encoder_words(run),
+        as_markdown(stage_rows(run)),
+        stage_settings(run),
+        bullets(
+            {
+                'seed': run.seed,
+                'trained on': facts['device'],
+                'versions': ', '.join(f'{k} {v}' for k, v in run_versions(run).items()),
+            }
+        ),
+    ]
     return '\n\n'.join(parts)
 
 # %% ../../nbs/4_study/08_cards.ipynb #card-about
@@ -519,7 +689,11 @@ def purpose(run: Run) -> str:
     cohort = run.cohort
     if not predicts(run):
         return 'A report encoder and a series encoder for stays in intensive care.'
-    names = dict(report='the radiology reports', series='the hourly series', both='the hourly series and the radiology reports')
+    names = dict(
+        report='the radiology reports',
+        series='the hourly series',
+        both='the hourly series and the radiology reports',
+    )
     what = names[run.plan.stages[-1].reads]
     window = 'the first 48 hours' if cohort.rules.window == '48h' else 'the whole length'
     risk = 'death in hospital' if cohort.task == 'mortality' else f'{len(cohort.labels)} groups of diagnoses'
@@ -530,13 +704,19 @@ def about_section(run: Run) -> str:
     "What a run is, and its plan as a tree."
     name = preset_of(run)
     said = f'{purpose(run)} It comes from layered pretraining: every line below starts from the weights of the one above.'
-    return said + (f' The plan is the preset `{name}`: {PRESETS[name].why}' if name else '') + f'\n\n```\n{public_plan(run.plan).tree()}\n```'
+    return (
+        said
+        + (f' The plan is the preset `{name}`: {PRESETS[name].why}' if name else '')
+        + f'\n\n```\n{public_plan(run.plan).tree()}\n```'
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #card-metadata
 PIPELINE = 'feature-extraction'  # what the folder does in a pipeline of `transformers`
 
 
-def model_metadata(run: Run, may: Sharing, metrics: pd.DataFrame | None, license: str | None) -> ModelCardData:
+def model_metadata(
+    run: Run, may: Sharing, metrics: pd.DataFrame | None, license: str | None
+) -> ModelCardData:
     "The block at the top."
     results = [] if metrics is None else eval_results(run, metrics)
     sentences = ['sentence-transformers'] * (getattr(run.plan.stages[-1], 'pool', 'mean') != 'padded')
@@ -544,9 +724,16 @@ def model_metadata(run: Run, may: Sharing, metrics: pd.DataFrame | None, license
             *sentences,
             *dict.fromkeys(s.name for s in run.plan.stages)]
     return ModelCardData(
-        language='en', library_name='lp_nb', pipeline_tag=PIPELINE, tags=tags, base_model=base_of(run), eval_results=results or None,
-        model_name=f'lp_nb-{run.cohort.task}-{last_stage(run).address}', sharing_tier=may.tier,
-        **license_of(may, license))
+        language='en',
+        library_name='lp_nb',
+        pipeline_tag=PIPELINE,
+        tags=tags,
+        base_model=base_of(run),
+        eval_results=results or None,
+        model_name=f'lp_nb-{run.cohort.task}-{last_stage(run).address}',
+        sharing_tier=may.tier,
+        **license_of(may, license),
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #card
 def model_card(
@@ -570,7 +757,9 @@ def model_card(
         'How to load it': loading_section(run), 'Citation': citations(run.cohort, paper=True)}
     title = f'# {" > ".join(s.name for s in run.plan.stages)}, {run.cohort.task}'
     text = '\n\n'.join([title, str(may), *(f'## {name}\n\n{said}' for name, said in sections.items())])
-    content = f'---\n{model_metadata(run, may, metrics, license).to_yaml()}\n---\n\n{as_markdown_text(text)}\n'
+    content = (
+        f'---\n{model_metadata(run, may, metrics, license).to_yaml()}\n---\n\n{as_markdown_text(text)}\n'
+    )
     return ModelCard(refuse_patients(content, run.cohort, 'a model card'))
 
 # %% ../../nbs/4_study/08_cards.ipynb #patients-of
@@ -578,39 +767,77 @@ def patients_by_variable(cohort: Cohort) -> dict:
     "How many patients have a value of each variable in the series: name -> number."
     values, offsets, _ = cohort.arrays
     of_hour = np.repeat(cohort.stays['subject_id'].to_numpy(), np.diff(offsets))
-    return {v.name: len(np.unique(of_hour[np.isfinite(values[:, i])])) for i, v in enumerate(VARIABLES[:values.shape[1]])}
+    return {
+        v.name: len(np.unique(of_hour[np.isfinite(values[:, i])]))
+        for i, v in enumerate(VARIABLES[: values.shape[1]])
+    }
 
 # %% ../../nbs/4_study/08_cards.ipynb #datacard-tables
 def switch_table(cohort: Cohort) -> pd.DataFrame:
     "Every switch of the cohort, what its preset says, and what the switch means."
     usual, meant = asdict(make_rules(cohort.rules.preset, cohort.task)), meanings()
-    rows = [dict(switch=f'`{k}`', value=str(v), preset='' if usual[k] == v else str(usual[k]), meaning=meant.get(k, ''))
-            for k, v in asdict(cohort.rules).items() if k not in ('preset', 'task')]
+    rows = [
+        dict(
+            switch=f'`{k}`',
+            value=str(v),
+            preset='' if usual[k] == v else str(usual[k]),
+            meaning=meant.get(k, ''),
+        )
+        for k, v in asdict(cohort.rules).items()
+        if k not in ('preset', 'task')
+    ]
     frame = pd.DataFrame(rows)
     return frame if frame['preset'].any() else frame.drop(columns='preset')
 
 
 def attrition_table(cohort: Cohort) -> pd.DataFrame:
     "Every step that looked at stays, events or reports: rows in, rows kept, and why the others left."
-    return pd.DataFrame([dict(unit=s['unit'], step=s['step'], rows=f'{s["rows_in"]:,}', kept=f'{s["kept"]:,}',
-                              left='; '.join(f'{reason}: {n}' for reason, n in s['dropped'].items())) for s in cohort.manifest['attrition']])
+    return pd.DataFrame(
+        [
+            dict(
+                unit=s['unit'],
+                step=s['step'],
+                rows=f'{s["rows_in"]:,}',
+                kept=f'{s["kept"]:,}',
+                left='; '.join(f'{reason}: {n}' for reason, n in s['dropped'].items()),
+            )
+            for s in cohort.manifest['attrition']
+        ]
+    )
 
 
 def variable_table(cohort: Cohort) -> pd.DataFrame:
-    "The variables of the series: unit, accepted range, events kept, share of hours charted, median and quartiles."
+    """The variables of the series: unit, accepted range, events kept, share of hours charted, median and
+    quartiles."""
     whose, rows = patients_by_variable(cohort), []
     shown = {c: mask_counts(dict(cohort.quality.set_index('variable')[c].astype(int)), patients=whose) for c in ('kept', 'out_of_range')}
     for v in cohort.quality.to_dict('records'):
         few = whose[v['variable']] < 10
-        rows.append(dict(variable=v['variable'], unit=v['unit'], accepted=f'{v["low"]:g} to {v["high"]:g}', kept=shown['kept'][v['variable']],
-                         refused=shown['out_of_range'][v['variable']], hours=f'{v["hours_charted"]:.1%}' if not few or not v['kept'] else '',
-                         values=f'{v["p50"]:.4g} [{v["p25"]:.4g}, {v["p75"]:.4g}]' if not few and not np.isnan(v['p50']) else ''))
-    return pd.DataFrame(rows).rename(columns=dict(kept='events kept', refused='out of range', hours='hours charted', values='median [quartiles]'))
+        rows.append(
+            dict(
+                variable=v['variable'],
+                unit=v['unit'],
+                accepted=f'{v["low"]:g} to {v["high"]:g}',
+                kept=shown['kept'][v['variable']],
+                refused=shown['out_of_range'][v['variable']],
+                hours=f'{v["hours_charted"]:.1%}' if not few or not v['kept'] else '',
+                values=f'{v["p50"]:.4g} [{v["p25"]:.4g}, {v["p75"]:.4g}]'
+                if not few and not np.isnan(v['p50'])
+                else '',
+            )
+        )
+    return pd.DataFrame(rows).rename(
+        columns=dict(
+            kept='events kept', refused='out of range', hours='hours charted', values='median [quartiles]'
+        )
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #datacard-tables-2
 def characteristics_table(cohort: Cohort) -> str:
     "Patient characteristics and label prevalence by split, or over all where a split is small."
-    patients = cohort.stays.groupby('split')['subject_id'].nunique().reindex(['train', 'val', 'test'], fill_value=0)
+    patients = (
+        cohort.stays.groupby('split')['subject_id'].nunique().reindex(['train', 'val', 'test'], fill_value=0)
+    )
     if cohort.stays['subject_id'].nunique() < 10:
         return 'Fewer than ten patients: nothing is shown.'
     frame = characteristics(cohort, 'split' if patients.min() >= 10 else 'all').drop(columns='difference')
@@ -623,25 +850,52 @@ def report_facts(cohort: Cohort) -> str:
         return 'None: the cohort was built without notes.'
     words, whose = cohort.reports['text'].str.count(r'\S+'), cohort.stays['subject_id']
     written = cohort.documents[cohort.stays['has_report']]
-    documents = without_hours(pl.from_pandas(written)).str.count_matches(r'\S+').to_pandas().set_axis(written.index)
-    of_words, of_documents = (quartiles(x, whose.loc[stays]) for x, stays in ((words, cohort.reports['stay_id']), (documents, documents.index)))
+    documents = (
+        without_hours(pl.from_pandas(written)).str.count_matches(r'\S+').to_pandas().set_axis(written.index)
+    )
+    of_words, of_documents = (
+        quartiles(x, whose.loc[stays])
+        for x, stays in ((words, cohort.reports['stay_id']), (documents, documents.index))
+    )
     found = cohort.manifest['found'].get('reports_without_storetime', '')
-    return bullets({'radiology reports': mask_count(len(words)), 'words of a report, median [quartiles]': of_words,
-                    'words of a document (all reports of a stay)': of_documents, 'reports without a storage time': found})
+    return bullets(
+        {
+            'radiology reports': mask_count(len(words)),
+            'words of a report, median [quartiles]': of_words,
+            'words of a document (all reports of a stay)': of_documents,
+            'reports without a storage time': found,
+        }
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #datacard-audit
 def audit_section(cohort: Cohort) -> str:
     "What the audit looked for, and known counts of the release beside those found."
     m = cohort.manifest
     said = [f'- {x}' for x in m['audit']['passed']]
-    known = pd.DataFrame([dict(count=o['what'], known=f'{o["expected"]:,}', here=mask_count(o['got']) if o['got'] != '<10' else '<10', why=o['explanation']) for o in m['oracles']])
-    return '\n'.join(said) + (f'\n\nKnown counts of the release:\n\n{as_markdown(known)}' if len(known) else '')
+    known = pd.DataFrame(
+        [
+            dict(
+                count=o['what'],
+                known=f'{o["expected"]:,}',
+                here=mask_count(o['got']) if o['got'] != '<10' else '<10',
+                why=o['explanation'],
+            )
+            for o in m['oracles']
+        ]
+    )
+    return '\n'.join(said) + (
+        f'\n\nKnown counts of the release:\n\n{as_markdown(known)}' if len(known) else ''
+    )
 
 
 def source_table(cohort: Cohort) -> pd.DataFrame:
     "The tables that were read: file, size, SHA-256."
-    return pd.DataFrame([dict(table=n, file=s['file'], bytes=f'{s["bytes"]:,}', sha256=f'`{s["sha256"][:16]}` ({s["of"]})')
-                         for n, s in cohort.manifest['sources'].items()])
+    return pd.DataFrame(
+        [
+            dict(table=n, file=s['file'], bytes=f'{s["bytes"]:,}', sha256=f'`{s["sha256"][:16]}` ({s["of"]})')
+            for n, s in cohort.manifest['sources'].items()
+        ]
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #datacard-corpus
 def corpus_facts(cohort: Cohort) -> dict:
@@ -649,19 +903,31 @@ def corpus_facts(cohort: Cohort) -> dict:
     if not len(cohort.corpus):
         return {}
     texts, codes = mask_count(len(cohort.corpus)), mask_count(len(cohort.codes))
-    coded = f', with {codes} finding codes (what each text says to be absent, doubtful, probable or present)' if len(cohort.codes) else ', without finding codes'
+    coded = (
+        f', with {codes} finding codes (what each text says to be absent, doubtful, probable or present)'
+        if len(cohort.codes)
+        else ', without finding codes'
+    )
     return {'general-domain texts': f'{texts}{coded}'}
 
 # %% ../../nbs/4_study/08_cards.ipynb #datacard-sections
 def data_sections(cohort: Cohort) -> dict:
     "Section -> text of a data card."
-    facts = {'source': source_of(cohort)[1], 'fingerprint': f'`{cohort.hash}`', 'task': cohort.task, 'preset': f'`{cohort.rules.preset}`',
-             'labels': ', '.join(cohort.labels), 'versions': ', '.join(f'{k} {v}' for k, v in cohort.manifest['versions'].items())}
+    facts = {
+        'source': source_of(cohort)[1],
+        'fingerprint': f'`{cohort.hash}`',
+        'task': cohort.task,
+        'preset': f'`{cohort.rules.preset}`',
+        'labels': ', '.join(cohort.labels),
+        'versions': ', '.join(f'{k} {v}' for k, v in cohort.manifest['versions'].items()),
+    }
     facts |= corpus_facts(cohort)
     return {
-        'What it is': 'Stays in intensive care with hourly series, radiology reports where there are any, and labels.\n\n' + bullets(facts),
+        'What it is': 'Stays in intensive care with hourly series, radiology reports where there are any, and labels.\n\n'
+        + bullets(facts),
         'Who is in it': f'{as_markdown(sizes(cohort))}\n\n{characteristics_table(cohort)}',
-        'How it was made': 'Rows that every step was given, kept, and let go.\n\n' + as_markdown(attrition_table(cohort)),
+        'How it was made': 'Rows that every step was given, kept, and let go.\n\n'
+        + as_markdown(attrition_table(cohort)),
         'Series': as_markdown(variable_table(cohort)),
         'Reports': report_facts(cohort),
         'Audit': audit_section(cohort),
@@ -685,8 +951,16 @@ def data_card(
         language='en', pretty_name=f'{cohort.task}, {source_of(cohort)[1]}', task_categories=['text-classification', 'tabular-classification'],
         size_categories='n<1K' if size < 1_000 else '1K<n<10K' if size < 10_000 else '10K<n<100K',
         tags=[tag_of(may.tier), 'clinical', cohort.task, source_of(cohort)[0]], sharing_tier=may.tier, **license_of(may, license))
-    text = '\n\n'.join([f'# {cohort.task}, {source_of(cohort)[1]}', str(may), *(f'## {n}\n\n{said}' for n, said in data_sections(cohort).items())])
-    return DatasetCard(refuse_patients(f'---\n{data.to_yaml()}\n---\n\n{as_markdown_text(text)}\n', cohort, 'a data card'))
+    text = '\n\n'.join(
+        [
+            f'# {cohort.task}, {source_of(cohort)[1]}',
+            str(may),
+            *(f'## {n}\n\n{said}' for n, said in data_sections(cohort).items()),
+        ]
+    )
+    return DatasetCard(
+        refuse_patients(f'---\n{data.to_yaml()}\n---\n\n{as_markdown_text(text)}\n', cohort, 'a data card')
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #save-guard
 def refuse_taken(folder: Path):
@@ -702,16 +976,36 @@ def saved_facts(run: Run, tier: str) -> dict:
     "What `load_run` must know besides the weights."
     cohort, stage = run.cohort, run.plan.stages[-1]
     model, shaped = run.lab.encoder.model, run.lab.encoder.architecture
-    encoder = vars(run.lab.encoder) | dict(model=model if model in SMALL else 'pretrained', architecture=shaped and model_words(shaped))
-    return dict(format=SAVED, plan=str(public_plan(run.plan)), precision=run.lab.precision, seed=run.seed, task=cohort.task, cohort=cohort.hash, address=last_stage(run).address, tier=tier,
-                labels=cohort.labels, features=cohort.feature_names, words=cohort.rules.words, scale=cohort.manifest['scale'], encoder=encoder,
-                stage=asdict(stage) if predicts(run) else None, versions=run_versions(run))
+    encoder = vars(run.lab.encoder) | dict(
+        model=model if model in SMALL else 'pretrained', architecture=shaped and model_words(shaped)
+    )
+    return dict(
+        format=SAVED,
+        plan=str(public_plan(run.plan)),
+        precision=run.lab.precision,
+        seed=run.seed,
+        task=cohort.task,
+        cohort=cohort.hash,
+        address=last_stage(run).address,
+        tier=tier,
+        labels=cohort.labels,
+        features=cohort.feature_names,
+        words=cohort.rules.words,
+        scale=cohort.manifest['scale'],
+        encoder=encoder,
+        stage=asdict(stage) if predicts(run) else None,
+        versions=run_versions(run),
+    )
 
 
 def other_weights(run: Run) -> dict:
     "Weights of the last stage without those of the language model, which lie in model.safetensors."
     state = load_file(checked(last_stage(run).dir, 'model.safetensors'))
-    return {k: v for k, v in state.items() if k.startswith(('towers.', 'head.')) and not k.startswith('towers.report.lm.')}
+    return {
+        k: v
+        for k, v in state.items()
+        if k.startswith(('towers.', 'head.')) and not k.startswith('towers.report.lm.')
+    }
 
 # %% ../../nbs/4_study/08_cards.ipynb #save
 def save_run(
@@ -742,23 +1036,40 @@ def save_run(
 def check_saved(folder: Path):
     "Raise unless the files of a model folder are those that `save_run` wrote."
     if not (folder / 'manifest.json').is_file() or not (folder / 'run.json').is_file():
-        raise UserError('a folder that save_run wrote', f'{folder} without manifest.json and run.json', 'Check the path.')
+        raise UserError(
+            'a folder that save_run wrote', f'{folder} without manifest.json and run.json', 'Check the path.'
+        )
     said = read_json(folder / 'manifest.json').get('files') or {}
-    names = {'run.json', 'model.safetensors', 'towers.safetensors', *(n for n in said if not n.endswith('.md'))}  # people may go on writing in a card
+    # people may go on writing in a card
+    names = {
+        'run.json',
+        'model.safetensors',
+        'towers.safetensors',
+        *(n for n in said if not n.endswith('.md')),
+    }
     check_files(folder, 'manifest.json', said, 'Get the folder again; this one was changed.', names)
 
 
 def data_for(facts: dict, tokenizer, cohort: Cohort) -> LearningData:
     "A cohort as a saved run reads it: its tokeniser, its scale."
     if cohort.feature_names != facts['features']:
-        raise UserError(f'a cohort with the {len(facts["features"])} features of the saved run', f'another set of {len(cohort.feature_names)}',
-                        f'Build it with words={facts["words"]!r}.')
+        raise UserError(
+            f'a cohort with the {len(facts["features"])} features of the saved run',
+            f'another set of {len(cohort.feature_names)}',
+            f'Build it with words={facts["words"]!r}.',
+        )
     values, offsets, before = cohort.arrays
     documents = cohort.documents.tolist() if cohort.has_reports else [''] * len(cohort.stays)
     size = facts['encoder']['max_tokens']
-    return LearningData(cohort, tokenizer, tokenize(documents, tokenizer, size), tokenize([], tokenizer, size),
-                        features(values, offsets, before, facts['scale'], True, facts['words']), np.array(offsets),
-                        np.zeros((len(cohort.stays), len(facts['labels'])), np.float32))
+    return LearningData(
+        cohort,
+        tokenizer,
+        tokenize(documents, tokenizer, size),
+        tokenize([], tokenizer, size),
+        features(values, offsets, before, facts['scale'], True, facts['words']),
+        np.array(offsets),
+        np.zeros((len(cohort.stays), len(facts['labels'])), np.float32),
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #load-vectors
 @torch.no_grad()
@@ -794,7 +1105,11 @@ class SavedRun:
         state = {k.removeprefix('towers.'): v for k, v in self.weights.items() if k.startswith('towers.')}
         lm = {f'report.lm.{k}': v for k, v in towers.report.lm.state_dict().items()}
         towers.load_state_dict(state | lm)
-        towers.precision = chosen_precision(self.precision) or self.facts.get('precision') or natural_precision(towers, device())
+        towers.precision = (
+            chosen_precision(self.precision)
+            or self.facts.get('precision')
+            or natural_precision(towers, device())
+        )
         return towers.to(device()).eval()
 
     def predict(self, cohort: Cohort, split: str = 'test') -> pd.DataFrame:
@@ -807,25 +1122,42 @@ def predict_saved(saved: SavedRun, cohort: Cohort, split: str) -> pd.DataFrame:
     "Probabilities by a saved run for the stays of a split: (stays, labels), index stay_id."
     if saved.facts['stage'] is None:
         raise UserError('a saved plan that ends in `supervised`', repr(saved.facts['plan']), 'Save a run with a classifier.')
-    stage, towers, data = Supervised(**saved.facts['stage']), saved.towers, data_for(saved.facts, saved.tokenizer, cohort)
+    stage, towers, data = (
+        Supervised(**saved.facts['stage']),
+        saved.towers,
+        data_for(saved.facts, saved.tokenizer, cohort),
+    )
     check_reports(data, stage.reads)
     towers.report.pool, positions = stage.pool, np.flatnonzero(cohort.stays.index.isin(cohort.ids(split)))
     head = Head(stage, towers.config.dim, len(saved.facts['labels']))
-    head.load_state_dict({k.removeprefix('head.'): v for k, v in saved.weights.items() if k.startswith('head.')})
+    head.load_state_dict(
+        {k.removeprefix('head.'): v for k, v in saved.weights.items() if k.startswith('head.')}
+    )
     written = torch.from_numpy(has_document(data)[positions]).to(device())
-    logits = wide(head.to(device()).eval()(stay_vectors(towers, data, positions, stage), written)).cpu().numpy()
-    return pd.DataFrame(1 / (1 + np.exp(-logits)), index=cohort.stays.index[positions], columns=saved.facts['labels'])
+    logits = (
+        wide(head.to(device()).eval()(stay_vectors(towers, data, positions, stage), written)).cpu().numpy()
+    )
+    return pd.DataFrame(
+        1 / (1 + np.exp(-logits)), index=cohort.stays.index[positions], columns=saved.facts['labels']
+    )
 
 # %% ../../nbs/4_study/08_cards.ipynb #load-run
 def load_run(
     folder,  # that `save_run` wrote
-    precision: str | None = None,  # 'fp32' where digits matter, or 'bf16'; None: LPNB_PRECISION, else that of the run
+    precision: str
+    | None = None,  # 'fp32' where digits matter, or 'bf16'; None: LPNB_PRECISION, else that of the run
 ) -> SavedRun:
     "Open a model folder after checking its files."
     folder = place(folder).absolute()
     check_saved(folder)
     facts = read_json(folder / 'run.json')
-    same_format(facts, SAVED, 'a model folder', folder, 'Open it with the version that wrote it, or save the run again.')
+    same_format(
+        facts,
+        SAVED,
+        'a model folder',
+        folder,
+        'Open it with the version that wrote it, or save the run again.',
+    )
     if facts['tier'] == 'credentialed only':
         refuse_unfiltered()
         refuse_tracked(folder)

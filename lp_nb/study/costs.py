@@ -29,7 +29,8 @@ from .sweeps import Study
 from .work import seconds_left
 
 # %% ../../nbs/4_study/09_costs.ipynb #sizes
-Texts = namedtuple('Texts', 'train val test tokens reach')  # how many in each split; mean tokens of each; mean length of a token's chunk
+# how many in each split; mean tokens of each; mean length of a token's chunk
+Texts = namedtuple('Texts', 'train val test tokens reach')
 
 
 @outlined
@@ -48,7 +49,9 @@ def texts(train: list, val: list, test: list) -> Texts:
     "Sizes of texts, each a list of its chunks' lengths."
     lengths = np.concatenate([np.zeros(0), *map(np.asarray, train)])
     total = max(lengths.sum(), 1)
-    return Texts(len(train), len(val), len(test), lengths.sum() / max(len(train), 1), (lengths**2).sum() / total)
+    return Texts(
+        len(train), len(val), len(test), lengths.sum() / max(len(train), 1), (lengths**2).sum() / total
+    )
 
 # %% ../../nbs/4_study/09_costs.ipynb #sizes-of
 def read_sizes(data) -> Sizes:
@@ -90,15 +93,23 @@ def weights_of(towers: Towers) -> Weights:
     lm, layers = towers.report.lm, layers_of(towers.report.lm)
     head = sum(met(m) for m in lm.children() if m is not lm.base_model)
     tied = getattr(lm.get_output_embeddings(), 'weight', None)
-    return Weights(met(layers), len(layers) * lm.config.hidden_size, head or (0 if tied is None else tied.numel()),
-                   met(towers.series.body), len(layers), sum(p.numel() for p in towers.parameters()))
+    return Weights(
+        met(layers),
+        len(layers) * lm.config.hidden_size,
+        head or (0 if tied is None else tied.numel()),
+        met(towers.series.body),
+        len(layers),
+        sum(p.numel() for p in towers.parameters()),
+    )
 
 # %% ../../nbs/4_study/09_costs.ipynb #forward
-Work = namedtuple('Work', 'documents tokens flops steps')  # read in all epochs; a document of the series is a stay, its tokens are hours
+# read in all epochs; a document of the series is a stay, its tokens are hours
+Work = namedtuple('Work', 'documents tokens flops steps')
 
 
 def read_flops(read: Texts, weights: Weights, asked: float = 0.0) -> float:
-    "Operations of one forward pass over one text; `asked` is the share of tokens that go through the language model's head."
+    """Operations of one forward pass over one text; `asked` is the share of tokens that go through the
+    language model's head."""
     return read.tokens * (2 * weights.token + 4 * weights.attention * read.reach + 2 * weights.asked * asked)
 
 
@@ -110,14 +121,21 @@ def series_flops(read: Texts, weights: Weights) -> float:
 def backward(stage, weights: Weights) -> float:
     "The gradient's operations as a multiple of the forward pass's."
     train = getattr(stage, 'train', 'all')
-    return dict(all=2.0, last=2.0 * min(getattr(stage, 'last', 0) / weights.layers, 1), lora=1.0).get(train, 0.0)
+    return dict(all=2.0, last=2.0 * min(getattr(stage, 'last', 0) / weights.layers, 1), lora=1.0).get(
+        train, 0.0
+    )
 
 # %% ../../nbs/4_study/09_costs.ipynb #passes
 def passes(stage, sizes: Sizes, weights: Weights) -> list[tuple[Texts, float, float]]:
-    "What a stage reads in an epoch: texts, operations of a forward pass over one of them, gradient as a multiple of that."
+    """What a stage reads in an epoch: texts, operations of a forward pass over one of them, gradient as a
+    multiple of that."""
     if stage.name == 'mlm':
         if stage.corpus not in sizes.chunks:
-            raise UserError('texts to train the language model on', f'none for corpus={stage.corpus}', 'Say corpus=reports in the plan.')
+            raise UserError(
+                'texts to train the language model on',
+                f'none for corpus={stage.corpus}',
+                'Say corpus=reports in the plan.',
+            )
         read = sizes.chunks[stage.corpus]
         plain = [(read, read_flops(read, weights), 2.0)] * bool(stage.codes)  # without masks, for its codes
         return [(read, read_flops(read, weights, stage.share), 2.0), *plain]
@@ -150,22 +168,35 @@ def stage_work(stage, sizes: Sizes, weights: Weights) -> Work:
     if not found:
         return Work(0, 0, 0.0, 0)
     if is_frozen(stage):  # every vector is computed once, and kept
-        return Work(sum(sum(read[:3]) for read, *_ in found), sum(sum(read[:3]) * read.tokens for read, *_ in found),
-                    sum(sum(read[:3]) * one for read, one, _ in found), 0)
+        return Work(
+            sum(sum(read[:3]) for read, *_ in found),
+            sum(sum(read[:3]) * read.tokens for read, *_ in found),
+            sum(sum(read[:3]) * one for read, one, _ in found),
+            0,
+        )
     learnt = labelled(stage, found[0][0].train)
     read_in = [(learnt + read.val) * epochs for read, *_ in found]
     flops = sum(epochs * one * (learnt * (1 + times) + read.val) for read, one, times in found)
-    return Work(sum(read_in), sum(n * read.tokens for n, (read, *_) in zip(read_in, found, strict=True)), flops,
-                epochs * math.ceil(learnt / stage.batch))
+    return Work(
+        sum(read_in),
+        sum(n * read.tokens for n, (read, *_) in zip(read_in, found, strict=True)),
+        flops,
+        epochs * math.ceil(learnt / stage.batch),
+    )
 
 # %% ../../nbs/4_study/09_costs.ipynb #devices
 Device = namedtuple('Device', 'peak memory why')  # operations a second; bytes; what the peak is
 
 
 DEVICES = {
-    'h200': Device(989e12, 141e9, 'bf16'), 'h100': Device(989e12, 80e9, 'bf16'), 'a100': Device(312e12, 80e9, 'bf16'),
-    'l40s': Device(362e12, 48e9, 'bf16'), 'l4': Device(121e12, 24e9, 'bf16'), 'rtx4090': Device(165e12, 24e9, 'bf16'),
-    'v100': Device(15.7e12, 32e9, 'fp32: it has no bf16'), 't4': Device(8.1e12, 16e9, 'fp32: it has no bf16'),
+    'h200': Device(989e12, 141e9, 'bf16'),
+    'h100': Device(989e12, 80e9, 'bf16'),
+    'a100': Device(312e12, 80e9, 'bf16'),
+    'l40s': Device(362e12, 48e9, 'bf16'),
+    'l4': Device(121e12, 24e9, 'bf16'),
+    'rtx4090': Device(165e12, 24e9, 'bf16'),
+    'v100': Device(15.7e12, 32e9, 'fp32: it has no bf16'),
+    't4': Device(8.1e12, 16e9, 'fp32: it has no bf16'),
 }
 
 
@@ -179,7 +210,11 @@ def this_device(size: int = 2048, times: int = 5) -> Device:
     "The machine that this runs on: its peak is the fastest of a few products of square matrices."
     kind = device()
     dtype, where = torch.bfloat16 if has_bf16(kind) else torch.float32, torch.device(kind)
-    a, b, took = torch.ones(size, size, dtype=dtype, device=where), torch.ones(size, size, dtype=dtype, device=where), []
+    a, b, took = (
+        torch.ones(size, size, dtype=dtype, device=where),
+        torch.ones(size, size, dtype=dtype, device=where),
+        [],
+    )
     for _ in range(times):
         began = time.monotonic()
         float((a @ b)[0, 0])  # waits for the product
@@ -193,7 +228,11 @@ def device_named(name: str) -> Device:
     if name.lower() == 'here':
         return this_device()
     if name.lower() not in DEVICES:
-        raise UserError(f'a device (here, {", ".join(DEVICES)})', repr(name), 'Take the nearest one, or `here`: the machine you are on is then timed.')
+        raise UserError(
+            f'a device (here, {", ".join(DEVICES)})',
+            repr(name),
+            'Take the nearest one, or `here`: the machine you are on is then timed.',
+        )
     return DEVICES[name.lower()]
 
 # %% ../../nbs/4_study/09_costs.ipynb #memory
@@ -201,20 +240,38 @@ def memory(stage, sizes: Sizes, weights: Weights) -> float:
     "Bytes that training a stage takes, roughly, for whole batches in half precision."
     if is_frozen(stage) or not stage.learns:
         return 4.0 * weights.parameters
-    kept = [read.tokens * 34 * weights.attention for read, *_ in passes(stage, sizes, weights) if read is not sizes.series]
+    kept = [
+        read.tokens * 34 * weights.attention
+        for read, *_ in passes(stage, sizes, weights)
+        if read is not sizes.series
+    ]
     return 16.0 * weights.parameters + (stage.micro or stage.batch) * sum(kept)
 
 # %% ../../nbs/4_study/09_costs.ipynb #works
 def works(study: Study, sizes: dict, weights: Weights) -> dict[str, tuple]:
     "By key: node and work of what is left of a study; `sizes` by task."
-    return {n.key: (n, stage_work(n.unit.plans[0].stages[-1], sizes[n.task], weights)) for n in study.backlog.left()}
+    return {
+        n.key: (n, stage_work(n.unit.plans[0].stages[-1], sizes[n.task], weights))
+        for n in study.backlog.left()
+    }
 
 
 def bill_of(found: dict, sizes: dict, weights: Weights) -> pd.DataFrame:
-    "What is left of a study by kind of stage: results, documents, tokens, flops, steps, bytes on disk, bytes of memory at most."
-    rows = [dict(kind=stage_kind(stage := n.unit.plans[0].stages[-1]), results=len(n.unit.plans), **w._asdict(),
-                 disk=4 * weights.parameters * len(n.unit.plans), memory=memory(stage, sizes[n.task], weights)) for n, w in found.values()]
-    how = dict(results='sum', documents='sum', tokens='sum', flops='sum', steps='sum', disk='sum', memory='max')
+    """What is left of a study by kind of stage: results, documents, tokens, flops, steps, bytes on disk,
+    bytes of memory at most."""
+    rows = [
+        dict(
+            kind=stage_kind(stage := n.unit.plans[0].stages[-1]),
+            results=len(n.unit.plans),
+            **w._asdict(),
+            disk=4 * weights.parameters * len(n.unit.plans),
+            memory=memory(stage, sizes[n.task], weights),
+        )
+        for n, w in found.values()
+    ]
+    how = dict(
+        results='sum', documents='sum', tokens='sum', flops='sum', steps='sum', disk='sum', memory='max'
+    )
     return pd.DataFrame(rows, columns=['kind', *how]).groupby('kind', sort=False).agg(how)
 
 
@@ -223,9 +280,11 @@ def took(work: Work, device: Device, share: float) -> float:
     return max(work.flops / (share * device.peak), LAUNCH * work.steps)
 
 # %% ../../nbs/4_study/09_costs.ipynb #paper
-BASE = EncoderConfig('small-bert', width=768, layers=12, heads=12, vocab_size=28_996)  # BioBERT's shape and vocabulary
+# BioBERT's shape and vocabulary
+BASE = EncoderConfig('small-bert', width=768, layers=12, heads=12, vocab_size=28_996)
 SPLIT = (0.718, 0.082, 0.2)  # of stays, as in the prior work
-PAPER = {'mortality': (22_626, 600, 48), 'phenotyping': (53_576, 1_200, 90)}  # stays; tokens and hours of each, assumed
+# stays; tokens and hours of each, assumed
+PAPER = {'mortality': (22_626, 600, 48), 'phenotyping': (53_576, 1_200, 90)}
 
 
 def paper_sizes(task: str) -> Sizes:
@@ -234,8 +293,16 @@ def paper_sizes(task: str) -> Sizes:
     parts = [round(share * stays) for share in SPLIT]
     per = -(-tokens // BASE.max_tokens)  # chunks of a document
     read = Texts(*parts, tokens, tokens / per)
-    return Sizes(read, {c: Texts(*(n * per for n in parts), tokens / per, tokens / per) for c in ('general', 'reports', 'both')}, hours,
-                 Texts(*parts, hours, 1.0), 76)
+    return Sizes(
+        read,
+        {
+            c: Texts(*(n * per for n in parts), tokens / per, tokens / per)
+            for c in ('general', 'reports', 'both')
+        },
+        hours,
+        Texts(*parts, hours, 1.0),
+        76,
+    )
 
 
 @dataclass(frozen=True)
@@ -262,13 +329,23 @@ class Count:
     def __init__(self, study: Study):
         self.study, labs = study, study.labs
         self.paper = any(isinstance(one.cohort, PaperCohort) for one in labs.values())
-        self.sizes = {task: paper_sizes(task) if self.paper else read_sizes(one.data) for task, one in labs.items()}
+        self.sizes = {
+            task: paper_sizes(task) if self.paper else read_sizes(one.data) for task, one in labs.items()
+        }
         encoder, features = next(iter(labs.values())).encoder, next(iter(self.sizes.values())).features
         self.weights = weights_of(build_towers(encoder, features, 0))
         self.works = works(study, self.sizes, self.weights)
         self.bill = bill_of(self.works, self.sizes, self.weights)
 
     def hours(self, device: Device, count: int = 1) -> list[float]:
-        "Hours that `count` devices take, one piece of work each at a time: at much, common and little of the peak."
-        return sorted(seconds_left(self.study.backlog.left(), {k: took(work, device, share) for k, (_, work) in self.works.items()}, count) / 3600
-                      for share in SHARES)
+        """Hours that `count` devices take, one piece of work each at a time: at much, common and little of
+        the peak."""
+        return sorted(
+            seconds_left(
+                self.study.backlog.left(),
+                {k: took(work, device, share) for k, (_, work) in self.works.items()},
+                count,
+            )
+            / 3600
+            for share in SHARES
+        )

@@ -39,7 +39,8 @@ def shared_axes(
     before,  # reports and series (n, d) of the same stays, before they were aligned
     after,  # and after it
 ) -> np.ndarray:
-    "Two axes (d, 2) of length one: from reports to series before, and along which both vary together most after."
+    """Two axes (d, 2) of length one: from reports to series before, and along which both vary together most
+    after."""
     (a, b), (c, d) = ((unit_rows(z) for z in pair) for pair in (before, after))
     across = b.mean(0) - a.mean(0)
     across = across / max(np.linalg.norm(across), 1e-12)
@@ -52,7 +53,8 @@ def shared_axes(
 @outlined
 @dataclass(frozen=True)
 class Pairs:
-    "Reports and series of the same stays after some stages, all seen from one side, with how well they find each other."
+    """Reports and series of the same stays after some stages, all seen from one side, with how well they find
+    each other."""
 
     ids: np.ndarray  # (n,) stay ids
     names: tuple  # of the stages
@@ -67,9 +69,19 @@ class Pairs:
 
     @property
     def table(self) -> pd.DataFrame:
-        "A row a stage: gap, link, median place of the own series as a share of all, share within the nearest tenth, and what chance gives."
-        rows = [dict(stage=name, gap=self.gaps[k], link=self.links[k], place=float(np.median(self.places[k]) / len(self.ids)),
-                     tenth=self.within(k), chance=0.1) for k, name in enumerate(self.names)]
+        """A row a stage: gap, link, median place of the own series as a share of all, share within the
+        nearest tenth, and what chance gives."""
+        rows = [
+            dict(
+                stage=name,
+                gap=self.gaps[k],
+                link=self.links[k],
+                place=float(np.median(self.places[k]) / len(self.ids)),
+                tenth=self.within(k),
+                chance=0.1,
+            )
+            for k, name in enumerate(self.names)
+        ]
         return pd.DataFrame(rows)
 
     def said(self, k: int) -> str:
@@ -99,7 +111,9 @@ def pairs_of(
         gaps.append(np.linalg.norm(a.mean(0) - b.mean(0)))
         links.append(links_of(a, b))
     ids = np.asarray(getattr(shown[0][0], 'index', np.arange(len(shown[0][0]))))
-    return Pairs(ids, tuple(names), np.stack(xy).astype(np.float32), np.stack(places), np.array(gaps), np.array(links))
+    return Pairs(
+        ids, tuple(names), np.stack(xy).astype(np.float32), np.stack(places), np.array(gaps), np.array(links)
+    )
 
 # %% ../../nbs/4_study/11_pairs.ipynb #pair-label
 def pair_label(
@@ -107,7 +121,8 @@ def pair_label(
     y: pd.DataFrame,  # labels by stay id, 0 or 1
     k: int = 15,  # neighbours that vote
 ) -> tuple[str, str] | None:
-    "The label whose classes are seen best after the last stage, and why in words; None where no label has twenty stays of either kind."
+    """The label whose classes are seen best after the last stage, and why in words; None where no label has
+    twenty stays of either kind."""
     y = y.loc[pairs.ids]
     names = votable(y)
     if not names:
@@ -115,8 +130,10 @@ def pair_label(
     labels = np.tile(y[names].to_numpy(int), (2, 1))  # of reports, then of series
     found = auroc(labels, neighbour_vote(np.concatenate(pairs.xy[-1]), labels, k))
     best = int(np.argmax(found.round(2)))
-    return names[best], (f'the colour of {len(names)} that neighbours in the picture tell best after {pairs.names[-1]} '
-                         f'(k-NN AUROC {found[best]:.2f}, chance 0.50); a choice of view, no finding')
+    return names[best], (
+        f'the colour of {len(names)} that neighbours in the picture tell best after {pairs.names[-1]} '
+        f'(k-NN AUROC {found[best]:.2f}, chance 0.50); a choice of view, no finding'
+    )
 
 # %% ../../nbs/4_study/11_pairs.ipynb #run-pairs
 def aligned_at(run) -> list[int]:
@@ -145,21 +162,35 @@ def run_pairs(
     require(run, ('stages', 'lab'), 'a run', 'Give what lab.run(plan) hands back.')
     one_of(split, ('train', 'val', 'test'), 'stays')
     if not aligned_at(run):
-        raise UserError('a run with a stage that aligns, such as contrastive', str(run.plan), 'Choose another run.')
+        raise UserError(
+            'a run with a stage that aligns, such as contrastive', str(run.plan), 'Choose another run.'
+        )
     at = own_stages(run, split, max(aligned_at(run)[0] - 1, 0))
     shown, other = [modalities(run, split, k) for k in at], 'test' if split == 'val' else 'val'
     learned = [modalities(run, other, k) for k in (at[0], aligned_at(run)[-1])]
     if len(shown[0][0]) < 10:
         raise UserError('at least 10 stays with a report', f'{len(shown[0][0])}', 'Choose a larger split.')
     keep = np.sort(rng(seed, 'pairs').permutation(len(shown[0][0]))[:most])
-    return pairs_of([tuple(z.iloc[keep] for z in pair) for pair in shown], learned, [f'{k} {run.stages[k].name}' for k in at])
+    return pairs_of(
+        [tuple(z.iloc[keep] for z in pair) for pair in shown],
+        learned,
+        [f'{k} {run.stages[k].name}' for k in at],
+    )
 
 # %% ../../nbs/4_study/11_pairs.ipynb #pairs-ready
 def pairs_ready(run, split: str = 'test') -> bool:
     "Whether all that the pairs of a run need was read before, so that they are drawn at once."
     if not hasattr(run, 'lab') or not aligned_at(run):
         return False
-    start, last, other = max(aligned_at(run)[0] - 1, 0), aligned_at(run)[-1], 'test' if split == 'val' else 'val'
+    start, last, other = (
+        max(aligned_at(run)[0] - 1, 0),
+        aligned_at(run)[-1],
+        'test' if split == 'val' else 'val',
+    )
     wanted = [(k, split) for k in range(start, len(run.stages))] + [(k, other) for k in (start, last)]
-    files = [f'{run.stages[k].address}-{part}-{name}.safetensors' for k, part in wanted for name in ('reports', 'series')]
+    files = [
+        f'{run.stages[k].address}-{part}-{name}.safetensors'
+        for k, part in wanted
+        for name in ('reports', 'series')
+    ]
     return all((run.lab.folder / 'embeddings' / name).exists() for name in files)

@@ -18,7 +18,8 @@ from ..measures.intervals import evaluate, interval, patient_weights, replicates
 from ..data.sharing import UNKNOWN, as_levels, race_group
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #columns
-AGE_BANDS = {'under 18': 0, '18 to 39': 18, '40 to 59': 40, '60 to 79': 60, '80 and over': 80}  # name -> youngest age
+# name -> youngest age
+AGE_BANDS = {'under 18': 0, '18 to 39': 18, '40 to 59': 40, '60 to 79': 60, '80 and over': 80}
 
 
 def age_band(age: pd.Series) -> pd.Series:
@@ -33,12 +34,26 @@ def characteristics_of(
     "The characteristics of every stay as text: sex, age band, race, care unit, year group, report."
     stays = getattr(cohort, 'stays', cohort)
     text = lambda column: as_levels(stays[column])
-    report = text('has_report').replace({'True': 'with a report', 'False': 'without'}) if 'has_report' in stays else 'without'
-    return pd.DataFrame({'sex': text('gender'), 'age band': age_band(stays['age']), 'race': race_group(stays['race']),
-                         'care unit': text('careunit'), 'year group': text('year_group'), 'report': report}, stays.index)
+    report = (
+        text('has_report').replace({'True': 'with a report', 'False': 'without'})
+        if 'has_report' in stays
+        else 'without'
+    )
+    return pd.DataFrame(
+        {
+            'sex': text('gender'),
+            'age band': age_band(stays['age']),
+            'race': race_group(stays['race']),
+            'care unit': text('careunit'),
+            'year group': text('year_group'),
+            'report': report,
+        },
+        stays.index,
+    )
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #group
-OF_RISKS = ('Brier', 'log loss', 'ECE', 'calibration slope', 'calibration in the large')  # defined, and safe to show, with few events
+# defined, and safe to show, with few events
+OF_RISKS = ('Brier', 'log loss', 'ECE', 'calibration slope', 'calibration in the large')
 
 
 def scored_labels(y: np.ndarray, metric: str, least: int) -> np.ndarray:
@@ -55,7 +70,8 @@ def too_few(y: np.ndarray, codes: np.ndarray, metric: str, least: int) -> str:
 
 
 def group_row(y, p, codes, metric: str, n: int, seed: int, least: int, hidden: bool = False) -> dict:
-    "Value, interval and reason of one group under one metric; a rate is no secret, so none where counts are hidden."
+    """Value, interval and reason of one group under one metric; a rate is no secret, so none where counts are
+    hidden."""
     why, use = too_few(y, codes, metric, least), scored_labels(y, metric, least)
     why = why or ('its counts are hidden' if hidden and metric not in (*RANKED, *OF_RISKS) else '')
     if why:
@@ -75,20 +91,30 @@ def masked(
     inside = {k: y[(of == k).to_numpy()] for k in sorted(of.unique())}
     n = mask_counts({k: len(rows) for k, rows in inside.items()}, least)
     cells = {k: (int(rows.sum()), int((1 - rows).sum())) for k, rows in inside.items()}  # events, non-events
-    secret = {k for k, two in cells.items() if not n[k].replace(',', '').isdigit() or any(0 < c < least for c in two)}
+    secret = {
+        k
+        for k, two in cells.items()
+        if not n[k].replace(',', '').isdigit() or any(0 < c < least for c in two)
+    }
     rest = sorted((min(two) < least, two[0], k) for k, two in cells.items() if k not in secret)
     secret |= {rest[0][2]} if len(secret) == 1 and rest else set()  # the next smallest with it
-    return pd.DataFrame(dict(n=n, events={k: 'hidden' if k in secret else f'{two[0]:,}' for k, two in cells.items()}))
+    return pd.DataFrame(
+        dict(n=n, events={k: 'hidden' if k in secret else f'{two[0]:,}' for k, two in cells.items()})
+    )
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #fold
 def unguessable(parts: list[tuple[int, int]], least: int) -> bool:
-    "Whether hidden counts of a known sum, each as (count, the least that it can be), leave the small ones among them more than one value."
+    """Whether hidden counts of a known sum, each as (count, the least that it can be), leave the small ones
+    among them more than one value."""
     counts = [count for count, _ in parts]
-    return not any(0 < c < least for c in counts) or safe(counts, least) and sum(c - low for c, low in parts) > 0
+    return (
+        not any(0 < c < least for c in counts) or safe(counts, least) and sum(c - low for c, low in parts) > 0
+    )
 
 
 def hidden_stays(kept: dict, folded: list, least: int, floor: int) -> tuple[bool, list] | None:
-    "Whether the stays of a fold of levels are shown, and which levels with a line hide theirs; None if hiding all doesn't help."
+    """Whether the stays of a fold of levels are shown, and which levels with a line hide theirs; None if
+    hiding all doesn't help."""
     fold, hidden, order = [(n, 1) for n in folded], [], sorted(kept, key=lambda k: (kept[k], k))
     if sum(folded) >= least and unguessable(fold, least):
         return True, []
@@ -118,7 +144,8 @@ def hidden_events(
     secret = {k for k, two in kept.items() if k in hidden[1] or few(two, least)}
     shown = hidden[0] and inside and not few(fold, least) and not secret
     rest = sorted((two[0], k) for k, two in kept.items() if k not in secret)
-    while not shown and not any(min(kept[k]) > floor for k in secret):  # one of them must be able to have one more and one less
+    # one of them must be able to have one more and one less
+    while not shown and not any(min(kept[k]) > floor for k in secret):
         if not rest:
             return None
         secret.add(rest.pop(0)[1])
@@ -132,7 +159,8 @@ def folded_counts(
     least: int,
     ranked: bool = True,  # whether a level with a line is known to have events and non-events enough
 ) -> pd.DataFrame | None:
-    "Stays and events of the kept levels and of the fold, as text; index: the levels. None where nothing can be shown."
+    """Stays and events of the kept levels and of the fold, as text; index: the levels. None where nothing can
+    be shown."""
     of = as_levels(of)
     cells = {k: (len(rows), int(rows.sum()), int((1 - rows).sum())) for k in sorted(of.unique()) if len(rows := y[(of == k).to_numpy()])}
     folded, own = [c for k, c in cells.items() if k not in kept], {k: c for k, c in cells.items() if k in kept}
@@ -144,15 +172,28 @@ def folded_counts(
         return None
     other, n = f'other levels ({len(folded)} level{"s" * (len(folded) > 1)})', sum(c[0] for c in folded)
     text = {k: ('hidden' if k in stays[1] else f'{c[0]:,}', 'hidden' if k in events[1] else f'{c[1]:,}') for k, c in own.items()}
-    of_fold = f'{n:,}' if stays[0] else mask_count(n, least) if n < least else 'hidden', f'{sum(c[1] for c in folded):,}' if events[0] else 'hidden'
+    of_fold = (
+        f'{n:,}' if stays[0] else mask_count(n, least) if n < least else 'hidden',
+        f'{sum(c[1] for c in folded):,}' if events[0] else 'hidden',
+    )
     return pd.DataFrame.from_dict(text | {other: of_fold}, orient='index', columns=['n', 'events'])
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #subgroups
 def characteristic_columns(by, n: int) -> list[tuple[str, pd.Series]]:
     "(name, levels as text) of each characteristic, or a `UserError` for another number of rows."
-    by = by.to_frame(by.name or 'group') if isinstance(by, pd.Series) else by if isinstance(by, pd.DataFrame) else pd.DataFrame(dict(group=by))
+    by = (
+        by.to_frame(by.name or 'group')
+        if isinstance(by, pd.Series)
+        else by
+        if isinstance(by, pd.DataFrame)
+        else pd.DataFrame(dict(group=by))
+    )
     if len(by) != n:
-        raise UserError(f'{n} rows of characteristics, one per stay', f'{len(by)}', 'Give those of the same stays in the same order.')
+        raise UserError(
+            f'{n} rows of characteristics, one per stay',
+            f'{len(by)}',
+            'Give those of the same stays in the same order.',
+        )
     return [(c, as_levels(by[c]).reset_index(drop=True)) for c in by]
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #subgroups-b
@@ -162,11 +203,23 @@ NOTHING = 'no level has enough to be scored'
 def lines_of(of: pd.Series, y: np.ndarray, codes: np.ndarray, metrics: tuple, least: int) -> list[tuple]:
     "(level, stays, events, which stays, reason not to be scored) for each line of a characteristic."
     levels = sorted(of.unique())
-    kept = [k for k in levels if not any(too_few(y[i], codes[i], m, least) for m in metrics for i in [(of == k).to_numpy()])]
+    kept = [
+        k
+        for k in levels
+        if not any(too_few(y[i], codes[i], m, least) for m in metrics for i in [(of == k).to_numpy()])
+    ]
     counts = folded_counts(of, y, kept, least, any(m not in OF_RISKS for m in metrics))
     if counts is None:
         whole = masked(pd.Series(['all levels'] * len(y)), y, least).iloc[0]
-        return [('all levels', whole['n'], whole['events'], np.ones(len(y), bool), NOTHING if not kept else 'small counts could be worked out')]
+        return [
+            (
+                'all levels',
+                whole['n'],
+                whole['events'],
+                np.ones(len(y), bool),
+                NOTHING if not kept else 'small counts could be worked out',
+            )
+        ]
     among = lambda k: (of == k if k in levels else ~of.isin(kept)).to_numpy()
     return [(k, row['n'], row['events'], among(k), '') for k, row in counts.iterrows()]
 
@@ -175,9 +228,24 @@ def scored(y, p, codes, line: tuple, metric: str, n: int, seed: int, least: int)
     "The row of one line under one metric."
     level, stays, events, i, why = line
     if why:
-        return dict(level=level, metric=metric, n=stays, events=events, value=np.nan, low=np.nan, high=np.nan, reason=why)
+        return dict(
+            level=level,
+            metric=metric,
+            n=stays,
+            events=events,
+            value=np.nan,
+            low=np.nan,
+            high=np.nan,
+            reason=why,
+        )
     hidden = not events.replace(',', '').isdigit()
-    return dict(level=level, metric=metric, n=stays, events=events, **group_row(y[i], p[i], codes[i], metric, n, seed, least, hidden))
+    return dict(
+        level=level,
+        metric=metric,
+        n=stays,
+        events=events,
+        **group_row(y[i], p[i], codes[i], metric, n, seed, least, hidden),
+    )
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #subgroups-c
 def subgroups(
@@ -190,20 +258,30 @@ def subgroups(
     seed: int = 0,  # of the bootstrap
     least: int = 10,  # smaller groups are neither scored nor counted by themselves
 ) -> pd.DataFrame:
-    "Each metric, macro over labels, overall and in each level of each characteristic, small levels as one: may be shared."
+    """Each metric, macro over labels, overall and in each level of each characteristic, small levels as one:
+    may be shared."""
     same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
     y, p, codes = checked(y, p, patients)
     metrics, whole, rows = known(metrics), pd.Series(['all test stays'] * len(y)), []
     everybody = [('all test stays', *masked(whole, y, least).iloc[0], np.ones(len(y), bool), '')]
     for name, of in track([('all', whole), *characteristic_columns(by, len(y))], 'subgroups'):
         lines = everybody if of is whole else lines_of(of, y, codes, metrics, least)
-        rows += [dict(characteristic=name) | scored(y, p, codes, line, m, n, seed, least) for line in lines for m in metrics]
+        rows += [
+            dict(characteristic=name) | scored(y, p, codes, line, m, n, seed, least)
+            for line in lines
+            for m in metrics
+        ]
     return pd.DataFrame(rows)
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #comparable
 def comparable(y, codes, of: np.ndarray, metric: str, least: int) -> tuple[list, np.ndarray]:
-    "The levels of a characteristic that can be compared, and the labels on which all of them can be: (L,) bool."
-    can = {k: scored_labels(y[of == k], metric, least) for k in np.unique(of) if not too_few(y[of == k], codes[of == k], metric, least)}
+    """The levels of a characteristic that can be compared, and the labels on which all of them can be: (L,)
+    bool."""
+    can = {
+        k: scored_labels(y[of == k], metric, least)
+        for k in np.unique(of)
+        if not too_few(y[of == k], codes[of == k], metric, least)
+    }
     most = scored_labels(y, metric, least).sum()
     can = {k: labels for k, labels in can.items() if 2 * labels.sum() >= most}
     return list(can), np.all([*can.values()] or [[False] * y.shape[1]], axis=0)
@@ -261,7 +339,17 @@ def gap_row(y, p, codes, of: np.ndarray, metric: str, n: int, seed: int, least: 
     _, usual, lost, lack = interval(chance, level=0.9)  # up to the 95th percentile
     tail = np.nan if lack else (1 + (chance >= gap - 1e-12).sum()) / (1 + n - lost)
     part = '' if use.all() else f'mean over {use.sum()} of {len(use)} labels'
-    return dict(levels=len(levels), highest=ends[0], lowest=ends[1], gap=gap, low=low, high=high, chance=usual, p=tail, reason=why or lack or part)
+    return dict(
+        levels=len(levels),
+        highest=ends[0],
+        lowest=ends[1],
+        gap=gap,
+        low=low,
+        high=high,
+        chance=usual,
+        p=tail,
+        reason=why or lack or part,
+    )
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #gaps
 def subgroup_gaps(
@@ -274,11 +362,15 @@ def subgroup_gaps(
     seed: int = 0,  # of both
     least: int = 10,  # as in `subgroups`
 ) -> pd.DataFrame:
-    "The largest difference between the levels of each characteristic, its interval, what chance gives (95th percentile), and p."
+    """The largest difference between the levels of each characteristic, its interval, what chance gives (95th
+    percentile), and p."""
     same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
     y, p, codes = checked(y, p, patients)
-    rows = [dict(characteristic=name, metric=metric) | gap_row(y, p, codes, of.to_numpy(str), known(metric)[0], n, seed, least)
-            for name, of in track(characteristic_columns(by, len(y)), 'gaps between subgroups')]
+    rows = [
+        dict(characteristic=name, metric=metric)
+        | gap_row(y, p, codes, of.to_numpy(str), known(metric)[0], n, seed, least)
+        for name, of in track(characteristic_columns(by, len(y)), 'gaps between subgroups')
+    ]
     columns = ['characteristic', 'metric', 'levels', 'highest', 'lowest', 'gap', 'low', 'high', 'chance', 'p', 'reason']
     found = pd.DataFrame(rows).reindex(columns=columns)
     return found.assign(p_holm=holm(found['p']))

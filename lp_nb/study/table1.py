@@ -108,7 +108,8 @@ ROWS = {  # name of a row -> the stages before the last that it keeps
 
 
 def arms_of(layered: str | Plan) -> dict[str, Plan]:
-    "The published rows, and none, from a layered plan or preset: the plan with stages left out; 'reader' is whatever it loads."
+    """The published rows, and none, from a layered plan or preset: the plan with stages left out; 'reader' is
+    whatever it loads."""
     stages = plan(layered).stages
     if any(getattr(s, 'codes', 0) for s in stages):
         raise UserError(
@@ -125,7 +126,8 @@ def arms_of(layered: str | Plan) -> dict[str, Plan]:
 
 # %% ../../nbs/4_study/07_table1.ipynb #baselines
 def kept_frame(path: Path, make) -> pd.DataFrame:
-    "A table of the lab, read or made and kept; others who want it wait. In a lab that may only be read it is not kept."
+    """A table of the lab, read or made and kept; others who want it wait. In a lab that may only be read it
+    is not kept."""
     if not path.exists() and not may_write(path.parent):
         return make()
     if not path.exists():
@@ -141,7 +143,8 @@ BASELINES, JUDGEMENT = 2, 10  # versions of what is kept
 
 
 def kept_baselines(study: Study, task: str, train=None) -> dict[str, pd.DataFrame]:
-    "Baselines of a cohort: name -> probabilities of its validation and test stays; `train` (n,) bool: which training stays show their labels."
+    """Baselines of a cohort: name -> probabilities of its validation and test stays; `train` (n,) bool: which
+    training stays show their labels."""
     cohort = study.labs[task].cohort
     seen = '' if train is None else f'-{fingerprint(np.flatnonzero(train).tolist())}'
     path = study.folder / 'baselines' / f'{cohort.hash}{seen}-{BASELINES}.parquet'
@@ -165,7 +168,8 @@ def best_baseline(study: Study, task: str) -> str:
 
 # %% ../../nbs/4_study/07_table1.ipynb #reference
 def reference(of, train=None) -> pd.DataFrame:
-    "Test probabilities of a reference: a table, or what its function makes of the training stays whose labels are seen, (n,) bool; none: all."
+    """Test probabilities of a reference: a table, or what its function makes of the training stays whose
+    labels are seen, (n,) bool; none: all."""
     return of(train) if callable(of) else of
 
 # %% ../../nbs/4_study/07_table1.ipynb #predictor
@@ -189,7 +193,8 @@ def truth(study: Study, task: str, split: str = 'test') -> tuple[np.ndarray, np.
 
 # %% ../../nbs/4_study/07_table1.ipynb #predictors
 def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
-    "All that predicts a task's test stays, checked once; `references` is name -> test probabilities, or a function."
+    """All that predicts a task's test stays, checked once; `references` is name -> test probabilities, or a
+    function."""
     cohort, out = study.labs[task].cohort, []
 
     def read(frame, split='test'):
@@ -208,13 +213,21 @@ def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
 
 # %% ../../nbs/4_study/07_table1.ipynb #rows
 SHOWN = ('AUROC', 'AUPRC')  # the columns of the printed table
-METRICS_KEPT = SHOWN + ('Brier', 'log loss', 'ECE', 'sensitivity at 90 % specificity', 'net benefit at 10 % risk')
+METRICS_KEPT = SHOWN + (
+    'Brier',
+    'log loss',
+    'ECE',
+    'sensitivity at 90 % specificity',
+    'net benefit at 10 % risk',
+)
 
 
 def drawn(study: Study, task: str, references: dict, n: int) -> dict[str, tuple]:
     "Name -> (predictor, its draws by metric)."
     all_of = predictors(study, task, references)
-    return {p.name: (p, arm_draws(p.test, metrics=METRICS_KEPT, n=n)) for p in track(all_of, f'resampling {task}')}
+    return {
+        p.name: (p, arm_draws(p.test, metrics=METRICS_KEPT, n=n)) for p in track(all_of, f'resampling {task}')
+    }
 
 
 def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
@@ -225,8 +238,21 @@ def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
         for metric in METRICS_KEPT:
             found = nested(draws[metric].values, draws[metric].draws)
             if metric in NO_INTERVAL:
-                found |= dict.fromkeys(('low', 'high', 'both_low', 'both_high'), np.nan) | dict(reason=NO_INTERVAL[metric])
-            out.append(dict(task=task, arm=name, plan=predictor.plan, kind=predictor.kind, metric=metric, **found, n=len(y), events=int(y.sum())))
+                found |= dict.fromkeys(('low', 'high', 'both_low', 'both_high'), np.nan) | dict(
+                    reason=NO_INTERVAL[metric]
+                )
+            out.append(
+                dict(
+                    task=task,
+                    arm=name,
+                    plan=predictor.plan,
+                    kind=predictor.kind,
+                    metric=metric,
+                    **found,
+                    n=len(y),
+                    events=int(y.sum()),
+                )
+            )
             out[-1]['seeds'] = len(predictor.test) if predictor.kind == 'arm' else 0
     return out
 
@@ -270,17 +296,35 @@ SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
 
 def amount_said(amount: float) -> str:
     "An amount of labels in words: '5 %', '100' or 'all'."
-    return 'all' if amount == 1 and isinstance(amount, float) else f'{amount:.0%}' if amount < 1 else f'{amount:.0f}'
+    return (
+        'all'
+        if amount == 1 and isinstance(amount, float)
+        else f'{amount:.0%}'
+        if amount < 1
+        else f'{amount:.0f}'
+    )
 
 
 def label_points(study: Study, shares=SHARES, draws: int = 3) -> dict[str, tuple]:
-    "Name -> (arm, amount, draw, plan) of every point of the label curves; an amount is a share, a number of stays, or 1.0 for all."
+    """Name -> (arm, amount, draw, plan) of every point of the label curves; an amount is a share, a number of
+    stays, or 1.0 for all."""
     out = {}
     for arm, whole in study.arms.items():
         *first, last = whole.stages
-        for share, draw in [(s, d) for s in shares for d in range(1 if amount_said(s) == 'all' else draws)] if isinstance(last, Supervised) else ():
-            stage = dataclasses.replace(last, labels=None if amount_said(share) == 'all' else share, draw=draw)
-            out[f'{arm}, {amount_said(share)} of labels, draw {draw}'] = (arm, share, draw, Plan((*first, stage)))
+        for share, draw in (
+            [(s, d) for s in shares for d in range(1 if amount_said(s) == 'all' else draws)]
+            if isinstance(last, Supervised)
+            else ()
+        ):
+            stage = dataclasses.replace(
+                last, labels=None if amount_said(share) == 'all' else share, draw=draw
+            )
+            out[f'{arm}, {amount_said(share)} of labels, draw {draw}'] = (
+                arm,
+                share,
+                draw,
+                Plan((*first, stage)),
+            )
     return out
 
 # %% ../../nbs/4_study/07_table1.ipynb #label-study-of
@@ -294,13 +338,22 @@ def label_study(study: Study, shares=SHARES, draws: int = 3, runs: int = 3) -> S
         if stays < wanted:
             of = 'labels' if most >= wanted else f'a share of {least:.0%} of the labels'
             raise UserError(f'{wanted} training stays or more for {of}', f'{stays} ({task})', 'Leave the label curves out (--no-curves), or give other amounts.')
-    return Study(study.folder, {task: one.cohort for task, one in study.labs.items()},
-                 {name: p[-1] for name, p in label_points(study, shares, draws).items()},
-                 Search(min(runs, search.runs), search.low, search.high, search.seed), study.seeds, lab.encoder,
-                 part_of=study.key, probe_stays=lab.probe_stays, points=lab.points, save_every=lab.save_every)
+    return Study(
+        study.folder,
+        {task: one.cohort for task, one in study.labs.items()},
+        {name: p[-1] for name, p in label_points(study, shares, draws).items()},
+        Search(min(runs, search.runs), search.low, search.high, search.seed),
+        study.seeds,
+        lab.encoder,
+        part_of=study.key,
+        probe_stays=lab.probe_stays,
+        points=lab.points,
+        save_every=lab.save_every,
+    )
 
 # %% ../../nbs/4_study/07_table1.ipynb #label-rows
-Point = namedtuple('Point', 'arm kind amount labels events tests')  # tests: `Aligned`, one for each draw and seed
+# tests: `Aligned`, one for each draw and seed
+Point = namedtuple('Point', 'arm kind amount labels events tests')
 
 
 def arm_points(study: Study, points: dict, task: str) -> tuple[list[Point], dict]:
@@ -308,10 +361,16 @@ def arm_points(study: Study, points: dict, task: str) -> tuple[list[Point], dict
     lab, cohort, found, seen = study.labs[task], study.labs[task].cohort, {}, {}
     for name, (arm, amount, draw, whole) in track(points.items(), f'label curves, {task}'):
         seen.setdefault((amount, draw), labelled_positions(lab.data, whole.stages[-1]))
-        runs = [chosen_run(study, task, name, seed).predictions('test').loc[cohort.ids('test')].to_numpy() for seed in study.seeds]
+        runs = [
+            chosen_run(study, task, name, seed).predictions('test').loc[cohort.ids('test')].to_numpy()
+            for seed in study.seeds
+        ]
         found.setdefault((arm, amount), []).extend(runs)
     size = {amount: at for (amount, _), at in seen.items()}
-    return [Point(arm, 'arm', amount, len(size[amount]), int(lab.data.labels[size[amount]].sum()), tests) for (arm, amount), tests in found.items()], seen
+    return [
+        Point(arm, 'arm', amount, len(size[amount]), int(lab.data.labels[size[amount]].sum()), tests)
+        for (arm, amount), tests in found.items()
+    ], seen
 
 
 def other_points(study: Study, seen: dict, task: str, references: dict) -> list[Point]:
@@ -319,15 +378,21 @@ def other_points(study: Study, seen: dict, task: str, references: dict) -> list[
     lab, ids, found, kinds, size = study.labs[task], study.labs[task].cohort.ids('test'), {}, {}, {}
     for (amount, draw), at in track(seen.items(), f'baselines with few labels, {task}'):
         few = None if amount_said(amount) == 'all' else np.isin(np.arange(len(lab.cohort.stays)), at)
-        frames = kept_baselines(study, task, few) | {name: of(few) for name, of in references.items() if callable(of)}
+        frames = kept_baselines(study, task, few) | {
+            name: of(few) for name, of in references.items() if callable(of)
+        }
         for name, frame in frames.items():
             found.setdefault((name, amount), []).extend([frame.loc[ids].to_numpy()] * len(study.seeds))
             kinds[name], size[amount] = 'oracle' if name in references else 'baseline', at
-    return [Point(name, kinds[name], amount, len(size[amount]), int(lab.data.labels[size[amount]].sum()), tests) for (name, amount), tests in found.items()]
+    return [
+        Point(name, kinds[name], amount, len(size[amount]), int(lab.data.labels[size[amount]].sum()), tests)
+        for (name, amount), tests in found.items()
+    ]
 
 # %% ../../nbs/4_study/07_table1.ipynb #label-curves
 def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
-    "Mean, smallest and largest test value over draws and seeds of every point: task, arm, kind, metric, amount, share, labels, events, draws, value, low, high."
+    """Mean, smallest and largest test value over draws and seeds of every point: task, arm, kind, metric,
+    amount, share, labels, events, draws, value, low, high."""
     rows, stays = [], len(study.labs[task].cohort.ids('train'))
     for p in points:
         for metric, f in dict(AUROC=auroc, AUPRC=auprc).items():
@@ -351,7 +416,9 @@ def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
     return rows
 
 # %% ../../nbs/4_study/07_table1.ipynb #label-efficiency
-def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 3, runs: int = 3) -> dict[str, list]:
+def label_points_of(
+    study: Study, references: dict, shares=SHARES, draws: int = 3, runs: int = 3
+) -> dict[str, list]:
     "Every point of the label curves, by task; the label study must have been run."
     of, points = label_study(study, shares, draws, runs), label_points(study, shares, draws)
     out = {}
@@ -365,7 +432,8 @@ def label_points_of(study: Study, references: dict, shares=SHARES, draws: int = 
 
 # %% ../../nbs/4_study/07_table1.ipynb #few-claim
 def few_claim(row, seeds: int) -> str:
-    "`claim` at an amount of labels; what is averaged there are draws of the labels, and seeds where there are several."
+    """`claim` at an amount of labels; what is averaged there are draws of the labels, and seeds where there
+    are several."""
     said = (
         claim(row)
         .replace('one training seed', 'one draw')
@@ -375,7 +443,8 @@ def few_claim(row, seeds: int) -> str:
 
 # %% ../../nbs/4_study/07_table1.ipynb #few-compared
 def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
-    "The declared pairs, and the layered arm against the words, at every amount of labels: `adjusted`, with task and amount; `points` by task."
+    """The declared pairs, and the layered arm against the words, at every amount of labels: `adjusted`, with
+    task and amount; `points` by task."""
     rows = {}
     for task, of in points.items():
         whole = layered_arm([p.arm for p in of if p.kind == 'arm'])
@@ -397,7 +466,8 @@ def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
 
 # %% ../../nbs/4_study/07_table1.ipynb #skill-shares
 def skill_shares(labels: pd.DataFrame, ceiling: str = 'perfect reader') -> pd.DataFrame:
-    "How much of a ceiling's skill (AUROC - 0.5) each arm has, by task and amount of labels; empty without the ceiling."
+    """How much of a ceiling's skill (AUROC - 0.5) each arm has, by task and amount of labels; empty without
+    the ceiling."""
     if 'amount' not in labels or ceiling not in set(labels['arm']):
         return pd.DataFrame(columns=['task', 'arm', 'amount', 'value', 'share'])
     rows = labels[labels['metric'] == 'AUROC']
@@ -419,7 +489,8 @@ def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
 
 
 def of_each(study: Study, all_drawn: dict, make, arms=None) -> pd.DataFrame:
-    "A table about every arm (or some `arms`) and the best baseline of each task, from `make(task, predictor)`."
+    """A table about every arm (or some `arms`) and the best baseline of each task, from `make(task,
+    predictor)`."""
     found = [
         (task, p)
         for task in all_drawn
@@ -475,24 +546,41 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     return out.dropna(how='all').fillna('')
 
 # %% ../../nbs/4_study/07_table1.ipynb #skills-said
-VERDICTS = {'better': 'better than', 'worse': 'worse than', 'equivalent': 'equal within the margin to', 'no claim': 'no claim against'}
+VERDICTS = {
+    'better': 'better than',
+    'worse': 'worse than',
+    'equivalent': 'equal within the margin to',
+    'no claim': 'no claim against',
+}
 
 
 def few_said(few: pd.DataFrame) -> list[str]:
     "For each task and amount of labels, what may be said of the layered arm."
     out = []
     for (task, amount), rows in few.groupby(['task', 'amount'], sort=False) if len(few) else ():
-        parts = {v: ', '.join(f'{r.second} ({r.difference:+.3f})' for r in rows[rows['verdict'] == v].itertuples()) for v in VERDICTS}
-        out.append(f'{task}, {amount} labels: {rows["first"].iloc[0]} is ' + '; '.join(f'{VERDICTS[v]} {of}' for v, of in parts.items() if of) + '.')
+        parts = {
+            v: ', '.join(f'{r.second} ({r.difference:+.3f})' for r in rows[rows['verdict'] == v].itertuples())
+            for v in VERDICTS
+        }
+        out.append(
+            f'{task}, {amount} labels: {rows["first"].iloc[0]} is '
+            + '; '.join(f'{VERDICTS[v]} {of}' for v, of in parts.items() if of)
+            + '.'
+        )
     return out
 
 
 def skills_said(labels: pd.DataFrame) -> list[str]:
-    "For each task and amount of labels, the share of the perfect reader's skill that each arm has that reads reports alone."
+    """For each task and amount of labels, the share of the perfect reader's skill that each arm has that
+    reads reports alone."""
     shares = skill_shares(labels)
     shares = shares[shares['arm'].isin(ROWS)]
-    return [f'{task}, {amount} labels: share of the perfect reader\'s skill: ' + ', '.join(f'{r.arm} {r.share:.2f}' for r in rows.itertuples()) + '.'
-            for (task, amount), rows in shares.groupby(['task', 'amount'], sort=False)]
+    return [
+        f'{task}, {amount} labels: share of the perfect reader\'s skill: '
+        + ', '.join(f'{r.arm} {r.share:.2f}' for r in rows.itertuples())
+        + '.'
+        for (task, amount), rows in shares.groupby(['task', 'amount'], sort=False)
+    ]
 
 # %% ../../nbs/4_study/07_table1.ipynb #words
 def beaten(against: pd.DataFrame) -> list[str]:
@@ -527,7 +615,9 @@ def powers(comparisons: pd.DataFrame) -> list[str]:
 class Judgement:
     "What a study shows: tables (see the page for their columns), and words."
 
-    table: pd.DataFrame  # task, arm, plan, kind, metric, value, low, high, seed_low, seed_high, both_low, both_high, seeds, n, events, reason
+    # task, arm, plan, kind, metric, value, low, high, seed_low, seed_high, both_low, both_high, seeds, n,
+    # events, reason
+    table: pd.DataFrame
     comparisons: pd.DataFrame  # the declared family
     baselines: pd.DataFrame  # each arm minus the best baseline
     calibration: pd.DataFrame  # before and after one temperature, by label and macro
@@ -548,7 +638,8 @@ class Judgement:
         return words(self)
 
     def save(self, folder, replace: bool = False) -> Path:
-        "Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace` what else lies there."
+        """Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace`
+        what else lies there."""
         return save_judgement(self, place(folder), replace)
 
 # %% ../../nbs/4_study/07_table1.ipynb #all-words
@@ -587,18 +678,42 @@ def parts_of(study: Study, all_drawn, n: int) -> dict:
     )
 
 # %% ../../nbs/4_study/07_table1.ipynb #kept-curves
-CURVES = ['task', 'arm', 'kind', 'metric', 'amount', 'share', 'labels', 'events', 'draws', 'value', 'low', 'high']
+CURVES = [
+    'task',
+    'arm',
+    'kind',
+    'metric',
+    'amount',
+    'share',
+    'labels',
+    'events',
+    'draws',
+    'value',
+    'low',
+    'high',
+]
 
 
-def kept_curves(study: Study, curves: dict | None, key: str, references: dict, n: int) -> dict[str, pd.DataFrame]:
+def kept_curves(
+    study: Study, curves: dict | None, key: str, references: dict, n: int
+) -> dict[str, pd.DataFrame]:
     "The label curves and the comparisons along them, made once; empty tables where none were asked for."
     if curves is None:
-        return dict(labels=pd.DataFrame(columns=CURVES), few=pd.DataFrame(columns=['task', 'amount', 'claim']))
+        return dict(
+            labels=pd.DataFrame(columns=CURVES), few=pd.DataFrame(columns=['task', 'amount', 'claim'])
+        )
     of = fingerprint([key, label_study(study, **curves).key])
     points = cache(lambda: label_points_of(study, references, **curves))
-    parts = dict(labels=lambda: pd.DataFrame([r for task, found in points().items() for r in label_rows(study, found, task)], columns=CURVES),
-                 few=lambda: few_compared(study, points(), n // 2))
-    return {name: kept_frame(study.folder / 'tables' / f'{of}-{name}.parquet', make) for name, make in parts.items()}
+    parts = dict(
+        labels=lambda: pd.DataFrame(
+            [r for task, found in points().items() for r in label_rows(study, found, task)], columns=CURVES
+        ),
+        few=lambda: few_compared(study, points(), n // 2),
+    )
+    return {
+        name: kept_frame(study.folder / 'tables' / f'{of}-{name}.parquet', make)
+        for name, make in parts.items()
+    }
 
 # %% ../../nbs/4_study/07_table1.ipynb #judge
 def judge(
@@ -627,13 +742,27 @@ def judge(
     return Judgement(**kept, **kept_curves(study, curves, key, references, n), notes=differs(study))
 
 # %% ../../nbs/4_study/07_table1.ipynb #save
-PARTS = ('table', 'comparisons', 'baselines', 'calibration', 'reliability', 'benefit', 'subgroups', 'gaps', 'labels', 'few')
+PARTS = (
+    'table',
+    'comparisons',
+    'baselines',
+    'calibration',
+    'reliability',
+    'benefit',
+    'subgroups',
+    'gaps',
+    'labels',
+    'few',
+)
 
 
 def save_judgement(judgement: Judgement, folder: Path, replace: bool = False) -> Path:
-    "Write the tables of a judgement into a new folder, or into one that already holds them; `replace` whatever else lies there."
+    """Write the tables of a judgement into a new folder, or into one that already holds them; `replace`
+    whatever else lies there."""
     def masked(frame):
-        counts = [c for c in ('n', 'events', 'labels') if c in frame and pd.api.types.is_numeric_dtype(frame[c])]
+        counts = [
+            c for c in ('n', 'events', 'labels') if c in frame and pd.api.types.is_numeric_dtype(frame[c])
+        ]
         return frame.assign(**{c: [mask_count(int(v)) for v in frame[c]] for c in counts})
 
     with new_folder(folder, replace=replace) as d:

@@ -11,17 +11,21 @@ __all__ = ['MEASURES', 'SPREAD', 'labels_of', 'measure_all', 'kept_rows', 'probe
 # %% ../../nbs/4_study/10_trajectories.ipynb #imports
 import json
 from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+
 from ..core import UserError, fingerprint, rng
-from ..measures.evaluation import same_stays
-from ..learning.encoders import Towers, chunk_vectors, document_tokens, mean_by_chunk, mean_by_document, wide
+from ..learning.encoders import (Towers, chunk_vectors, document_tokens, mean_by_chunk, mean_by_document,
+                                     wide)
+from ..learning.inputs import LearningData, embed_reports, embed_series
 from ..learning.shelf import kept
 from ..learning.unit import lab_addresses, towers_at
-from ..learning.inputs import LearningData, embed_reports, embed_series
-from ..measures.geometry import Moments, anisotropy, array_of, by_label, combine, moment_table, uniformity, unit, usable
+from ..measures.evaluation import same_stays
+from ..measures.geometry import (Moments, anisotropy, array_of, by_label, combine, moment_table,
+                                     uniformity, unit, usable)
 from ..measures.readouts import OWN_MEASURES, alignment, asked, measure, own_measure
 
 # %% ../../nbs/4_study/10_trajectories.ipynb #brought
@@ -34,7 +38,11 @@ def labels_of(
         return y
     missing = h.index.difference(y.index)
     if len(missing):
-        raise UserError('labels for every stay that is embedded', f'{len(missing)} of {len(h)} without', 'Give their labels, or drop those rows.')
+        raise UserError(
+            'labels for every stay that is embedded',
+            f'{len(missing)} of {len(h)} without',
+            'Give their labels, or drop those rows.',
+        )
     return y.loc[h.index]
 
 
@@ -46,7 +54,9 @@ def measure_all(
     **options,  # of `measure`
 ) -> pd.DataFrame:
     "Measures of several embeddings of the same stays, one row each."
-    return pd.DataFrame({k: measure(h, labels_of(h, y), seed, readouts, **options) for k, h in maps.items()}).T.rename_axis('map')
+    return pd.DataFrame(
+        {k: measure(h, labels_of(h, y), seed, readouts, **options) for k, h in maps.items()}
+    ).T.rename_axis('map')
 
 # %% ../../nbs/4_study/10_trajectories.ipynb #kept-rows
 MEASURES = 1  # version of the measures; raised when one of them changes its meaning
@@ -79,7 +89,9 @@ def measured_rows(
     rows = kept_rows(lab, address, what, settings, lambda: make(None))
     few = {k: v for k, v in settings.items() if k in ('split', 'seed', 'draws')}
     for name, version in OWN_MEASURES.own.items():
-        own = kept_rows(lab, address, what, few | dict(own=name, version=version), lambda name=name: make(name))
+        own = kept_rows(
+            lab, address, what, few | dict(own=name, version=version), lambda name=name: make(name)
+        )
         rows = [row | one for row, one in zip(rows, own, strict=True)]
     return rows
 
@@ -90,7 +102,10 @@ def probe_rows(run, stage, seed: int, readouts: bool, n_min: int) -> list[dict]:
         "Measure now."
         y = run.cohort.stays[list(run.cohort.labels)]
         options = dict(readouts=readouts, n_min=n_min)
-        return [dict(step=int(step)) | asked(name, h, labels_of(h, y), seed, **options) for step, h in sorted(stage.probes.items())]
+        return [
+            dict(step=int(step)) | asked(name, h, labels_of(h, y), seed, **options)
+            for step, h in sorted(stage.probes.items())
+        ]
 
     settings = dict(seed=seed, readouts=bool(readouts), n_min=n_min)
     return measured_rows(getattr(run, 'lab', None), getattr(stage, 'address', ''), 'measures', settings, make)
@@ -115,8 +130,12 @@ def trajectory(
 def label_rows(h: pd.DataFrame, y: pd.DataFrame, seed: int) -> list[dict]:
     "Deviation raw and on the unit sphere, and the ratio of traces, of every usable label."
     raw, sphere = by_label(h, y, seed), by_label(unit(h), y.to_numpy(), seed)
-    table = raw.assign(s_unit=sphere.s_paper.to_numpy(), ratio=raw.tr_within / raw.tr_between.where(raw.tr_between > 0))
-    return table[['s_paper', 's_2019', 's_unit', 'ratio']].rename_axis('label').reset_index().to_dict('records')
+    table = raw.assign(
+        s_unit=sphere.s_paper.to_numpy(), ratio=raw.tr_within / raw.tr_between.where(raw.tr_between > 0)
+    )
+    return (
+        table[['s_paper', 's_2019', 's_unit', 'ratio']].rename_axis('label').reset_index().to_dict('records')
+    )
 
 
 def label_trajectory(run, seed: int = 0) -> pd.DataFrame:
@@ -126,9 +145,15 @@ def label_trajectory(run, seed: int = 0) -> pd.DataFrame:
         def make(stage=stage):
             "Measure now."
             y = run.cohort.stays[list(run.cohort.labels)]
-            return [dict(step=int(step)) | row for step, h in sorted(stage.probes.items()) for row in label_rows(h, labels_of(h, y), seed)]
+            return [
+                dict(step=int(step)) | row
+                for step, h in sorted(stage.probes.items())
+                for row in label_rows(h, labels_of(h, y), seed)
+            ]
 
-        found = kept_rows(getattr(run, 'lab', None), getattr(stage, 'address', ''), 'labels', dict(seed=seed), make)
+        found = kept_rows(
+            getattr(run, 'lab', None), getattr(stage, 'address', ''), 'labels', dict(seed=seed), make
+        )
         at = dict(plan=str(run.plan), seed=run.seed, stage=stage.name)
         rows += [at | dict(step=row['step'], global_step=start + row['step']) | row for row in found]
         start += max((row['step'] for row in found), default=0)
@@ -139,18 +164,24 @@ SPREAD = ('s_paper', 's_2019', 's_unit', 'ratio', 'uniformity', 'anisotropy')
 
 
 def quick_measures(h: np.ndarray, y: np.ndarray, seed: int = 0, least: int = 10) -> dict:
-    "The measures of SPREAD of a cloud, by the same formulas as `measure`, without what takes longer; labels with `least` stays in both classes."
+    """The measures of SPREAD of a cloud, by the same formulas as `measure`, without what takes longer; labels
+    with `least` stays in both classes."""
     y = y[:, usable(y, least)]
     binary = (2,) * y.shape[1]
     raw, u = combine(moment_table(Moments(binary).add(h, y))), unit(h)
     sphere = combine(moment_table(Moments(binary).add(u, y)))
-    return {k: raw[k] for k in ('s_paper', 's_2019', 'ratio')} | dict(s_unit=sphere['s_paper'], uniformity=uniformity(h, seed), anisotropy=anisotropy(h))
+    return {k: raw[k] for k in ('s_paper', 's_2019', 'ratio')} | dict(
+        s_unit=sphere['s_paper'], uniformity=uniformity(h, seed), anisotropy=anisotropy(h)
+    )
 
 
 def half_samples(patients: np.ndarray, draws: int, seed: int) -> list[np.ndarray]:
     "Row numbers of a random half of the patients, as often as `draws`."
     known = np.unique(patients)
-    return [np.flatnonzero(np.isin(patients, rng(seed, 'half', k).permutation(known)[:len(known) // 2])) for k in range(draws)]
+    return [
+        np.flatnonzero(np.isin(patients, rng(seed, 'half', k).permutation(known)[: len(known) // 2]))
+        for k in range(draws)
+    ]
 
 
 def enough(y: np.ndarray) -> bool:
@@ -158,7 +189,9 @@ def enough(y: np.ndarray) -> bool:
     return bool((np.minimum(y.sum(0), len(y) - y.sum(0)) >= 2).all())
 
 # %% ../../nbs/4_study/10_trajectories.ipynb #spread-rows
-def spread_rows(h: pd.DataFrame, y: pd.DataFrame, patients: np.ndarray, draws: int, seed: int, name: str | None = None) -> dict:
+def spread_rows(
+    h: pd.DataFrame, y: pd.DataFrame, patients: np.ndarray, draws: int, seed: int, name: str | None = None
+) -> dict:
     "Low and high end of the measures of SPREAD, or of the own measure `name`."
     quick = quick_measures if name is None else lambda x, y, least=10: own_measure(name, x, y, least=least)
     same_stays({'embeddings': h, 'labels': y, 'patient ids': patients})
@@ -179,7 +212,8 @@ def patient_spread(
     draws: int = 40,  # random halves of the patients
     seed: int = 0,  # of the halves: the same patients at every step
 ) -> pd.DataFrame:
-    "Per kept step: stage, step, and low and high end of the measures of SPREAD, and of own ones, under other patients."
+    """Per kept step: stage, step, and low and high end of the measures of SPREAD, and of own ones, under
+    other patients."""
     rows = []
     for stage in run.stages:
         def make(name, stage=stage):
@@ -188,7 +222,13 @@ def patient_spread(
             of = lambda h: (h, labels_of(h, stays[list(run.cohort.labels)]), stays.loc[h.index, 'subject_id'].to_numpy())
             return [dict(step=int(step)) | spread_rows(*of(h), draws, seed, name) for step, h in sorted(stage.probes.items())]
 
-        found = measured_rows(getattr(run, 'lab', None), getattr(stage, 'address', ''), 'spread', dict(draws=draws, seed=seed), make)
+        found = measured_rows(
+            getattr(run, 'lab', None),
+            getattr(stage, 'address', ''),
+            'spread',
+            dict(draws=draws, seed=seed),
+            make,
+        )
         rows += [dict(plan=str(run.plan), seed=run.seed, stage=stage.name) | row for row in found]
     return pd.DataFrame(rows)
 
@@ -198,12 +238,19 @@ def of_columns(run, names) -> pd.DataFrame:
     stays = run.cohort.stays
     absent = [c for c in names if c not in stays]
     if absent:
-        raise UserError('columns of cohort.stays', ', '.join(absent), f'Choose among {", ".join(map(str, stays.columns))}.')
+        raise UserError(
+            'columns of cohort.stays',
+            ', '.join(absent),
+            f'Choose among {", ".join(map(str, stays.columns))}.',
+        )
     return stays[list(names)]
 
 
-def split_measures(name: str | None, run, stage: int, split: str, seed: int, labels_at, nuisances, classes, **options) -> dict:
-    "The measures of one stage on one split, the kit's or the own one `name`, computed now; parameters as in `measure_run`."
+def split_measures(
+    name: str | None, run, stage: int, split: str, seed: int, labels_at, nuisances, classes, **options
+) -> dict:
+    """The measures of one stage on one split, the kit's or the own one `name`, computed now; parameters as in
+    `measure_run`."""
     y, h = of_columns(run, run.cohort.labels), run.embeddings(split, stage)
     if name:
         return own_measure(name, h, y.loc[h.index], seed)
@@ -228,7 +275,13 @@ def measure_run(
     "Every measure of one stage of a run on one split, computed once and kept in the lab."
     settings = dict(split=split, seed=seed, readouts=bool(readouts), labels_at=list(labels_at), nuisances=list(nuisances),
                     classes=classes, n_min=n_min)
-    return measured_rows(run.lab, run.stages[stage].address, 'measures', settings, lambda name: [split_measures(name, run, stage, **settings)])[0]
+    return measured_rows(
+        run.lab,
+        run.stages[stage].address,
+        'measures',
+        settings,
+        lambda name: [split_measures(name, run, stage, **settings)],
+    )[0]
 
 
 def measure_stages(run, split: str = 'test', **options) -> pd.DataFrame:
@@ -238,10 +291,15 @@ def measure_stages(run, split: str = 'test', **options) -> pd.DataFrame:
 
 # %% ../../nbs/4_study/10_trajectories.ipynb #layers
 def every_state(encoder, batch) -> list[torch.Tensor]:
-    "Hidden states of a batch after the word embeddings and after each layer, layers + 1 tensors (tokens, width), padding included where it is read."
+    """Hidden states of a batch after the word embeddings and after each layer, layers + 1 tensors (tokens,
+    width), padding included where it is read."""
     seen, model = [], encoder.lm.base_model
-    hooks = (model.register_forward_pre_hook(lambda m, a, k: (a, k | dict(output_hidden_states=True)), with_kwargs=True),
-             model.register_forward_hook(lambda m, a, out: seen.append(out)))
+    hooks = (
+        model.register_forward_pre_hook(
+            lambda m, a, k: (a, k | dict(output_hidden_states=True)), with_kwargs=True
+        ),
+        model.register_forward_hook(lambda m, a, out: seen.append(out)),
+    )
     try:
         chunk_vectors(encoder, batch)
     finally:
@@ -258,7 +316,11 @@ def pooled_state(encoder, batch, state: torch.Tensor) -> torch.Tensor:
         chunks = wide(state).unflatten(0, (len(starts), -1)).mean(1)
     else:
         hidden = wide(state)
-        chunks = hidden[torch.from_numpy(starts).to(hidden.device)] if encoder.pool == 'cls' else mean_by_chunk(hidden, batch.runs)
+        chunks = (
+            hidden[torch.from_numpy(starts).to(hidden.device)]
+            if encoder.pool == 'cls'
+            else mean_by_chunk(hidden, batch.runs)
+        )
     return mean_by_document(chunks, batch.doc, batch.n)
 
 # %% ../../nbs/4_study/10_trajectories.ipynb #layer-reader
@@ -317,7 +379,9 @@ def run_by_layer(
         return [asked(name, h, y, seed, readouts=readouts, n_min=n_min) for h in layers]
 
     settings = dict(split=split, seed=seed, readouts=readouts, n_min=n_min)
-    return pd.DataFrame(measured_rows(lab, run.stages[n].address, 'layers', settings, make)).rename_axis('layer')
+    return pd.DataFrame(measured_rows(lab, run.stages[n].address, 'layers', settings, make)).rename_axis(
+        'layer'
+    )
 
 
 def stage_towers(run, stage: int) -> Towers:
@@ -332,14 +396,20 @@ def modalities(
     split: str = 'val',
     stage: int = -1,  # number of the stage, 0 is the untrained towers
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    "Report and series of the same stays in the shared space after a stage, (n, dim) each; stays with a report, index stay_id."
+    """Report and series of the same stays in the shared space after a stage, (n, dim) each; stays with a
+    report, index stay_id."""
     n, lab = range(len(run.stages))[stage], run.lab
     positions = lab.data.positions(split)
     positions = positions[document_tokens(lab.data.documents)[positions] > 0]
     of = dict(reports=embed_reports, series=embed_series)
     index, path = run.cohort.stays.index[positions], lab.folder / 'embeddings'
-    found = [kept(path / f'{run.stages[n].address}-{split}-{name}.safetensors', lambda f=f: f(stage_towers(run, n), lab.data, positions))
-             for name, f in of.items()]
+    found = [
+        kept(
+            path / f'{run.stages[n].address}-{split}-{name}.safetensors',
+            lambda f=f: f(stage_towers(run, n), lab.data, positions),
+        )
+        for name, f in of.items()
+    ]
     return tuple(pd.DataFrame(x, index=index) for x in found)
 
 # %% ../../nbs/4_study/10_trajectories.ipynb #plane-point
@@ -351,11 +421,19 @@ def plane_point(
     "Alignment, uniformity of both modalities raw and centred, and their anisotropy."
     same_stays(dict(reports=reports, series=series))
     a, b = array_of(reports), array_of(series)
-    return dict(alignment=alignment(a, b), uniformity=uniformity(a, seed), uniformity_centred=uniformity(a - a.mean(0), seed),
-                series_uniformity=uniformity(b, seed), series_uniformity_centred=uniformity(b - b.mean(0), seed),
-                anisotropy=anisotropy(a), series_anisotropy=anisotropy(b))
+    return dict(
+        alignment=alignment(a, b),
+        uniformity=uniformity(a, seed),
+        uniformity_centred=uniformity(a - a.mean(0), seed),
+        series_uniformity=uniformity(b, seed),
+        series_uniformity_centred=uniformity(b - b.mean(0), seed),
+        anisotropy=anisotropy(a),
+        series_anisotropy=anisotropy(b),
+    )
 
 # %% ../../nbs/4_study/10_trajectories.ipynb #plane-b
 def plane(run, split: str = 'val', seed: int = 0) -> pd.DataFrame:
     "`plane_point` of every stage of a run, one row each, the untrained towers first."
-    return pd.DataFrame([dict(stage=s.name) | plane_point(*modalities(run, split, k), seed) for k, s in enumerate(run.stages)])
+    return pd.DataFrame(
+        [dict(stage=s.name) | plane_point(*modalities(run, split, k), seed) for k, s in enumerate(run.stages)]
+    )

@@ -119,7 +119,8 @@ CORE = ('R', 'M', 'C', 'MC')  # the factorial of the paper's two pretraining sta
 
 
 def core_cells(b: Budget, labels=(400,), curve=()) -> dict[str, Cell]:
-    "The factorial of the paper's stages; `curve` has more numbers of labels for M and MC, the largest of them for C too."
+    """The factorial of the paper's stages; `curve` has more numbers of labels for M and MC, the largest of
+    them for C too."""
     why = dict(R='untrained', M='language modelling only', C='alignment from random weights', MC='layered')
     more = dict(M=tuple(curve), MC=tuple(curve), C=tuple(curve[-1:]))
     return {
@@ -151,20 +152,34 @@ def extra_cells(b: Budget) -> dict[str, Cell]:
 # %% ../../nbs/5_theory/04_bench.ipynb #grid-cells
 def order_cells(b: Budget) -> dict[str, Cell]:
     "Repeats and orders, each with a control of equal steps."
-    why = dict(MM='more of the same corpus', MD='then the target reports', CC='two phases of alignment', MCC='a second alignment',
-               MDC='target reports before alignment', CM='the order swapped', MCM='language modelling last', MCMC='alternating',
-               J='joint instead of layered', X='the loss of the released code', MX='the same after MLM')
+    why = dict(
+        MM='more of the same corpus',
+        MD='then the target reports',
+        CC='two phases of alignment',
+        MCC='a second alignment',
+        MDC='target reports before alignment',
+        CM='the order swapped',
+        MCM='language modelling last',
+        MCMC='alternating',
+        J='joint instead of layered',
+        X='the loss of the released code',
+        MX='the same after MLM',
+    )
     longer = {'M, 2x': b.mlm_text(epochs=2 * b.mlm), 'C, 2x': b.pair_text(epochs=2 * b.pairs),
               'MC, 2x': f"{sequence('M', b)} > {b.pair_text(epochs=2 * b.pairs)}"}
-    return {k: Cell(sequence(k, b), v) for k, v in why.items()} | {k: Cell(v, 'as many steps in one phase') for k, v in longer.items()}
+    return {k: Cell(sequence(k, b), v) for k, v in why.items()} | {
+        k: Cell(v, 'as many steps in one phase') for k, v in longer.items()
+    }
 
 
 def tower_cells(b: Budget) -> dict[str, Cell]:
     "Which tower must move."
     m = sequence('M', b)
-    parts = {'MX, frozen': (dict(loss='cosine', train='projection'), 'what the released code runs'),
-             'MC, frozen text': (dict(train='projection'), 'only the projection of the text moves'),
-             'MC, frozen series': (dict(train_series='projection'), 'only the projection of the series moves')}
+    parts = {
+        'MX, frozen': (dict(loss='cosine', train='projection'), 'what the released code runs'),
+        'MC, frozen text': (dict(train='projection'), 'only the projection of the text moves'),
+        'MC, frozen series': (dict(train_series='projection'), 'only the projection of the series moves'),
+    }
     return {name: Cell(f'{m} > {b.pair_text(**more)}', why) for name, (more, why) in parts.items()}
 
 # %% ../../nbs/5_theory/04_bench.ipynb #factor-cells
@@ -212,7 +227,8 @@ class Bench:
 
     @cached_property
     def jobs(self) -> list[tuple]:
-        "(world, seed, name, plan) of everything to train: cells first, their heads behind them, seeds innermost."
+        """(world, seed, name, plan) of everything to train: cells first, their heads behind them, seeds
+        innermost."""
         out = {}
         for part in self.parts:
             for name, cell in part.cells.items():
@@ -259,7 +275,8 @@ def quick_bench(folder, seeds: int = 2) -> Bench:
 
 # %% ../../nbs/5_theory/04_bench.ipynb #open-jobs
 def untrained(bench: Bench) -> dict[str, tuple]:
-    "Everything that is not trained yet: address -> (world, seed, plan, kind of stage, documents), each prefix once."
+    """Everything that is not trained yet: address -> (world, seed, plan, kind of stage, documents), each
+    prefix once."""
     out = {}
     done = set()
     for world, seed, _, text in bench.jobs:
@@ -319,8 +336,11 @@ def in_processes(bench: Bench, work, jobs: list, workers: int):
             for f in as_completed(futures):
                 yield futures[f], f.result()
         except BrokenProcessPool as error:
-            raise Failed('workers that run to their end', 'one that was killed, perhaps for want of memory',
-                            'Run the same command again, with fewer --workers if memory is short: what was finished is kept.') from error
+            raise Failed(
+                'workers that run to their end',
+                'one that was killed, perhaps for want of memory',
+                'Run the same command again, with fewer --workers if memory is short: what was finished is kept.',
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -328,7 +348,11 @@ def in_processes(bench: Bench, work, jobs: list, workers: int):
 def each(bench: Bench, work, jobs: list, what: str, workers: int | None):
     "`work(bench, job)` for all jobs, here or in processes, with progress; yields (job, result) as they end."
     workers = min(workers or os.cpu_count(), max(len(jobs), 1))
-    found = ((job, work(bench, job)) for job in jobs) if workers == 1 else in_processes(bench, work, jobs, workers)
+    found = (
+        ((job, work(bench, job)) for job in jobs)
+        if workers == 1
+        else in_processes(bench, work, jobs, workers)
+    )
     with Progress(what, len(jobs)) as bar:
         for one in found:
             yield one
@@ -407,20 +431,26 @@ def t1_rows(lab: Lab, seed: int, cells: dict) -> dict:
 
 # %% ../../nbs/5_theory/04_bench.ipynb #special-cross
 def cross_rows(lab: Lab, seed: int, cells: dict) -> dict:
-    "The cross-modal bounds after C and MC, for the class (labels, ward), the labels, and the first label: `<arm>, <class>` -> numbers."
+    """The cross-modal bounds after C and MC, for the class (labels, ward), the labels, and the first label:
+    `<arm>, <class>` -> numbers."""
     stays, out = lab.cohort.stays, {}
     for name in ('C', 'MC'):
         run = run_at(lab, cells[name].plan, seed)
         f, g = modalities(run, 'test')
         pattern = stays.loc[f.index, lab.cohort.labels].to_numpy() @ 2 ** np.arange(len(lab.cohort.labels))
         ward = stays.loc[f.index, 'ward'].to_numpy()
-        for what, c in (('labels and ward', 4 * pattern + ward), ('labels', pattern), ('one label', pattern % 2)):
+        for what, c in (
+            ('labels and ward', 4 * pattern + ward),
+            ('labels', pattern),
+            ('one label', pattern % 2),
+        ):
             out[f'{name}, {what}'] = cross_modal(f.to_numpy(), g.to_numpy(), c)
     return out
 
 # %% ../../nbs/5_theory/04_bench.ipynb #special-track
 def track_rows(lab: Lab, seed: int, cells: dict) -> dict:
-    "During alignment, from random weights and after MLM: rises of s, and the gap of the ratio at an early step and at the end."
+    """During alignment, from random weights and after MLM: rises of s, and the gap of the ratio at an early
+    step and at the end."""
     tracks = {}
     for name in ('C', 'MC'):
         t = trajectory(run_at(lab, cells[name].plan, seed))
@@ -456,7 +486,8 @@ def foretold(lab: Lab, seed: int) -> float:
 
 # %% ../../nbs/5_theory/04_bench.ipynb #two-views
 def two_views(seed: int, ward: float, n: int = 10_000) -> tuple:
-    "Text (n, 12) and series (n, 8) that share a class of three values and a ward of strength `ward`; the class (n,)."
+    """Text (n, 12) and series (n, 8) that share a class of three values and a ward of strength `ward`; the
+    class (n,)."""
     g = rng(seed, 'two views', ward)
     c, w = g.integers(0, 3, n), g.integers(0, 3, n)
     return *(
@@ -486,7 +517,8 @@ SPECIAL = {'theorem 1': t1_rows, 'cross-modal': cross_rows, 'track': track_rows,
 
 
 def seed_evidence(bench: Bench, job: tuple) -> dict:
-    "Everything that a seed says in a world: arm -> measures, and the special evidence; what is not trained is left out."
+    """Everything that a seed says in a world: arm -> measures, and the special evidence; what is not trained
+    is left out."""
     world, seed = job
     lab, cells = bench.lab(world, seed), {}
     for part in bench.parts:
@@ -500,7 +532,13 @@ def seed_evidence(bench: Bench, job: tuple) -> dict:
     used = {k: cells[k] for k in ('R', 'M/4', 'M/2', 'M', 'C', 'MC') if k in out}
     for what, f in SPECIAL.items() if {*CORE} <= used.keys() else ():
         address = run_at(lab, cells['MC'].plan, seed).stages[-1].address
-        out[what] = kept_rows(lab, address, 'special', dict(what=what, cells={k: c.plan for k, c in used.items()}), lambda f=f: [f(lab, seed, used)])[0]
+        out[what] = kept_rows(
+            lab,
+            address,
+            'special',
+            dict(what=what, cells={k: c.plan for k, c in used.items()}),
+            lambda f=f: [f(lab, seed, used)],
+        )[0]
     return out | {'bayes': bayes_row(lab)}
 
 # %% ../../nbs/5_theory/04_bench.ipynb #evidence-of
@@ -534,7 +572,8 @@ def arms_of(seed: dict) -> dict:
 
 # %% ../../nbs/5_theory/04_bench.ipynb #definition
 def ranks_with(key: str):
-    "Minus the rank correlation of a measure with the probe at 200 labels over the four core arms: positive if lower means better."
+    """Minus the rank correlation of a measure with the probe at 200 labels over the four core arms: positive
+    if lower means better."""
     def value(seed):
         return -spearmanr([seed[a][key] for a in CORE], [seed[a]['probe_auroc_200'] for a in CORE]).statistic
 
@@ -576,7 +615,8 @@ def link_slack(upper: str, lower: str):
 
 # %% ../../nbs/5_theory/04_bench.ipynb #theorem-one-constant
 def constant_growth(seed: dict) -> float:
-    "Minus the log growth of the constant that the printed bound needs, from least to most MLM, mean over labels and B."
+    """Minus the log growth of the constant that the printed bound needs, from least to most MLM, mean over
+    labels and B."""
     frame = pd.DataFrame(seed[T1])
     by = np.log(frame.groupby('arm')['constant_needed'].mean())
     return by[frame['arm'].iloc[0]] - by[frame['arm'].iloc[-1]]
@@ -592,10 +632,18 @@ def theorem_1_claims() -> list[Claim]:
     "Theorem 1 as printed, and the corrected chain link by link."
     chain = [Claim(f"T1' link {i}", f'{said}, at every amount of MLM, for every label and B', 'corrected chain of Theorem 1', link_slack(up, low),
                    'bound', margin=1e-9) for i, (up, low, said) in enumerate(LINKS, 1)]
-    printed = Claim('T1 printed', 'risk <= C tau eps with one constant C: the C that is needed does not grow as the model gets better',
-                    'Theorem 1 as printed', From(((T1, 'constant_needed'),), constant_growth))
-    tight = Claim("T1' says something", 'after MLM the derived bound lies below the loss of the prior for some label and B',
-                  'corrected chain of Theorem 1', From(((T1, 'non_vacuous'),), tightness))
+    printed = Claim(
+        'T1 printed',
+        'risk <= C tau eps with one constant C: the C that is needed does not grow as the model gets better',
+        'Theorem 1 as printed',
+        From(((T1, 'constant_needed'),), constant_growth),
+    )
+    tight = Claim(
+        "T1' says something",
+        'after MLM the derived bound lies below the loss of the prior for some label and B',
+        'corrected chain of Theorem 1',
+        From(((T1, 'non_vacuous'),), tightness),
+    )
     return [printed, *chain, tight]
 
 # %% ../../nbs/5_theory/04_bench.ipynb #theorem-3-claims
@@ -645,10 +693,23 @@ def corollary_claims(labels: int = 400) -> list[Claim]:
     needs = tuple((a, 'probe_auroc_1000') for a in CORE) + (('MC', key), ('C', key))
     said = {'MLM': 'MLM raises AUROC', 'contrastive': 'alignment raises AUROC', 'interaction': 'together they give more than the sum'}
     effects = [Claim(f'Cor {k}', f'{v} after fine-tuning with {labels} labels', source, effect(k, key), family='corollary') for k, v in said.items()]
-    better = [Claim(f'Cor MC > {a}', f'layered pretraining is better than {a} after fine-tuning with {labels} labels', 'Corollary 1, its use',
-                    Between('MC', a, key, 'higher', log=False), family='corollary') for a in ('M', 'C', 'R')]
-    printed = Claim('Cor printed', 'L_sup(MC) <= L_sup(C) - (D1 + D2 + D3), which is L(R) <= L_sup(C)', 'Corollary 1 as printed',
-                    From(needs, printed_corollary), 'bound')
+    better = [
+        Claim(
+            f'Cor MC > {a}',
+            f'layered pretraining is better than {a} after fine-tuning with {labels} labels',
+            'Corollary 1, its use',
+            Between('MC', a, key, 'higher', log=False),
+            family='corollary',
+        )
+        for a in ('M', 'C', 'R')
+    ]
+    printed = Claim(
+        'Cor printed',
+        'L_sup(MC) <= L_sup(C) - (D1 + D2 + D3), which is L(R) <= L_sup(C)',
+        'Corollary 1 as printed',
+        From(needs, printed_corollary),
+        'bound',
+    )
     return [printed, *effects, *better]
 
 # %% ../../nbs/5_theory/04_bench.ipynb #true-claims
@@ -660,9 +721,17 @@ def worst(key: str):
 def true_claims() -> list[Claim]:
     "Statements A, B, G and E: they should hold, and can fail."
     gap = lambda seed: 0.02 - max(abs(m['gaussian_gap']) for m in arms_of(seed).values())
-    nogo = lambda seed: 1e-6 - max(max(abs(m['scaled_s'] / 100 - 1), m['scaled_auroc']) for m in arms_of(seed).values())
-    best = lambda seed: seed['bayes']['auroc'] + 0.01 - max(v for m in arms_of(seed).values() for k, v in m.items() if k.startswith('sft_'))
-    late = lambda seed: (seed['MC']['sft_100'] - seed['M']['sft_100']) - (seed['MC']['sft_1600'] - seed['M']['sft_1600'])
+    nogo = lambda seed: (
+        1e-6 - max(max(abs(m['scaled_s'] / 100 - 1), m['scaled_auroc']) for m in arms_of(seed).values())
+    )
+    best = lambda seed: (
+        seed['bayes']['auroc']
+        + 0.01
+        - max(v for m in arms_of(seed).values() for k, v in m.items() if k.startswith('sft_'))
+    )
+    late = lambda seed: (
+        (seed['MC']['sft_100'] - seed['M']['sft_100']) - (seed['MC']['sft_1600'] - seed['M']['sft_1600'])
+    )
     curve = tuple((a, f'sft_{n}') for a in ('M', 'MC') for n in (100, 1600))
     return [
         Claim('A ceiling', 'sum_c p_c |S_c|_2 <= 1 - |mean u|^2 on the unit sphere, every arm and label', 'statement A', worst('ceiling_slack'), 'bound', 1e-9),
@@ -689,11 +758,18 @@ def linear_claims() -> list[Claim]:
 
 # %% ../../nbs/5_theory/04_bench.ipynb #cross-claims
 def cross_claims() -> list[Claim]:
-    "Statements C and C': bounds between modalities, with the class that makes them independent and with classes too coarse for it."
+    """Statements C and C': bounds between modalities, with the class that makes them independent and with
+    classes too coarse for it."""
     def least(what, key):
-        return From((('cross-modal', f'C, {what}'),), lambda seed: min(seed['cross-modal'][f'{a}, {what}'][key] for a in ('C', 'MC')))
+        return From(
+            (('cross-modal', f'C, {what}'),),
+            lambda seed: min(seed['cross-modal'][f'{a}, {what}'][key] for a in ('C', 'MC')),
+        )
 
-    gain = lambda seed: seed['cross-modal']['C, labels and ward']['l_sup'] - seed['cross-modal']['MC, labels and ward']['l_sup']
+    gain = lambda seed: (
+        seed['cross-modal']['C, labels and ward']['l_sup']
+        - seed['cross-modal']['MC, labels and ward']['l_sup']
+    )
     said = 'L_sup <= (L_un - tau) / (1 - tau)'
     return [
         Claim('C exact', f'{said} with the class (labels, ward), given which text and series are independent', 'statement C',
@@ -761,20 +837,39 @@ def verdict_tables(evidence: dict, labels: int = 400) -> pd.DataFrame:
 
 # %% ../../nbs/5_theory/04_bench.ipynb #comparisons
 COMPARISONS = (  # world, cell, compared with, question
-    ('B', 'MM', 'M', 'does more of the same corpus help?'), ('B', 'MM', 'M, 2x', 'two phases or one, same steps'),
-    ('B', 'MD', 'MM', 'target reports instead of more general ones'), ('one domain', 'MD', 'MM', 'the same where both domains are one'),
-    ('B', 'CC', 'C', 'a second phase of alignment'), ('B', 'CC', 'C, 2x', 'two phases or one, same steps'),
-    ('B', 'MCC', 'MC', 'a second alignment after the layers'), ('B', 'MCC', 'MC, 2x', 'two phases or one, same steps'),
-    ('B', 'MDC', 'MC', 'target reports before alignment'), ('one domain', 'MDC', 'MC', 'the same where both domains are one'),
-    ('B', 'CM', 'MC', 'the order swapped'), ('B', 'CM', 'M', 'what is left of alignment after MLM'),
-    ('B', 'MCM', 'MC', 'language modelling once more'), ('B', 'MCMC', 'MC, 2x', 'alternating, same pairs seen'),
-    ('B', 'J', 'MC', 'joint instead of layered'), ('B', 'X', 'R', 'cosine loss, from random weights'), ('B', 'MX', 'M', 'cosine loss after MLM'),
-    ('B', 'MX, frozen', 'M', 'what the released code runs'), ('B', 'MC, frozen text', 'MC', 'must the text tower move?'),
+    ('B', 'MM', 'M', 'does more of the same corpus help?'),
+    ('B', 'MM', 'M, 2x', 'two phases or one, same steps'),
+    ('B', 'MD', 'MM', 'target reports instead of more general ones'),
+    ('one domain', 'MD', 'MM', 'the same where both domains are one'),
+    ('B', 'CC', 'C', 'a second phase of alignment'),
+    ('B', 'CC', 'C, 2x', 'two phases or one, same steps'),
+    ('B', 'MCC', 'MC', 'a second alignment after the layers'),
+    ('B', 'MCC', 'MC, 2x', 'two phases or one, same steps'),
+    ('B', 'MDC', 'MC', 'target reports before alignment'),
+    ('one domain', 'MDC', 'MC', 'the same where both domains are one'),
+    ('B', 'CM', 'MC', 'the order swapped'),
+    ('B', 'CM', 'M', 'what is left of alignment after MLM'),
+    ('B', 'MCM', 'MC', 'language modelling once more'),
+    ('B', 'MCMC', 'MC, 2x', 'alternating, same pairs seen'),
+    ('B', 'J', 'MC', 'joint instead of layered'),
+    ('B', 'X', 'R', 'cosine loss, from random weights'),
+    ('B', 'MX', 'M', 'cosine loss after MLM'),
+    ('B', 'MX, frozen', 'M', 'what the released code runs'),
+    ('B', 'MC, frozen text', 'MC', 'must the text tower move?'),
     ('B', 'MC, frozen series', 'MC', 'must the series tower move?'),
-    *((w, a, b, q) for w, q in (('silent', 'alignment where series say nothing'), ('bag', 'where a bag of words suffices')) for a, b in (('C', 'R'), ('MC', 'M'))),
+    *(
+        (w, a, b, q)
+        for w, q in (
+            ('silent', 'alignment where series say nothing'),
+            ('bag', 'where a bag of words suffices'),
+        )
+        for a, b in (('C', 'R'), ('MC', 'M'))
+    ),
     ('bag', 'M', 'R', 'language modelling where no words need binding'),
 )
-FACTORS = tuple(('B', f'{a}, {f}', a, f) for a in ('C', 'MC') for f in ('T=0.03', 'T=1', 'batch 16', '500 pairs'))
+FACTORS = tuple(
+    ('B', f'{a}, {f}', a, f) for a in ('C', 'MC') for f in ('T=0.03', 'T=1', 'batch 16', '500 pairs')
+)
 
 # %% ../../nbs/5_theory/04_bench.ipynb #compared
 def compared(
@@ -786,19 +881,50 @@ def compared(
     "Paired differences over seeds: mean, t interval, seeds that agree, and what the interval says."
     out = []
     for world, a, b, question in rows:
-        both = [(s[a][measure], s[b][measure]) for s in evidence.get(world, {}).values() if measure in s.get(a, {}) and measure in s.get(b, {})]
+        both = [
+            (s[a][measure], s[b][measure])
+            for s in evidence.get(world, {}).values()
+            if measure in s.get(a, {}) and measure in s.get(b, {})
+        ]
         if not both:
             continue
         d = seed_difference(*zip(*both))
         apart, inside = d['low'] > 0 or d['high'] < 0, -margin < d['low'] and d['high'] < margin
         out.append(dict(world=world, cell=a, than=b, question=question, difference=d['mean'], low=d['low'], high=d['high'], seeds=len(both),
                         says='equal' if inside else 'differs' if apart else 'open'))
-    return pd.DataFrame(out, columns=['world', 'cell', 'than', 'question', 'difference', 'low', 'high', 'seeds', 'says'])
+    return pd.DataFrame(
+        out, columns=['world', 'cell', 'than', 'question', 'difference', 'low', 'high', 'seeds', 'says']
+    )
 
 # %% ../../nbs/5_theory/04_bench.ipynb #arm-table
-SHOWN = ('s_paper', 's_2019', 's_unit', 's_over_trace', 's_over_norm', 'ratio', 'cdnv', 'nc1', 'manova_r2', 'd2', 'mean_auroc', 'lda_auroc', 'knn_auroc',
-         'probe_auroc_50', 'probe_auroc_200', 'probe_auroc_1000', 'sft_100', 'sft_400', 'sft_1600', 'anisotropy', 'stable_rank', 'rankme',
-         'alignment', 'uniformity', 'eta2_reader', 'eta2_ward')
+SHOWN = (
+    's_paper',
+    's_2019',
+    's_unit',
+    's_over_trace',
+    's_over_norm',
+    'ratio',
+    'cdnv',
+    'nc1',
+    'manova_r2',
+    'd2',
+    'mean_auroc',
+    'lda_auroc',
+    'knn_auroc',
+    'probe_auroc_50',
+    'probe_auroc_200',
+    'probe_auroc_1000',
+    'sft_100',
+    'sft_400',
+    'sft_1600',
+    'anisotropy',
+    'stable_rank',
+    'rankme',
+    'alignment',
+    'uniformity',
+    'eta2_reader',
+    'eta2_ward',
+)
 
 
 def arm_table(seeds: dict, keys=SHOWN) -> pd.DataFrame:
@@ -809,8 +935,11 @@ def arm_table(seeds: dict, keys=SHOWN) -> pd.DataFrame:
     return table.assign(seeds=[sum(a in s for s in seeds.values()) for a in names])
 
 # %% ../../nbs/5_theory/04_bench.ipynb #similar
-def likeness(bench: Bench, evidence: dict, names=('R', 'M', 'C', 'MC', 'CM', 'MCM', 'MCMC', 'MM', 'CC')) -> pd.DataFrame:
-    "CKA between the test embeddings after two sequences in the first world, mean over the seeds that have all: column arm and one for each."
+def likeness(
+    bench: Bench, evidence: dict, names=('R', 'M', 'C', 'MC', 'CM', 'MCM', 'MCMC', 'MM', 'CC')
+) -> pd.DataFrame:
+    """CKA between the test embeddings after two sequences in the first world, mean over the seeds that have
+    all: column arm and one for each."""
     world, seeds = next((w, [s for s, e in of.items() if {*names} <= e.keys()]) for w, of in evidence.items())
     if not seeds:
         return pd.DataFrame(columns=['arm'])

@@ -86,7 +86,8 @@ def certify(
     h_other,  # embeddings said to deviate more, same stays
     c,  # a class of each stay, shape (n,)
 ) -> dict:
-    "The certificate from embeddings: s of `h`, the ceiling of `h_other`, and is s(h) < s(h_other) impossible on the sphere?"
+    """The certificate from embeddings: s of `h`, the ceiling of `h_other`, and is s(h) < s(h_other)
+    impossible on the sphere?"""
     h, h_other, c = np.asarray(h, float), np.asarray(h_other, float), np.asarray(c)
     s, other, top = deviation_below(h, c), deviation_below(h_other, c), ceiling(h_other)
     if other > top + 1e-9:
@@ -118,17 +119,36 @@ class Claim:
 
 # %% ../../nbs/5_theory/02_claims.ipynb #claims
 FORMS = (
-    ('raw', 's_paper', 'Definition 2 as printed, s(f) = E_c |Sigma(f,c)|_2', ('s_split_half', 's_plug_in'), 'theorems'),
-    ('unit', 's_unit', 'the same on embeddings of length one', ('s_unit_split_half', 's_unit_plug_in'), 'theorems'),
+    (
+        'raw',
+        's_paper',
+        'Definition 2 as printed, s(f) = E_c |Sigma(f,c)|_2',
+        ('s_split_half', 's_plug_in'),
+        'theorems',
+    ),
+    (
+        'unit',
+        's_unit',
+        'the same on embeddings of length one',
+        ('s_unit_split_half', 's_unit_plug_in'),
+        'theorems',
+    ),
     ('ratio', 'ratio', 'tr Sigma_W / tr Sigma_B, between-class part debiased', None, 'theorems'),
-    ('2019', 's_2019', 'the definition of the source, E_nu[sqrt(|Sigma|_2) E|f|] (Saunshi et al. 2019)', None, ''),
+    (
+        '2019',
+        's_2019',
+        'the definition of the source, E_nu[sqrt(|Sigma|_2) E|f|] (Saunshi et al. 2019)',
+        None,
+        '',
+    ),
 )
 THEOREMS = (('T2', 'mlm', 'init', 'Theorem 2: MLM reduces the deviation of random embeddings'),
             ('T3', 'mlm > contrastive', 'contrastive', 'Theorem 3: alignment keeps the order'))
 
 
 def family(**names) -> tuple[Claim, ...]:
-    "Theorems 2 and 3 of the paper in their raw, unit and ratio forms, and in the form of their source; `names` renames arms."
+    """Theorems 2 and 3 of the paper in their raw, unit and ratio forms, and in the form of their source;
+    `names` renames arms."""
     called = lambda arm: names.get(arm, arm)
     return tuple(Claim(f'{t} {form}', f'{what}({called(arm)}) < {what}({called(than)}): {meaning}', source,
                        Between(called(arm), called(than), what, 'lower', ends), family=group)
@@ -140,7 +160,8 @@ CLAIMS = family()
 # %% ../../nbs/5_theory/02_claims.ipynb #verdict
 @dataclass(frozen=True)
 class Verdict:
-    "The answer to a claim, with its evidence; `effect` and its interval are positive where they point as claimed."
+    """The answer to a claim, with its evidence; `effect` and its interval are positive where they point as
+    claimed."""
 
     claim: str
     verdict: str  # 'holds', 'fails' or 'undecided'
@@ -272,7 +293,8 @@ class BrokenBench(RuntimeError):
 
 
 def control_arms(seeds: int = 8, n: int = 240, d: int = 6) -> dict[int, dict]:
-    "Seed -> arm -> measures of artificial maps: plain, compacted in its classes, scaled by ten, two with labels dealt at random."
+    """Seed -> arm -> measures of artificial maps: plain, compacted in its classes, scaled by ten, two with
+    labels dealt at random."""
     out = {}
     for seed in range(seeds):
         g = rng(seed, 'controls')
@@ -312,7 +334,8 @@ def trust(table: pd.DataFrame):
 
 # %% ../../nbs/5_theory/02_claims.ipynb #adjusted
 def family_p(claims, found: list[dict]) -> tuple[list, list]:
-    "Holm-adjusted p and the number of tests, within each claim's family; claims without a family stand alone."
+    """Holm-adjusted p and the number of tests, within each claim's family; claims without a family stand
+    alone."""
     p, tests = [e['p'] for e in found], [1] * len(found)
     for name in {c.family for c in claims if c.family}:
         of = [i for i, c in enumerate(claims) if c.family == name and found[i]['seeds']]
@@ -326,7 +349,8 @@ def verdicts(
     claims=CLAIMS,  # what to check
     alpha: float = 0.05,  # error rate of each family
 ) -> pd.DataFrame:
-    "One row per claim: verdict, effect, interval, p-values, seeds, certificate and the reason in words; raises `BrokenBench`."
+    """One row per claim: verdict, effect, interval, p-values, seeds, certificate and the reason in words;
+    raises `BrokenBench`."""
     trust(controls())
     pairs = [evidence(c, seeds) for c in claims]
     found = [e for e, _ in pairs]
@@ -341,7 +365,8 @@ def verdicts(
 
 # %% ../../nbs/5_theory/02_claims.ipynb #times
 def times(claim: Claim, v: Verdict) -> float:
-    "For a comparison by quotient: the measure of `arm` as a multiple of that of `than`, geometric mean over seeds; else nan."
+    """For a comparison by quotient: the measure of `arm` as a multiple of that of `than`, geometric mean over
+    seeds; else nan."""
     if not (isinstance(claim.reads, Between) and claim.reads.log):
         return float('nan')
     return float(np.exp(-v.effect if claim.reads.direction == 'lower' else v.effect))

@@ -60,7 +60,8 @@ def natural_task(
     y: np.ndarray,  # task label of each context, -1 or 1, shape (n,)
     bound: float,  # B: no weight of a word is larger
 ) -> tuple[np.ndarray, float]:
-    "The best linear functional v (V,) with |v|_inf <= B for reading y from p, and its mean logistic loss tau in nats."
+    """The best linear functional v (V,) with |v|_inf <= B for reading y from p, and its mean logistic loss
+    tau in nats."""
     p, y = np.asarray(p, float), np.asarray(y)
     check_words(p, y)
 
@@ -100,7 +101,12 @@ def mlm_chain(
     over = lambda gap: float(tau + b * gap)
     out = dict(risk=read_loss(q, y, v), l1=over(np.abs(p - q).sum(1).mean()), pinsker=over(np.sqrt(2 * kl).mean()),
                jensen=over(np.sqrt(2 * eps)), tau=tau, eps=eps, bound=b)
-    return out if eps_general is None else out | dict(gamma_link=over(np.sqrt(2 * eps_general / gamma)), eps_general=eps_general, gamma=gamma)
+    return (
+        out
+        if eps_general is None
+        else out
+        | dict(gamma_link=over(np.sqrt(2 * eps_general / gamma)), eps_general=eps_general, gamma=gamma)
+    )
 
 # %% ../../nbs/5_theory/03_statements.ipynb #learned
 def learned_head_bound(
@@ -112,7 +118,8 @@ def learned_head_bound(
     n: int,  # labels that the functional is learned from
     delta: float = 0.05,  # probability that the bound fails
 ) -> float:
-    "Corrected Theorem 1 with a functional learned from n labels: tau + B sqrt(2 eps / gamma) + capacity + confidence, nats."
+    """Corrected Theorem 1 with a functional learned from n labels: tau + B sqrt(2 eps / gamma) + capacity +
+    confidence, nats."""
     return float(
         tau
         + b * np.sqrt(2 * eps / gamma)
@@ -127,7 +134,8 @@ def prompts(
     label: int,  # number of the finding that is asked about
     sentence: int = -1,  # which sentence gives way to the question
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Reports with one sentence turned into a question: word ids (n, words), what is hidden (n, words), the asked place (n,)."
+    """Reports with one sentence turned into a question: word ids (n, words), what is hidden (n, words), the
+    asked place (n,)."""
     if not 0 <= label < config.findings:
         raise UserError(f'a finding from 0 to {config.findings - 1}', f'{label}', 'Correct the label.')
     if not -config.sentences <= sentence < config.sentences:
@@ -159,7 +167,9 @@ def model_words(
             batch = pack_chunks(list(ids[i:i + size]))  # all of one length: their order stays
             states = report.hidden(batch.to(device)).unflatten(0, (-1, ids.shape[1]))  # (m, words + 2, width)
             rows = torch.arange(len(states), device=device)
-            logits = lm_logits(report.lm, states[rows, torch.as_tensor(np.asarray(at)[i:i + size] + 1, device=device)])
+            logits = lm_logits(
+                report.lm, states[rows, torch.as_tensor(np.asarray(at)[i : i + size] + 1, device=device)]
+            )
             out.append(logits.double().softmax(1).cpu().numpy())
     report.train(mode)
     return np.concatenate(out)
@@ -183,7 +193,8 @@ def excess(
 
 # %% ../../nbs/5_theory/03_statements.ipynb #prompt-divergence
 def domain_weights(config: WorldConfig, x: np.ndarray, hidden: np.ndarray, at: np.ndarray) -> np.ndarray:
-    "p_general / p_target of the visible words outside the sentence that is asked about, for reports x (n, words): (n,)."
+    """p_general / p_target of the visible words outside the sentence that is asked about, for reports x (n,
+    words): (n,)."""
     own = np.arange(x.shape[1])[None] // SLOTS == at[:, None] // SLOTS
     return 1 / density_ratio(config, x, hidden | own)
 
@@ -202,7 +213,8 @@ def theorem1(
     bounds: tuple = (1, 2, 4, 8),  # values of B
     domain: str = 'general',  # whose words the model was taught; 'target' makes gamma 1
 ) -> pd.DataFrame:
-    "The corrected Theorem 1 on prompts, one row per B: all links, constants, AUROC of truth and model; losses in nats."
+    """The corrected Theorem 1 on prompts, one row per B: all links, constants, AUROC of truth and model;
+    losses in nats."""
     x, hidden, at = prompts(config, patients.x, label)
     y = 2 * patients.y[:, label] - 1
     if len(np.unique(y)) < 2:
@@ -223,7 +235,8 @@ def theorem1(
 def whiten(
     x: np.ndarray,  # shape (n, d)
 ) -> np.ndarray:
-    "Centred rows in coordinates of unit covariance (divisor n), without directions of no variance: (n, rank)."
+    """Centred rows in coordinates of unit covariance (divisor n), without directions of no variance: (n,
+    rank)."""
     u, s, _ = np.linalg.svd(x - x.mean(0), full_matrices=False)
     return u[:, s > 1e-9 * max(s[0], 1e-300)] * np.sqrt(len(x))
 
@@ -250,7 +263,8 @@ def predictable_ratio(
     c,  # class of each row, shape (n,)
     k: int,  # predictable directions that are kept
 ) -> dict:
-    "tr W / tr B of whitened x before and after projecting on its k most predictable directions, and the shares that decide."
+    """tr W / tr B of whitened x before and after projecting on its k most predictable directions, and the
+    shares that decide."""
     x, z, c = same_rows(x=x, z=z, c=c)
     a, b = whiten(x.astype(float)), whiten(z.astype(float))
     if not 1 <= k <= min(a.shape[1], b.shape[1]):
@@ -258,8 +272,14 @@ def predictable_ratio(
     kept = a @ np.linalg.svd(a.T @ b / len(a), full_matrices=False)[0][:, :k]  # (n, k), unit covariance
     overall, inside = between_trace(a, c) / a.shape[1], between_trace(kept, c) / k
     before, after = (1 / max(s, 1e-300) - 1 for s in (overall, inside))
-    return dict(before=before, after=after, predicted_lower=bool(inside > overall), lower=bool(after < before),
-                share_inside=inside, share_overall=overall)
+    return dict(
+        before=before,
+        after=after,
+        predicted_lower=bool(inside > overall),
+        lower=bool(after < before),
+        share_inside=inside,
+        share_overall=overall,
+    )
 
 # %% ../../nbs/5_theory/03_statements.ipynb #tabular
 def pointwise_information(joint: np.ndarray) -> np.ndarray:
@@ -274,7 +294,8 @@ def infonce_slope(joint: np.ndarray, f: np.ndarray) -> np.ndarray:
 
 
 def population_infonce(joint: np.ndarray, f: np.ndarray) -> float:
-    "Symmetric InfoNCE loss with infinitely many negatives, less their logarithm, of logits f (X, Y), in nats."
+    """Symmetric InfoNCE loss with infinitely many negatives, less their logarithm, of logits f (X, Y), in
+    nats."""
     px, py = joint.sum(1), joint.sum(0)
     return float(
         -(joint * f).sum() + px @ logsumexp(f, 1, b=py[None]) / 2 + py @ logsumexp(f, 0, b=px[:, None]) / 2
@@ -309,7 +330,8 @@ def aligned_ratio(
     series,  # the other view of the same stays, shape (n, e)
     c,  # class of each stay, shape (n,)
 ) -> dict:
-    "tr W / tr B of whitened text before and after projecting on the top K - 1 canonical directions, and what T3' predicts."
+    """tr W / tr B of whitened text before and after projecting on the top K - 1 canonical directions, and
+    what T3' predicts."""
     text, series, c = same_rows(text=text, series=series, c=c)
     x, z = (whiten(v.astype(float)) for v in (text, series))
     r = len(np.unique(c)) - 1
@@ -330,14 +352,25 @@ def corollary(
     "The three gains, both sides of Corollary 1, and the inequality that it is equivalent to."
     gains = (random - mlm, mlm - aligned, aligned - full)
     right = aligned_random - sum(gains)
-    return dict(zip(('d1', 'd2', 'd3'), gains)) | dict(left=full, right=right, holds=bool(full <= right + 1e-12),
-                                                       same_as=bool(random <= aligned_random + 1e-12))
+    return dict(zip(('d1', 'd2', 'd3'), gains)) | dict(
+        left=full,
+        right=right,
+        holds=bool(full <= right + 1e-12),
+        same_as=bool(random <= aligned_random + 1e-12),
+    )
 
 
-def factorial(values: dict, neither='init', mlm='mlm', contrastive='contrastive', both='mlm > contrastive') -> pd.DataFrame:
-    "Main effects and interaction over seeds from one value per seed and arm (higher is better): mean, t interval, exact p."
+def factorial(
+    values: dict, neither='init', mlm='mlm', contrastive='contrastive', both='mlm > contrastive'
+) -> pd.DataFrame:
+    """Main effects and interaction over seeds from one value per seed and arm (higher is better): mean, t
+    interval, exact p."""
     n, m, c, b = (np.asarray(values[k], float) for k in (neither, mlm, contrastive, both))
-    effects = {'MLM': ((m - n) + (b - c)) / 2, 'contrastive': ((c - n) + (b - m)) / 2, 'interaction': (b - m) - (c - n)}
+    effects = {
+        'MLM': ((m - n) + (b - c)) / 2,
+        'contrastive': ((c - n) + (b - m)) / 2,
+        'interaction': (b - m) - (c - n),
+    }
     return pd.DataFrame({k: over_seeds(v) | dict(p=sign_flip(v)) for k, v in effects.items()}).T
 
 # %% ../../nbs/5_theory/03_statements.ipynb #loss2
@@ -347,7 +380,8 @@ def loss2(v: np.ndarray) -> np.ndarray:
 
 
 def scaled(z, temperature: float) -> np.ndarray:
-    "Rows of length one over the root of the temperature, so that dot products are the logits of InfoNCE: (n, d)."
+    """Rows of length one over the root of the temperature, so that dot products are the logits of InfoNCE:
+    (n, d)."""
     z = np.asarray(z, float)
     length = np.linalg.norm(z, axis=1, keepdims=True)
     if not (length > 0).all():
@@ -380,16 +414,19 @@ def pair_losses(f: np.ndarray, g: np.ndarray, code: np.ndarray, size: int = 500)
         loss = loss2(own - part @ g.T)  # (m, n)
         alike = code[i:i + size, None] == code
         total, inside = loss.sum(), loss[alike].sum()
-        same, different = same + inside - len(part), different + total - inside  # a patient against itself costs l(0) = 1
+        # a patient against itself costs l(0) = 1
+        same, different = same + inside - len(part), different + total - inside
     return float(same), float(different)
 
 
 def mean_classifier(f: np.ndarray, g: np.ndarray, code: np.ndarray, count: np.ndarray) -> float:
-    "Loss (base 2) of the mean classifier, each patient scored with means over all others, weighted as two random patients meet."
+    """Loss (base 2) of the mean classifier, each patient scored with means over all others, weighted as two
+    random patients meet."""
     mean = np.zeros((len(count), g.shape[1]))
     np.add.at(mean, code, g)
     mean /= count[:, None]
-    others = (mean[code] * count[code, None] - g) / (count[code, None] - 1)  # own class without oneself, (n, d)
+    # own class without oneself, (n, d)
+    others = (mean[code] * count[code, None] - g) / (count[code, None] - 1)
     loss = loss2((f * others).sum(1, keepdims=True) - f @ mean.T)  # (n, classes)
     weight = np.where(np.arange(len(count)) == code[:, None], 0, count)
     return float((loss * weight).sum() / weight.sum())
@@ -404,8 +441,11 @@ def deviation_term(f: np.ndarray, g: np.ndarray, code: np.ndarray, count: np.nda
     return float(np.average(terms, weights=count * (count - 1.0)))
 
 
-def independent_loss(f: np.ndarray, g: np.ndarray, code: np.ndarray, seed: int = 0, rounds: int = 50) -> float:
-    "L_un with the positive taken from another patient of the same class: equal to L_un if the class explains what is shared."
+def independent_loss(
+    f: np.ndarray, g: np.ndarray, code: np.ndarray, seed: int = 0, rounds: int = 50
+) -> float:
+    """L_un with the positive taken from another patient of the same class: equal to L_un if the class
+    explains what is shared."""
     r, total, n = rng(seed, 'independent'), 0.0, len(f)
     for _ in range(rounds):
         mix = r.permutation(n)

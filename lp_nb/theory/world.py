@@ -42,11 +42,21 @@ class WorldConfig:
     sentences: int = 8  # in a report
 
     def __post_init__(self):
-        for name, low, high in [('bind', 0, 1), ('style', 0, 10), ('ward', 0, 10), ('series_label', 0, 10), ('noise', 0, 100),
-                                ('shift', 0, 1), ('findings', 1, 4), ('sentences', 1, 100)]:
+        for name, low, high in [
+            ('bind', 0, 1),
+            ('style', 0, 10),
+            ('ward', 0, 10),
+            ('series_label', 0, 10),
+            ('noise', 0, 100),
+            ('shift', 0, 1),
+            ('findings', 1, 4),
+            ('sentences', 1, 100),
+        ]:
             value = getattr(self, name)
             if not low <= value <= high:
-                raise UserError(f'{name} between {low:g} and {high:g}', f'{value}', f'Change {name} in WorldConfig.')
+                raise UserError(
+                    f'{name} between {low:g} and {high:g}', f'{value}', f'Change {name} in WorldConfig.'
+                )
 
 
 WORLDS = {
@@ -61,7 +71,8 @@ WORLDS = {
 SPECIALS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 FINDINGS = (0, 2, 4, 6)  # rows of the hospital's table: effusion, consolidation, edema, hyperinflation
 PHENOTYPES = ('pleura', 'pneumonia', 'heart', 'copd')  # what causes them there
-SHARED = (('absent', 'excluded', 'not-seen'), ('present', 'evident', 'seen'))  # polarity words that fit any finding
+# polarity words that fit any finding
+SHARED = (('absent', 'excluded', 'not-seen'), ('present', 'evident', 'seen'))
 EXTENT = (('hardly', 'doubtful', 'trace'), ('mild', 'moderate', 'severe'))  # lean to absent, lean to present
 NEUTRAL = ('today', 'again', 'overall')
 NOTES = ('comparison', 'technique', 'motion', 'dose')
@@ -79,9 +90,16 @@ def word_groups(
     "The words of a world by role; every group is a list of tuples."
     of = findings()
     rows = FINDINGS[:n]
-    return dict(noun=[joined(of.nouns[i]) for i in rows] + list(TOPIC_WORDS), shared=list(SHARED), own=[joined(of.own[i]) for i in rows],
-                extent=list(EXTENT), neutral=[NEUTRAL], reader=[joined(b[:2]) for b in BOILERPLATE],
-                ward=[joined(d) for d in DEVICES[:4]], note=[NOTES])
+    return dict(
+        noun=[joined(of.nouns[i]) for i in rows] + list(TOPIC_WORDS),
+        shared=list(SHARED),
+        own=[joined(of.own[i]) for i in rows],
+        extent=list(EXTENT),
+        neutral=[NEUTRAL],
+        reader=[joined(b[:2]) for b in BOILERPLATE],
+        ward=[joined(d) for d in DEVICES[:4]],
+        note=[NOTES],
+    )
 
 # %% ../../nbs/5_theory/01_world.ipynb #emission-rows
 SLOTS, READERS, WARDS, LEVELS = 4, 4, 4, 3  # words in a sentence, readers, wards, levels of severity
@@ -99,7 +117,9 @@ def mix(weight: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return weight * a + (1 - weight) * b
 
 # %% ../../nbs/5_theory/01_world.ipynb #emission-sentence
-def sentence_rows(config: WorldConfig, ids: dict, size: int, reader: int, ward: int, topic: int, polarity: int) -> np.ndarray:
+def sentence_rows(
+    config: WorldConfig, ids: dict, size: int, reader: int, ward: int, topic: int, polarity: int
+) -> np.ndarray:
     "Word probabilities of the four slots of a sentence: (4, size)."
     habit, local = min(1, 0.8 * config.style), min(1, 0.8 * config.ward)
     of = lambda role, k=None: evenly(size, *(ids[role][k] if k is not None else sum(ids[role], ())))
@@ -210,7 +230,8 @@ class Patients:
 # %% ../../nbs/5_theory/01_world.ipynb #sample-series
 @lru_cache
 def responses() -> dict[str, np.ndarray]:
-    "What the 17 variables do: by phenotype (4, 17) with its onset (4, 17), by severity (17,), by ward (4, 17)."
+    """What the 17 variables do: by phenotype (4, 17) with its onset (4, 17), by severity (17,), by ward (4,
+    17)."""
     r = rng(0, 'exact world, series')
     by = r.normal(0, 0.7, (4, VARIABLES)) * (r.random((4, VARIABLES)) < 0.35)
     return dict(phenotype=by, onset=r.uniform(0, 0.5, (4, VARIABLES)), severity=r.normal(0, 0.5, VARIABLES),
@@ -223,12 +244,16 @@ def draw_series(config: WorldConfig, r, y, severity, ward) -> np.ndarray:
 
     of, t = responses(), np.linspace(0, 1, HOURS)[:, None, None]
     ramp = np.clip(2 * (t - of['onset'][:y.shape[1]]), 0, 1)  # (24, findings, 17)
-    level = np.einsum('nf,fv,tfv->ntv', y, of['phenotype'][:y.shape[1]], ramp) + ((severity - 1)[:, None] * of['severity'])[:, None]
+    level = (
+        np.einsum('nf,fv,tfv->ntv', y, of['phenotype'][: y.shape[1]], ramp)
+        + ((severity - 1)[:, None] * of['severity'])[:, None]
+    )
     fixed = config.ward * of['ward'][ward][:, None] + r.normal(0, 0.5, (len(y), 1, VARIABLES))
     e = r.normal(size=(len(y), HOURS, VARIABLES))
     e[:, 1:] *= 0.8  # so that the autoregression keeps variance 1
     values = config.series_label * level + fixed + config.noise * lfilter([1], [1, -0.6], e, axis=1)
-    last = np.where(r.random(values.shape) < 0.3, 0, np.arange(HOURS)[:, None])  # hour of the last charted value
+    # hour of the last charted value
+    last = np.where(r.random(values.shape) < 0.3, 0, np.arange(HOURS)[:, None])
     last[:, 0] = 0
     return np.take_along_axis(values, np.maximum.accumulate(last, 1), 1).astype(np.float32)
 
@@ -281,13 +306,15 @@ def sentence_likelihood(
     x: np.ndarray,  # (n, words) ids
     hidden: np.ndarray | None = None,  # (n, words) bool, True where a word is not seen
 ) -> np.ndarray:
-    "P(visible words of each sentence | reader, ward, topic, polarity): (n, sentences, readers, wards, topics * 2)."
+    """P(visible words of each sentence | reader, ward, topic, polarity): (n, sentences, readers, wards,
+    topics * 2)."""
     shape = (len(x), w.config.sentences, SLOTS)
     ids = x.reshape(shape)
     seen = np.ones(shape, bool) if hidden is None else ~np.asarray(hidden).reshape(shape)
     out = 1.0
     for s in range(SLOTS):
-        out = out * np.where(seen[..., s, None, None, None, None], w.by_slot[s][ids[..., s]], 1.0)  # (n, s, r, w, t, 2)
+        # (n, s, r, w, t, 2)
+        out = out * np.where(seen[..., s, None, None, None, None], w.by_slot[s][ids[..., s]], 1.0)
     return out.reshape(*out.shape[:4], -1)
 
 # %% ../../nbs/5_theory/01_world.ipynb #posterior
@@ -308,9 +335,11 @@ def infer(w: World, x: np.ndarray, domain: str = 'target', hidden: np.ndarray | 
     kinds = sentence_likelihood(w, x, hidden)
     given = kinds @ w.topics.reshape(len(w.patterns), -1).T  # (n, s, r, w, patterns)
     with np.errstate(divide='ignore'):  # a word that a reader never uses has log-probability minus infinity
-        log = np.log(given).sum(1) + np.log(readers[:, None, None] / WARDS * joint.sum(0))  # (n, r, w, patterns)
+        # (n, r, w, patterns)
+        log = np.log(given).sum(1) + np.log(readers[:, None, None] / WARDS * joint.sum(0))
     log_p = logsumexp(log, axis=(1, 2, 3))
-    post = np.exp(log - np.where(np.isfinite(log_p), log_p, 0)[:, None, None, None])  # 0 for an impossible report
+    # 0 for an impossible report
+    post = np.exp(log - np.where(np.isfinite(log_p), log_p, 0)[:, None, None, None])
     return Inferred(log_p, post, kinds, given)
 
 # %% ../../nbs/5_theory/01_world.ipynb #labels
@@ -344,7 +373,8 @@ def words_at(w: World, found: Inferred, at: np.ndarray) -> np.ndarray:
     rows, (sentence, slot) = np.arange(len(at)), np.divmod(at, SLOTS)
     own = found.given[rows, sentence]  # (n, r, w, patterns)
     others = np.divide(found.post, own, out=np.zeros_like(own), where=own > 0)  # what all other sentences say
-    kinds = (others @ w.topics.reshape(len(w.patterns), -1)) * found.kinds[rows, sentence]  # (n, r, w, topics * 2)
+    # (n, r, w, topics * 2)
+    kinds = (others @ w.topics.reshape(len(w.patterns), -1)) * found.kinds[rows, sentence]
     out, emit = np.zeros((len(at), len(w.words))), w.emit.reshape(READERS, WARDS, -1, SLOTS, len(w.words))
     for s in range(SLOTS):
         here = slot == s
@@ -382,7 +412,8 @@ def density_ratio(
 
 
 def gamma_bound(config: WorldConfig) -> float:
-    "A gamma with p_general(s) >= gamma p_target(s) for every report s: the least ratio of the priors over causes."
+    """A gamma with p_general(s) >= gamma p_target(s) for every report s: the least ratio of the priors over
+    causes."""
     w = world(config)
     (t, rt), (g, rg) = w.prior('target'), w.prior('general')
     return float((g.sum(0) / t.sum(0)).min() * (rg / rt).min())
@@ -440,7 +471,8 @@ class WorldCohort(Cohort):
         causes = dict(died=p.died, severity=p.severity, reader=p.reader, ward=p.ward)
         return pd.DataFrame(who | dict(zip(self.labels, p.y.T)) | causes).rename_axis('stay_id')
 
-    tokenizer = cached_property(lambda self: word_tokenizer(world(self.config).words))  # one token for each word
+    # one token for each word
+    tokenizer = cached_property(lambda self: word_tokenizer(world(self.config).words))
     codes = property(lambda self: no_codes().to_pandas())  # nobody coded these texts
 
     def texts(self, x: np.ndarray) -> list:
@@ -466,10 +498,21 @@ class WorldCohort(Cohort):
 
 # %% ../../nbs/5_theory/01_world.ipynb #lab
 def world_encoder(config: WorldConfig) -> EncoderConfig:
-    "A two-layer BERT and an LSTM, 64 wide, for the words and hours of a world: the encoders that the kept record of the theory was made with."
+    """A two-layer BERT and an LSTM, 64 wide, for the words and hours of a world: the encoders that the kept
+    record of the theory was made with."""
     words = world(config)
     tokens = 2 + config.sentences * 4
-    return EncoderConfig('small-bert', width=64, layers=2, heads=4, vocab_size=len(words.words), max_tokens=tokens, dropout=0, dim=64, series_hidden=64)
+    return EncoderConfig(
+        'small-bert',
+        width=64,
+        layers=2,
+        heads=4,
+        vocab_size=len(words.words),
+        max_tokens=tokens,
+        dropout=0,
+        dim=64,
+        series_hidden=64,
+    )
 
 
 def world_lab(
@@ -481,4 +524,6 @@ def world_lab(
     points: int = 8,  # looks per stage
 ) -> Lab:
     "A lab on a cohort of an exact world."
-    return Lab(folder, WorldCohort(config, seed, sizes), world_encoder(config), probe_stays, points, precision='fp32')
+    return Lab(
+        folder, WorldCohort(config, seed, sizes), world_encoder(config), probe_stays, points, precision='fp32'
+    )

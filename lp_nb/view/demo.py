@@ -63,7 +63,8 @@ ARMS = {
 
 # %% ../../nbs/6_view/09_demo.ipynb #hospital
 def is_there(folder: Path, config: HospitalConfig, replace: bool) -> bool:
-    "Whether the hospital of that configuration lies in `folder`; raises where something lies that may not be replaced."
+    """Whether the hospital of that configuration lies in `folder`; raises where something lies that may not
+    be replaced."""
     made = is_synthetic(folder)
     if made and read_json(folder / 'hospital.json').get('config') == dataclasses.asdict(config):
         return True
@@ -79,7 +80,8 @@ def is_there(folder: Path, config: HospitalConfig, replace: bool) -> bool:
 
 
 def hospital_at(folder: Path, config: HospitalConfig, replace: bool = True) -> Path:
-    "The hospital of that configuration in `folder`, made if it is not there; another one there is replaced, or refused."
+    """The hospital of that configuration in `folder`, made if it is not there; another one there is replaced,
+    or refused."""
     ask = lambda: is_there(folder, config, replace)
     return folder if ask() else make_hospital(folder, config, unless=ask, replace=True)
 
@@ -136,7 +138,12 @@ def perfect_reader(
         p = logistic(x, cohort.stays[cohort.labels].to_numpy(int), seen, split == 'val', STRENGTHS)
         return pd.DataFrame(p, cohort.stays.index, cohort.labels)
 
-    return kept_frame(home / 'oracle' / f'reader-{of_hospital(home)}-{cohort.hash}-{fingerprint(np.flatnonzero(seen).tolist())}.parquet', make)
+    return kept_frame(
+        home
+        / 'oracle'
+        / f'reader-{of_hospital(home)}-{cohort.hash}-{fingerprint(np.flatnonzero(seen).tolist())}.parquet',
+        make,
+    )
 
 # %% ../../nbs/6_view/09_demo.ipynb #judged
 def ceilings(home: Path, study: Study) -> dict:
@@ -147,7 +154,8 @@ def ceilings(home: Path, study: Study) -> dict:
 
 
 def judged(home: Path, study: Study, few: dict | None = FEW) -> Judgement:
-    "The judgement of a study of a hospital of `home`; `few` are the options of its label curves, whose study is finished."
+    """The judgement of a study of a hospital of `home`; `few` are the options of its label curves, whose
+    study is finished."""
     return judge(study, ceilings(home, study), curves=few)
 
 # %% ../../nbs/6_view/09_demo.ipynb #parts

@@ -75,17 +75,26 @@ def gap(rows: pd.DataFrame, measure: str) -> str:
     if missing.all() or not missing.any() or measure == 'alignment':  # which has one value per stage
         return ''
     last = rows[~missing].iloc[-1]
-    return f'after step {last.step} of {last.stage}' if missing[-1] else f'at {missing.sum()} of {len(missing)} steps'
+    return (
+        f'after step {last.step} of {last.stage}'
+        if missing[-1]
+        else f'at {missing.sum()} of {len(missing)} steps'
+    )
 
 
 def gaps(trajectory: pd.DataFrame, measures, names: dict) -> list[str]:
-    "Why curves end or break: a sentence for each measure and plan without a value at some steps (first seed); `names` of measures."
+    """Why curves end or break: a sentence for each measure and plan without a value at some steps (first
+    seed); `names` of measures."""
     short = dict(zip(plans := list(dict.fromkeys(trajectory.plan)), short_plans(plans)))
     out = []
     for m, (plan, part) in ((m, group) for m in measures for group in trajectory.groupby('plan', sort=False)):
         where = gap(part[part.seed == part.seed.iloc[0]], m)
         of = f' ({short[plan]})' if len(plans) > 1 else ''
-        out += [f'{names.get(m, m)}{of}: no value {where}: {UNDEFINED.get(m, "it is not defined there")}.'] if where else []
+        out += (
+            [f'{names.get(m, m)}{of}: no value {where}: {UNDEFINED.get(m, "it is not defined there")}.']
+            if where
+            else []
+        )
     return out
 
 # %% ../../nbs/6_view/04_figures.ipynb #curve-notes
@@ -95,8 +104,11 @@ def seeds_said(trajectory: pd.DataFrame) -> list[str]:
     if counts.max() < 2:
         return []
     short = short_plans(list(counts.index))
-    of = f'{counts.iloc[0]} seeds' if counts.nunique() == 1 else ', '.join(f'{n} seed{"s" * (n > 1)} '
-                                                                           f'({plan})' for plan, n in zip(short, counts))
+    of = (
+        f'{counts.iloc[0]} seeds'
+        if counts.nunique() == 1
+        else ', '.join(f'{n} seed{"s" * (n > 1)} ({plan})' for plan, n in zip(short, counts))
+    )
     return [f'Band: lowest to highest of {of}; line: their mean.']
 
 
@@ -116,7 +128,8 @@ def tamed(ends, values) -> np.ndarray:
 
 
 def log_axis(ax):
-    "Logarithmic heights with three ticks or more, in plain numbers: at powers of ten, at 1, 2, 5 times them or at more where the range is short."
+    """Logarithmic heights with three ticks or more, in plain numbers: at powers of ten, at 1, 2, 5 times them
+    or at more where the range is short."""
     ax.set_yscale('log')
     low, high = ax.get_ylim()
     least = {(1,): 160, (1, 2, 5): 8, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8): 0}
@@ -164,7 +177,8 @@ def panel_curves(ax, part: pd.DataFrame, measure: str, axis: str, color: str, ba
     for g, x, _, _ in tracks:
         if not (band and several):
             seen = g[measure].notna()
-            lonely = seen & ~seen.shift(1, fill_value=False) & ~seen.shift(-1, fill_value=False)  # no line goes through these
+            # no line goes through these
+            lonely = seen & ~seen.shift(1, fill_value=False) & ~seen.shift(-1, fill_value=False)
             ax.plot(x, g[measure], color=color, lw=0.9 if several else 1.8, alpha=0.5 if several else 1)
             ax.plot(x[lonely], g[measure][lonely], 'o', color=color, ms=5)
     if several and len({len(g) for g, *_ in tracks}) == 1:
@@ -249,7 +263,8 @@ def loss_panel(ax, rows: pd.DataFrame, x: str):
 
 
 def score_panel(ax, rows: pd.DataFrame, x: str):
-    "The validation score on an axis to the right, if the stage has one (a score that is a negative loss is none)."
+    """The validation score on an axis to the right, if the stage has one (a score that is a negative loss is
+    none)."""
     score = rows.dropna(subset='score') if 'score' in rows else rows[:0]
     if not len(score) or (score.score < 0).any():
         return
@@ -269,7 +284,8 @@ def training_curves(
     check_columns(history, ('stage', x, 'loss'), 'a history')
     history = history.assign(step=history[x]).reset_index(drop=True)
     part = segments(history)
-    longer = (part.map(part.value_counts()) > 1) & history['loss'].notna().groupby(part).transform('any')  # neither loaded nor solved
+    # neither loaded nor solved
+    longer = (part.map(part.value_counts()) > 1) & history['loss'].notna().groupby(part).transform('any')
     if longer.any():
         history, part = history[longer], part[longer]
     stages = part.nunique()
@@ -291,7 +307,8 @@ def arrows_to(
     most: int = 20,
     among=None,  # stay ids: only these get an arrow
 ) -> pd.DataFrame:
-    "Per stay that changed company most in reaching a node: x0, y0, x1, y1; only ways of more than twice the noise floor."
+    """Per stay that changed company most in reaching a node: x0, y0, x1, y1; only ways of more than twice the
+    noise floor."""
     parent = layout.nodes[k].parent
     if parent < 0:
         return pd.DataFrame(columns=['x0', 'y0', 'x1', 'y1'], dtype=float)
@@ -326,7 +343,8 @@ def draw_ways(ax, ends: np.ndarray, size: float, color: str):
 
 # %% ../../nbs/6_view/04_figures.ipynb #map-panel
 def map_points(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme, ring) -> float:
-    "Draw the stays of node `k`, those outside the window as crosses at its edge; returns the area of a point."
+    """Draw the stays of node `k`, those outside the window as crosses at its edge; returns the area of a
+    point."""
     (x, y), far = np.clip(layout.xy[k], *np.transpose(layout.square())).T, layout.beyond(k)
     size, inside = float(np.clip(9000 / len(x), 2, 26)), order[~far[order]]
     ax.scatter(x[inside], y[inside], s=size, c=rgba[inside], lw=0.2, ec=theme.paper, rasterized=True)
@@ -338,10 +356,13 @@ def map_points(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, 
 
 
 def map_panel(ax, layout: Layout, k: int, theme: Theme, shareable: bool):
-    "The frame of a map; over it its trustworthiness and the share of neighbours kept, below it how many stays lie outside the window."
+    """The frame of a map; over it its trustworthiness and the share of neighbours kept, below it how many
+    stays lie outside the window."""
     map_frame(ax, layout.square(), theme)
     node, outside = layout.nodes[k], layout.outside(k, mask_count if shareable else str)
-    kept = f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept' if node.parent >= 0 else ''
+    kept = (
+        f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept' if node.parent >= 0 else ''
+    )
     kept = kept if layout.first(k) == k else ', the same vectors as before'
     ax.set_title(node.name if node.step in (None, 0) else f'{node.name}, step {node.step}', pad=18)
     ax.text(0, 1.02, f'trust {layout.trust[k]:.2f}{kept}', transform=ax.transAxes, va='bottom', fontsize=8,
@@ -380,7 +401,8 @@ def by_stay(layout: Layout, values: pd.Series) -> pd.Series:
 
 
 def map_places(axes: np.ndarray, routes: dict) -> list[tuple]:
-    "Which axes draw which node: a row for each plan, named if there are several; axes beyond its end are switched off."
+    """Which axes draw which node: a row for each plan, named if there are several; axes beyond its end are
+    switched off."""
     out = []
     for row, (plan, route) in zip(axes, zip(short_plans(list(routes)), routes.values())):
         row[0].set_ylabel(plan if len(routes) > 1 else '')
@@ -420,7 +442,8 @@ MODALITIES = ('reports', 'series')
 
 
 def pair_panel(ax, pairs, k: int, square: tuple, theme: Theme, shareable: bool):
-    "The frame of a panel; over it how well reports find their series, below it how many points lie outside the window."
+    """The frame of a panel; over it how well reports find their series, below it how many points lie outside
+    the window."""
     map_frame(ax, square, theme)
     ax.set_title(pairs.names[k], pad=32)
     ax.text(0, 1.02, pairs.said(k), transform=ax.transAxes, va='bottom', fontsize=8, linespacing=1.3,
@@ -433,7 +456,8 @@ def pair_panel(ax, pairs, k: int, square: tuple, theme: Theme, shareable: bool):
 
 
 def pair_points(ax, pairs, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme):
-    "The points of a stage, reports and series in one order so that neither hides the other; `rgba` (2, n, 4)."
+    """The points of a stage, reports and series in one order so that neither hides the other; `rgba` (2, n,
+    4)."""
     at = np.concatenate(pairs.xy[k])[order]
     ax.scatter(*at.T, s=float(np.clip(6000 / len(at), 2, 14)), c=np.concatenate(rgba)[order], lw=0.2,
                ec=theme.paper, rasterized=True)

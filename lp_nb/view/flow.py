@@ -68,7 +68,8 @@ def covered(
     least: int = 10,
     shown: dict | None = None,  # their texts as printed elsewhere; default: by `mask_counts`
 ) -> tuple[dict, bool]:
-    "Counts of a known sum as text, so many of them hidden that the small ones stay so; and whether that suffices."
+    """Counts of a known sum as text, so many of them hidden that the small ones stay so; and whether that
+    suffices."""
     text = dict(shown or mask_counts(counts, least))
     for _, k in sorted((n, k) for k, n in counts.items() if n >= least):
         if not safe(unseen(counts, text), least):
@@ -77,7 +78,8 @@ def covered(
 
 # %% ../../nbs/6_view/02_flow.ipynb #guarded
 def concealed(step: Step, least: int = 10) -> tuple[dict, dict, bool]:
-    "Of a step: the counts that may have to be hidden, their texts, and whether no small one can be told from them."
+    """Of a step: the counts that may have to be hidden, their texts, and whether no small one can be told
+    from them."""
     counts = {str(i): n for i, (_, n) in enumerate(step.dropped)}
     shown = dict(zip(counts, step.shown)) or mask_counts(counts, least, dict(zip(counts, step.patients)))
     kept = mask_count(step.kept, least, step.people)
@@ -135,7 +137,8 @@ def written(
         hidden = unseen(counts, text)
         gone = sum(counts.values()) - sum(hidden) + sum(1 if n < least else least for n in hidden)
         most = step.rows_in - gone
-        kept = f'at most {most:,}' if most > least else 'hidden'  # `least` at most would be just that: fewer read as few
+        # `least` at most would be just that: fewer read as few
+        kept = f'at most {most:,}' if most > least else 'hidden'
     elif not enough:
         text = dict.fromkeys(text, 'hidden')
     return kept, [(text[str(i)], reason) for i, (reason, _) in enumerate(step.dropped)]
@@ -166,7 +169,8 @@ def split_table(
 
 # %% ../../nbs/6_view/02_flow.ipynb #split-patients
 def split_patients(stays: pd.DataFrame, labels) -> dict:
-    "What is counted in `split_table` -> split -> patients behind it; of a label also those behind the other stays (`not`)."
+    """What is counted in `split_table` -> split -> patients behind it; of a label also those behind the other
+    stays (`not`)."""
     parts = {split: stays[stays['split'] == split] for split in SPLITS}
     people = lambda keep: {split: part['subject_id'][keep(part)].nunique() for split, part in parts.items()}
     out = dict(stays=people(lambda part: slice(None)))
@@ -178,7 +182,8 @@ def split_patients(stays: pd.DataFrame, labels) -> dict:
 # %% ../../nbs/6_view/02_flow.ipynb #split-text
 def beside(counts: dict, sizes: dict, shown: dict, rest: dict, whose: dict | None = None,
            least: int = 10) -> dict:
-    "Counts within the splits as text: hidden where their `sizes` are, and where few (`rest`: split -> how many) are left without."
+    """Counts within the splits as text: hidden where their `sizes` are, and where few (`rest`: split -> how
+    many) are left without."""
     own = mask_counts(counts, least, whose)
     for split, n in counts.items():
         if n and shown[split] != f'{sizes[split]:,}':
@@ -196,15 +201,24 @@ def split_text(table: dict, last: Step, shareable: bool = True, least: int = 10,
     sizes, (kept, lines), whose = table['stays'], written(last, True, least), whose or {}
     more = {}
     if kept != f'{last.kept:,}':  # then parts and hidden reasons add up to what came in
-        more = {f'reason {i}': n for i, ((_, n), (text, _)) in enumerate(zip(last.dropped, lines)) if text != f'{n:,}'}
-    text, enough = covered(sizes | more, least, mask_counts(sizes, least, whose.get('stays')) | dict.fromkeys(more, 'hidden'))
+        more = {
+            f'reason {i}': n
+            for i, ((_, n), (text, _)) in enumerate(zip(last.dropped, lines))
+            if text != f'{n:,}'
+        }
+    text, enough = covered(
+        sizes | more, least, mask_counts(sizes, least, whose.get('stays')) | dict.fromkeys(more, 'hidden')
+    )
     shown = {split: text[split] if enough or not n else 'hidden' for split, n in sizes.items()}
-    left = lambda what, counts: whose.get(f'not {what}', {s: sizes[s] - n for s, n in counts.items()}) if what != 'patients' else {}
+    left = lambda what, counts: (
+        whose.get(f'not {what}', {s: sizes[s] - n for s, n in counts.items()}) if what != 'patients' else {}
+    )
     return dict(stays=shown) | {what: beside(counts, sizes, shown, left(what, counts), whose.get(what), least)
                                 for what, counts in table.items() if what != 'stays'}
 
 # %% ../../nbs/6_view/02_flow.ipynb #flow-measure
-SIZE, LINE, PAD = 9.5, 0.17, 0.12  # of flow charts: points of the text, inches from line to line and from box to text
+# of flow charts: points of the text, inches from line to line and from box to text
+SIZE, LINE, PAD = 9.5, 0.17, 0.12
 
 
 def text_width(text: str, bold: bool = False) -> float:
@@ -231,7 +245,8 @@ class Box:
 
 
 def box_lines(box: Box, width: float) -> tuple[list, float]:
-    "The lines (count, text, bold) of a box that is `width` inches wide, and how far the text of rows stands in."
+    """The lines (count, text, bold) of a box that is `width` inches wide, and how far the text of rows stands
+    in."""
     indent = max((text_width(count) for count, _ in box.rows), default=0)
     indent += 0.1 if indent else 0
     lines = [('', text, True) for text in wrapped(box.head, width - 2 * PAD, True)]
@@ -297,7 +312,8 @@ def flow_fork(ax, theme: Theme, top: tuple, ends: list):
         flow_arrow(ax, theme, (x, middle), (x, y))
 
 # %% ../../nbs/6_view/02_flow.ipynb #flow-line
-WIDE, LEFT, RIGHT, EDGE = 2.4, 0.1, 2.95, 7.7  # inches: width and left edge of the main line, edges of the boxes beside
+# inches: width and left edge of the main line, edges of the boxes beside
+WIDE, LEFT, RIGHT, EDGE = 2.4, 0.1, 2.95, 7.7
 FORK = 0.55  # inches from the last box of the main line to the splits
 
 
@@ -321,7 +337,8 @@ def flow_line(ax, theme: Theme, boxes: list, y: float) -> float:
 
 # %% ../../nbs/6_view/02_flow.ipynb #flow-draw-code
 def draw_flow(theme: Theme, boxes: list, parts: list):
-    "The chart of the boxes of `flow_boxes` and below them those of the splits, with a note if a count is hidden."
+    """The chart of the boxes of `flow_boxes` and below them those of the splits, with a note if a count is
+    hidden."""
     counts = [count for box in [*(side for _, side in boxes if side), *parts] for count, _ in box.rows]
     note = 0.3 if 'hidden' in counts else 0
     below = FORK + max(box_height(box, WIDE) for box in parts) if parts else 0
@@ -346,7 +363,8 @@ def cohort_flow(
     unit: str | None = None,  # which unit to follow; default: that of the first step
     shareable: bool = True,  # hide counts under ten, and whatever gives them away
     dark: bool = False,
-    stays: pd.DataFrame | None = None,  # a cohort's stays (subject_id, split, labels): the chart then ends with its splits
+    stays: pd.DataFrame
+    | None = None,  # a cohort's stays (subject_id, split, labels): the chart then ends with its splits
     labels=(),  # names of the label columns of `stays`; a single one is counted
 ):
     "A CONSORT-style flow chart of the cohort: what was kept, who was left out and why, and the splits."

@@ -68,8 +68,10 @@ def table_html(df: pd.DataFrame, caption: str = '') -> str:
     for row in flat.itertuples(index=False):
         cells = [cell_text(v, str(c).lower() in COUNTS) for v, c in zip(row, flat.columns)]
         body += '<tr>' + ''.join(f'<td{k}>{c}</td>' for k, c in zip(numeric.values(), cells)) + '</tr>\n'
-    return (f'<div class="wide"><table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>\n'
-            f'<tbody>{body}</tbody></table></div>')
+    return (
+        f'<div class="wide"><table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>\n'
+        f'<tbody>{body}</tbody></table></div>'
+    )
 
 # %% ../../nbs/6_view/05_page.ipynb #svg
 def figure_svg(
@@ -95,9 +97,11 @@ def figure_svg(
 
 # %% ../../nbs/6_view/05_page.ipynb #guard-text
 def refuse_identifiers(text: str, where: str):
-    "Raise if a visible text holds a number that looks like a MIMIC patient, admission or stay (8 digits from 1, 2 or 3)."
+    """Raise if a visible text holds a number that looks like a MIMIC patient, admission or stay (8 digits
+    from 1, 2 or 3)."""
     visible = re.sub(r'<style.*?</style>|<image\b[^>]*>|<[^>]*>', ' ', text, flags=re.S)
-    found = re.search(r'(?<![0-9A-Fa-f])(?<!\d\.)[123]\d{7}(?![0-9A-Za-z]|\.\d)', visible)  # also before a full stop or an underscore
+    # also before a full stop or an underscore
+    found = re.search(r'(?<![0-9A-Fa-f])(?<!\d\.)[123]\d{7}(?![0-9A-Za-z]|\.\d)', visible)
     if found:
         raise UserError('a report without identifiers', f'the number {found[0][:2]}...... in {where}',
                         'Leave it out; write large counts with thousands separators.')
@@ -152,7 +156,8 @@ def write_report(
     lede: str = '',  # a sentence or two under the title
     provenance: dict | None = None,  # e.g. cohort and run hashes, versions, seeds
 ) -> Path:
-    "Write one self-contained HTML page: contents, prose, figures, tables, provenance; refuses what may not be shared."
+    """Write one self-contained HTML page: contents, prose, figures, tables, provenance; refuses what may not
+    be shared."""
     import jinja2
     from markdown_it import MarkdownIt
     prose, parts, number = MarkdownIt('commonmark', {'html': False}), [], 0

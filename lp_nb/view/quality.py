@@ -15,7 +15,8 @@ from ..data.series import VARIABLES
 from .style import OKABE_ITO, Theme, canvas, check_columns, keep, style
 
 # %% ../../nbs/6_view/03_quality.ipynb #most-hours
-TAILS = dict(p01=0.01, p25=0.25, p50=0.5, p75=0.25, p99=0.01)  # share of the values on the shorter side of a quantile
+# share of the values on the shorter side of a quantile
+TAILS = dict(p01=0.01, p25=0.25, p50=0.5, p75=0.25, p99=0.01)
 
 
 def most_hours(
@@ -32,7 +33,8 @@ def shared_quantiles(
     least: int = 10,  # 0: all are shown
     patients: str = '',  # the column that says how many patients have values, where there is one
 ) -> pd.DataFrame:
-    "The table with quantiles missing where fewer than `least` values lie on one side, or fewer patients have any; `absent` says why one is not there."
+    """The table with quantiles missing where fewer than `least` values lie on one side, or fewer patients
+    have any; `absent` says why one is not there."""
     few = table[patients] < least if patients in table else values < 0
     why = np.where(few, 'too few patients', 'too few values')
     absent = np.where(values == 0, 'no values', np.where(table.p50.isna(), 'no quantiles: categories', why))
@@ -47,7 +49,8 @@ def share_text(
     least: int = 10,
     patients: tuple = (),  # behind those rows, behind the other rows, and behind all; default: as many as rows
 ) -> tuple[float, str]:
-    "The share as drawn and as written; a share that tells of fewer than `least` rows, or patients, is not drawn to scale."
+    """The share as drawn and as written; a share that tells of fewer than `least` rows, or patients, is not
+    drawn to scale."""
     of, others, every = patients or (n, rows - n, rows)
     if shareable and rows >= least > every:
         return 0.0, f'of <{least} patients'
@@ -92,7 +95,8 @@ def in_bounds(quality: pd.DataFrame, columns) -> np.ndarray:
 
 
 def range_panel(ax, theme: Theme, quality: pd.DataFrame):
-    "Quantiles of the hourly values between the bounds: 1 to 99 % thin, the middle half thick, the median as a dot."
+    """Quantiles of the hourly values between the bounds: 1 to 99 % thin, the middle half thick, the median as
+    a dot."""
     ax.set(xlim=(-0.2, 1.2), xticks=[])
     for i, at in enumerate(in_bounds(quality, TAILS)):
         ax.plot([0, 1], [i, i], color=theme.rule, lw=9, solid_capstyle='butt', zorder=1)
@@ -133,7 +137,8 @@ def quality_figure(
     shareable: bool = True,  # hide counts under ten, and quantiles with fewer than ten values on one side
     dark: bool = False,
 ):
-    "A row per variable: shares of rows without number, out of range and converted, and hourly values within the bounds."
+    """A row per variable: shares of rows without number, out of range and converted, and hourly values within
+    the bounds."""
     needed = ('variable', 'unit', 'low', 'high', 'rows', 'kept', *FATE_TITLES, 'hours_charted', *TAILS)
     check_columns(quality, needed, 'a table of quality')
     values = quality.hours_charted * most_hours(quality)
@@ -169,10 +174,13 @@ def month_table(
         return shared_quantiles(by_month, values, 0), ''
     few = by_month.get('patients', by_month.stays) < least
     who, months = 'patients' if 'patients' in by_month else 'stays', sorted(set(by_month.month[few]))
-    charted = by_month.hours_charted.where((values == 0)
-                                           | (values >= least) & (by_month.get('charted_patients', values) >= least))
+    charted = by_month.hours_charted.where(
+        (values == 0) | (values >= least) & (by_month.get('charted_patients', values) >= least)
+    )
     kept = shared_quantiles(by_month.assign(hours_charted=charted), values, least, 'charted_patients')[~few]
-    note = f'Left out, fewer than {least} {who}: {", ".join(MONTHS[m - 1] for m in months)}.' if months else ''
+    note = (
+        f'Left out, fewer than {least} {who}: {", ".join(MONTHS[m - 1] for m in months)}.' if months else ''
+    )
     none = f'No month has {least} {who} or more, so nothing is drawn.'
     return kept, note if len(kept) else none
 
@@ -230,7 +238,8 @@ def month_figure(
     hours: int = 48,  # about how many hours the windows have; says how many values a month holds
     dark: bool = False,
 ):
-    "Per variable the median and middle half by calendar month of ICU admission, and beneath it the share of hours charted."
+    """Per variable the median and middle half by calendar month of ICU admission, and beneath it the share of
+    hours charted."""
     check_columns(by_month, ('variable', 'month', 'stays', 'hours_charted', *TAILS),
                   'a table of quality by month')
     names = list(dict.fromkeys(by_month.variable))

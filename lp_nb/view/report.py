@@ -35,7 +35,9 @@ def layered_run(study: Study, task: str, seed: int = 0) -> Run:
 
 def kept(study: Study, runs: list, what: str, make) -> pd.DataFrame:
     "A table about some runs, made once."
-    return kept_frame(study.folder / 'tables' / f'{fingerprint([r.stages[-1].address for r in runs])}-{what}.parquet', make)
+    return kept_frame(
+        study.folder / 'tables' / f'{fingerprint([r.stages[-1].address for r in runs])}-{what}.parquet', make
+    )
 
 # %% ../../nbs/6_view/07_report.ipynb #study-geometry
 def study_geometry(study: Study, task: str) -> pd.DataFrame:
@@ -56,7 +58,8 @@ BEGINNINGS = {  # arm that begins with a reader -> what the claims about masks a
 
 
 def study_verdicts(study: Study, task: str) -> pd.DataFrame:
-    "Theorems 2 and 3 on every seed's stages, for each arm that begins with a reader of its own: masks trained here, or a loaded one."
+    """Theorems 2 and 3 on every seed's stages, for each arm that begins with a reader of its own: masks
+    trained here, or a loaded one."""
     there = {arm: names for arm,
              names in BEGINNINGS.items() if arm in study.arms} or {layered_arm(study.arms): {}}
     runs = {arm: [chosen_run(study, task, a, seed) for a in (arm, 'contrastive') for seed in study.seeds]
@@ -88,10 +91,17 @@ def table_section(study: Study, judgement: Judgement) -> Section:
              + '\n'.join(f'- {note}' for note in judgement.notes))
     shown = judgement.table[judgement.table['metric'].isin(['AUROC', 'AUPRC'])]
     published = PAPER_TABLE[PAPER_TABLE['task'].isin(shown['task'])]
-    return Section('Table 1', prose,
-                   figures=((forest(shown, published),
-                             'Every arm, baseline, task and metric; bars are 95 % intervals over patients.'),),
-                   tables=((judgement.wide().reset_index(), 'Value and interval of each arm.'),))
+    return Section(
+        'Table 1',
+        prose,
+        figures=(
+            (
+                forest(shown, published),
+                'Every arm, baseline, task and metric; bars are 95 % intervals over patients.',
+            ),
+        ),
+        tables=((judgement.wide().reset_index(), 'Value and interval of each arm.'),),
+    )
 
 # %% ../../nbs/6_view/07_report.ipynb #claims
 def claims_section(judgement: Judgement) -> Section:
@@ -99,10 +109,12 @@ def claims_section(judgement: Judgement) -> Section:
     of = judgement.comparisons
     lines = [*powers(of),
              *of['claim']] if len(of) else ['None of the declared comparisons can be made with these arms.']
-    prose = ('Declared before training, compared on the same stays in the same resamples, adjusted together '
-             '(Holm). A difference under '
-             f'{MARGIN:g} does not matter here.\n\n' + '\n'.join(f'- {line}'
-                                                                 for line in [*lines, *beaten(judgement.baselines)]))
+    prose = (
+        'Declared before training, compared on the same stays in the same resamples, adjusted together '
+        '(Holm). A difference under '
+        f'{MARGIN:g} does not matter here.\n\n'
+        + '\n'.join(f'- {line}' for line in [*lines, *beaten(judgement.baselines)])
+    )
     figures = ((difference_forest(of), 'The declared comparisons.'),) if len(of) else ()
     return Section('What may be claimed', prose, figures=(*figures, (difference_forest(judgement.baselines),
                                                                      'Each arm against the best baseline.')))
@@ -192,8 +204,11 @@ def map_section(study: Study, task: str) -> Section:
     "The test stays after every stage on one map."
     cohort, layout = study.labs[task].cohort, study_layout(study, task)
     best = clearest(layout, cohort.stays[cohort.labels])
-    label, why = (best.label,
-                  f', seen best after {layout.nodes[best.node].name}: {best.said}') if best else (cohort.labels[0], '')
+    label, why = (
+        (best.label, f', seen best after {layout.nodes[best.node].name}: {best.said}')
+        if best
+        else (cohort.labels[0], '')
+    )
     prose = ('One joint UMAP of the test stays after every stage, rotated onto each other in the embedding '
              'space first, so that movement '
              'on the map is movement in the embedding and not a new drawing. The table says what the map is '

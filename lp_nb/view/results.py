@@ -31,7 +31,8 @@ from .style import OKABE_ITO, Theme, canvas, check_columns, in_legend, keep, sty
 
 # %% ../../nbs/6_view/06_results.ipynb #marks
 KINDS = {'arm': 'arms', 'baseline': 'baselines', 'oracle': 'upper bound', 'published': 'published'}
-MARKS = {'arm': (OKABE_ITO[0], 'o'), 'baseline': (OKABE_ITO[1], 's'), 'oracle': (OKABE_ITO[2], 'D')}  # kind -> colour, shape
+# kind -> colour, shape
+MARKS = {'arm': (OKABE_ITO[0], 'o'), 'baseline': (OKABE_ITO[1], 's'), 'oracle': (OKABE_ITO[2], 'D')}
 
 
 def kinds_of(table: pd.DataFrame) -> pd.Series:
@@ -74,7 +75,8 @@ def name_rows(ax, theme: Theme, names, y, bottom: float = 0.7):
 
 
 def note(ax, y: float, text: str, color, x: float = 7, at: float = 1.0, size: float = 8.5, **kw):
-    "Words beside a panel, `x` points from `at` (in panel widths): in points, so that the layout knows the room they need."
+    """Words beside a panel, `x` points from `at` (in panel widths): in points, so that the layout knows the
+    room they need."""
     ax.annotate(text, (at, y), (x, 0), ax.get_yaxis_transform(), 'offset points', va='center', fontsize=size,
                 color=color, annotation_clip=False, **kw)
 
@@ -111,7 +113,8 @@ def split_published(table: pd.DataFrame, published: pd.DataFrame | None) -> tupl
 
 # %% ../../nbs/6_view/06_results.ipynb #one-row-each
 def check_results(table: pd.DataFrame, what: str = 'a table of results'):
-    "Raise unless there are rows, with the columns of results, and one at most for each task, arm, metric and kind."
+    """Raise unless there are rows, with the columns of results, and one at most for each task, arm, metric
+    and kind."""
     check_columns(table, ('task', 'arm', 'metric', 'value', 'low', 'high'), what)
     if not len(table):
         raise UserError(f'{what} with at least one row', 'an empty table', 'Evaluate an arm first.')
@@ -126,7 +129,8 @@ def check_results(table: pd.DataFrame, what: str = 'a table of results'):
 
 # %% ../../nbs/6_view/06_results.ipynb #forest-panel
 def forest_panel(ax, theme: Theme, rows: pd.DataFrame, old: pd.DataFrame, at: pd.DataFrame):
-    "One task and metric: the rows, what was published beneath them, the best baseline, and the values in words."
+    """One task and metric: the rows, what was published beneath them, the best baseline, and the values in
+    words."""
     kind, y = kinds_of(rows), at['y']
     for name, (color, shape) in (MARKS | {'published': (theme.soft, 'o')}).items():
         of = rows[kind == name]
@@ -252,7 +256,8 @@ def difference_forest(
     compared: pd.DataFrame,  # task, comparison, difference, low, high; optionally metric, both_low, both_high, p_holm, mdd, margin, verdict, reason
     dark: bool = False,
 ):
-    "Paired differences against zero and the margin, with what could have been found, Holm's p and the verdict."
+    """Paired differences against zero and the margin, with what could have been found, Holm's p and the
+    verdict."""
     check_columns(compared, ('task', 'comparison', 'difference', 'low', 'high'), 'a table of comparisons')
     compared = bounds_of(compared.assign(metric=compared.get('metric', '')))
     with style(dark) as theme:
@@ -490,9 +495,14 @@ def counts_as_text(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups_of(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    "The rows of one metric with their heights y in lines; a characteristic whose only line says no more than the overall row is left out."
+    """The rows of one metric with their heights y in lines; a characteristic whose only line says no more
+    than the overall row is left out."""
     one_of(metric, list(frame['metric'].unique()), 'a metric of the table')
-    says = (frame.groupby('characteristic')['level'].transform('nunique') > 1) | (frame['characteristic'] == 'all') | frame['value'].isna()
+    says = (
+        (frame.groupby('characteristic')['level'].transform('nunique') > 1)
+        | (frame['characteristic'] == 'all')
+        | frame['value'].isna()
+    )
     rows = counts_as_text(frame[(frame['metric'] == metric) & says].reset_index(drop=True))
     first = rows['characteristic'] != rows['characteristic'].shift()
     return rows.assign(first=first & (rows['characteristic'] != 'all'),

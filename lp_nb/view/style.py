@@ -112,7 +112,8 @@ def point_colors(
     theme: Theme = LIGHT,
     most: int = 7,  # categories with a colour of their own
 ) -> tuple[np.ndarray, list[tuple[str, str]], tuple | None]:
-    "RGBA colours (n, 4); (category, colour) pairs for a legend, what is missing last; (low, high) of a continuous scale, or None."
+    """RGBA colours (n, 4); (category, colour) pairs for a legend, what is missing last; (low, high) of a
+    continuous scale, or None."""
     gap, rgba = values.isna().to_numpy(), plt.matplotlib.colors.to_rgba_array
     own = [('missing', MISSING)] * bool(gap.any())
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:

@@ -79,7 +79,8 @@ def plane_paths(
     points: pd.DataFrame,  # path, stage, alignment, uniformity; rows of a path in its order; optionally seed (then means are drawn)
     dark: bool = False,
 ):
-    "Plans as paths from stage to stage in the plane of uniformity (left is spread) and alignment (down is close)."
+    """Plans as paths from stage to stage in the plane of uniformity (left is spread) and alignment (down is
+    close)."""
     check_columns(points, ('path', 'stage', 'alignment', 'uniformity'), 'points of the plane')
     points = points.assign(order=points.groupby(['path', *(['seed'] if 'seed' in points else [])]).cumcount())
     means = points.groupby(['path', 'order'], sort=False)[['alignment', 'uniformity']].mean()

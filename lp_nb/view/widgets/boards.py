@@ -83,7 +83,8 @@ SPLIT_RULE = ('All stays of a patient are in one split.', 'split split_seed test
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #rule-rows
 def rules_of_step(unit: str, step: str) -> list[tuple[str, str]]:
-    "(sentence, switches) of every step that was joined into this one; steps that are not documented are left out."
+    """(sentence, switches) of every step that was joined into this one; steps that are not documented are
+    left out."""
     return [STEP_RULES[key] for name in step.split('; ') if (key := f'{unit}, {name}') in STEP_RULES]
 
 
@@ -92,7 +93,8 @@ def rule_rows(
     table: pd.DataFrame,  # from `sharing.switches`: one row per switch
     rules: dict | None = None,  # the switches of this cohort, where they are known
 ) -> list[dict]:
-    "What each switch means, its value here ('' if that is not known), and [preset, value, whether it differs from here]."
+    """What each switch means, its value here ('' if that is not known), and [preset, value, whether it
+    differs from here]."""
     rows = []
     for name in dict.fromkeys(names):
         here = '' if rules is None else str(rules[name])
@@ -147,7 +149,11 @@ def flow_rows(steps: list, boxes: list, unit: str, look) -> list[dict]:
         if side:
             lost = side.head.partition(': ')[2]
             share = printed_share(lost, before)
-            said = f'{lost} of {before} {unit} left here, {share}.' if share else f'Of {before} {unit}, some left here.'
+            said = (
+                f'{lost} of {before} {unit} left here, {share}.'
+                if share
+                else f'Of {before} {unit}, some left here.'
+            )
             parts = [(count, printed_share(count, before), reason) for count, reason in side.rows]
             row['side'] = box_data(f'side {i}', side, [said, *why], parts, rules)
         out.append(row)
@@ -173,7 +179,8 @@ def flow_chart(
     labels=(),  # names of the label columns of `stays`
     look=lambda names: [],  # names of switches -> rows of `rule_rows`
 ) -> dict:
-    "The chart of one unit: unit, rows of main and side boxes, parts; small counts hidden as in the printed chart."
+    """The chart of one unit: unit, rows of main and side boxes, parts; small counts hidden as in the printed
+    chart."""
     unit = unit or ledger.unit.iloc[0]
     steps = ledger_steps(ledger, unit)
     dropping = guarded(steps)
@@ -201,11 +208,16 @@ def withheld(
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #all-charts
 def all_charts(ledger: pd.DataFrame, stays, labels, look) -> tuple[list[dict], str]:
-    "The charts of all units that may be shown together, the first with its splits; and a line about those that are not."
+    """The charts of all units that may be shown together, the first with its splits; and a line about those
+    that are not."""
     units = list(dict.fromkeys(ledger.unit))
     charts = [flow_chart(ledger, unit, stays if unit == units[0] else None, labels, look) for unit in units]
     secret = withheld(ledger, charts)
-    note = f'Not shown, because it would tell a number that is hidden among the {units[0]}: {", ".join(secret)}.' if secret else ''
+    note = (
+        f'Not shown, because it would tell a number that is hidden among the {units[0]}: {", ".join(secret)}.'
+        if secret
+        else ''
+    )
     return [chart for chart in charts if chart['unit'] not in secret], note
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #flow-view
@@ -217,7 +229,8 @@ class FlowView(View):
     _css = sheet('flow')
     charts = T.List().tag(sync=True, share=True)  # from `flow_chart`, one for each unit
     unit = T.Unicode().tag(sync=True, share=True)  # the chart that is seen
-    chosen = T.Unicode('').tag(sync=True, share=True)  # the box that the panel explains: 'main 1', 'side 2', 'part 0'
+    # the box that the panel explains: 'main 1', 'side 2', 'part 0'
+    chosen = T.Unicode('').tag(sync=True, share=True)
     note = T.Unicode('').tag(sync=True, share=True)
 
     def boxes(self) -> list[dict]:
@@ -238,7 +251,8 @@ class CohortFlow(FlowView):
     def __init__(
         self,
         source,  # a cohort, or a ledger: DataFrame of step, unit, rows_in, reason, rows
-        stays: pd.DataFrame | None = None,  # for a ledger: the stays of its cohort (subject_id, split, labels)
+        stays: pd.DataFrame
+        | None = None,  # for a ledger: the stays of its cohort (subject_id, split, labels)
         labels=(),  # for a ledger: names of the label columns
         rules=None,  # for a ledger: the `Rules` of its cohort; without them the presets are shown alone
         **traits,
@@ -283,7 +297,8 @@ def forest_reads(row, text: str, old: dict | None) -> str:
 
 
 def forest_data(table: pd.DataFrame, published: pd.DataFrame | None = None) -> list[dict]:
-    "Panels of task, metric, rows; a row has arm, kind, numbers, text, old (the published row) and reads (a sentence)."
+    """Panels of task, metric, rows; a row has arm, kind, numbers, text, old (the published row) and reads (a
+    sentence)."""
     check_results(table)
     own, old = split_published(table, published)
     beneath = {(r.task, r.metric, r.arm): finite(r, INTERVAL) | dict(text=value_text(r))
@@ -361,7 +376,8 @@ SORTS = ('declared', 'asked for afterwards', 'not compared')
 
 
 def declared_pairs(comparisons: pd.DataFrame, reference: str) -> dict[str, pd.Series]:
-    "The comparisons of one task and metric with the reference, turned so that it comes second; by the other arm."
+    """The comparisons of one task and metric with the reference, turned so that it comes second; by the other
+    arm."""
     if not {'first', 'second'} <= set(comparisons):
         return {}
     rows = [row if row['second'] == reference else turned(row) for _,
@@ -378,12 +394,20 @@ def from_reference(
     "Every other arm against the reference: as declared, as compared here, or as a plain difference."
     known, at = declared_pairs(declared, reference), rows.drop_duplicates('arm').set_index('arm', drop=False)
     others = [arm for arm in at.index if arm != reference]
-    asked = [(arm, reference) for arm in others if arm not in known and draws and arm in draws and reference in draws]
+    asked = [
+        (arm, reference)
+        for arm in others
+        if arm not in known and draws and arm in draws and reference in draws
+    ]
     late = {row['first']: row for _, row in compare(draws, asked).iterrows()} if asked else {}
     out = []
     for arm in others:
         row, sort = (known[arm], 'declared') if arm in known else (late.get(arm), 'asked for afterwards')
-        out += difference_rows(pd.DataFrame([row]), sort) if row is not None else [plain_row(at.loc[arm], at.loc[reference])]
+        out += (
+            difference_rows(pd.DataFrame([row]), sort)
+            if row is not None
+            else [plain_row(at.loc[arm], at.loc[reference])]
+        )
     return sorted(out, key=lambda row: SORTS.index(row['sort']))
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #differences-data
@@ -401,7 +425,8 @@ def power_line(rows: pd.DataFrame) -> str:
 
 
 def differences_data(table, comparisons=None, baselines=None, draws=None) -> list[dict]:
-    "Lists of comparisons by task, metric and reference ('': the declared family); draws: task -> arm -> ArmDraws."
+    """Lists of comparisons by task, metric and reference ('': the declared family); draws: task -> arm ->
+    ArmDraws."""
     out, of = [], draws or {}
     for key, rows in keyed(table[kinds_of(table) != 'published'], 'task', 'metric'):
         family, best = of_metric(comparisons, key), of_metric(baselines, key)
@@ -419,8 +444,13 @@ def differences_data(table, comparisons=None, baselines=None, draws=None) -> lis
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #labels-data
 def share_ticks(rows: pd.DataFrame) -> list[list]:
     "[share, what is written at the axis] of every share."
-    many = rows.groupby('share')['labels'].first() if 'labels' in rows else {}  # numbers, or text that is masked already
-    stays = lambda s: f'{n if isinstance(n, str) else mask_count(int(round(n)))} stays' if (n := many.get(s)) is not None else ''
+    # numbers, or text that is masked already
+    many = rows.groupby('share')['labels'].first() if 'labels' in rows else {}
+    stays = lambda s: (
+        f'{n if isinstance(n, str) else mask_count(int(round(n)))} stays'
+        if (n := many.get(s)) is not None
+        else ''
+    )
     return [[float(s), f'{100 * s:g} %', stays(s)] for s in sorted(rows['share'].unique())]
 
 
@@ -431,14 +461,18 @@ def labels_data(frame: pd.DataFrame | None) -> list[dict]:
     check_columns(frame, ('task', 'arm', 'kind', 'metric', 'share', *INTERVAL), 'label curves')
     out = []
     for key, rows in keyed(frame, 'task', 'metric'):
-        lines = [name | dict(points=[plain(p) for p in part.sort_values('share')[['share', *INTERVAL]].to_numpy(float)])
-                 for name, part in keyed(rows, 'arm', 'kind')]
+        lines = [
+            name
+            | dict(points=[plain(p) for p in part.sort_values('share')[['share', *INTERVAL]].to_numpy(float)])
+            for name, part in keyed(rows, 'arm', 'kind')
+        ]
         out.append(key | dict(ticks=share_ticks(rows), lines=lines))
     return out
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #reliability-both
 def reliability_both(y_val, p_val, y, p, patients=None) -> pd.DataFrame:
-    "`reliability_table` of the test stays as trained and after the temperature of the validation stays; column `when`."
+    """`reliability_table` of the test stays as trained and after the temperature of the validation stays;
+    column `when`."""
     same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val,
                 'validation probabilities': p_val}, 'columns')
     same_stays({'labels': y, 'probabilities': p, 'patient ids': patients})
@@ -459,7 +493,8 @@ def measure_rows(frame: pd.DataFrame) -> list[list]:
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #calibration-data
 def calibration_data(reliability: pd.DataFrame | None, calibration: pd.DataFrame | None = None) -> list[dict]:
-    "By task and arm: curves of bins as trained and, where known, after one temperature, and the measures of both."
+    """By task and arm: curves of bins as trained and, where known, after one temperature, and the measures of
+    both."""
     if reliability is None or not len(reliability):
         return []
     check_columns(reliability, ('task', 'arm', 'risk', 'rate', 'low', 'high', 'n', 'events'),
@@ -473,13 +508,18 @@ def calibration_data(reliability: pd.DataFrame | None, calibration: pd.DataFrame
                     for r in seen.itertuples()]
             curves.append(dict(when=when, bins=bins))
         there = calibration is not None and len(calibration)
-        own = calibration[(calibration['task'] == key['task']) & (calibration['arm'] == key['arm'])] if there else None
+        own = (
+            calibration[(calibration['task'] == key['task']) & (calibration['arm'] == key['arm'])]
+            if there
+            else None
+        )
         out.append(key | dict(curves=curves, measures=measure_rows(own) if there else []))
     return out
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #subgroups-data
 def subgroups_data(frame: pd.DataFrame | None) -> list[dict]:
-    "By task, arm and metric: rows of groups; a row has characteristic, level (and short), n, events, numbers and text."
+    """By task, arm and metric: rows of groups; a row has characteristic, level (and short), n, events,
+    numbers and text."""
     if frame is None or not len(frame):
         return []
     out = []
@@ -522,7 +562,8 @@ def parts_of(source) -> dict[str, pd.DataFrame]:
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #of-label
 def of_label(table: pd.DataFrame, label: str | None) -> pd.DataFrame:
-    "The rows of one label, by default of the mean over labels; a table that has no labels, or just one, as it is."
+    """The rows of one label, by default of the mean over labels; a table that has no labels, or just one, as
+    it is."""
     known = list(table['label'].dropna().unique()) if 'label' in table else []
     if label is None and len(known) > 1 and 'macro' not in known:
         raise UserError('the label that is to be shown', f'a table of {", ".join(map(str, known))}',
@@ -535,7 +576,8 @@ def of_label(table: pd.DataFrame, label: str | None) -> pd.DataFrame:
 
 
 def published_of(table: pd.DataFrame, published, judged: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    "The table, and the rows that are drawn beneath its own; with False none are, not even those that it brings."
+    """The table, and the rows that are drawn beneath its own; with False none are, not even those that it
+    brings."""
     if published is False:
         return table[kinds_of(table) != 'published'], None
     return table, PAPER_TABLE if published is True or published is None and judged else published
@@ -570,7 +612,8 @@ class BoardView(View):
     tab = T.Unicode('forest').tag(sync=True, share=True)
     tasks = T.List().tag(sync=True, share=True)
     task = T.Unicode().tag(sync=True, share=True)
-    reference = T.Unicode('').tag(sync=True, share=True)  # the arm that differences are taken from; '': the declared family
+    # the arm that differences are taken from; '': the declared family
+    reference = T.Unicode('').tag(sync=True, share=True)
     looked = T.Unicode('').tag(sync=True, share=True)  # the arm whose calibration and subgroups are shown
     notes = T.List().tag(sync=True, share=True)  # what differs from the published table
 
@@ -594,7 +637,8 @@ def differences_table(board: BoardView) -> pd.DataFrame:
     here = [d for d in board.differences if d['task'] == board.task]
     names = [d['reference'] for d in here]
     one_of(board.reference, ['', *dict.fromkeys(d['reference'] for d in board.differences)], 'a reference')
-    reference = board.reference if board.reference in names else names[0]  # a study without a declared pair has no ''
+    # a study without a declared pair has no ''
+    reference = board.reference if board.reference in names else names[0]
     rows = [row | dict(task=d['task'], metric=d['metric'], comparison=row['name']) for d in here
             if d['reference'] == reference for row in d['rows']]
     return pd.DataFrame(rows).assign(**{n: [np.nan if r[n] is None else r[n] for r in rows] for n in NUMBERS})
@@ -627,9 +671,11 @@ class ResultsBoard(BoardView):
     def __init__(
         self,
         source,  # a `Judgement`, a `Study`, a folder of tables that `lp-nb table1` wrote, a dict of tables, or the table of results
-        study: Study | None = None,  # the study of a judgement: then differences from any arm are tested, and temperatures drawn
+        study: Study
+        | None = None,  # the study of a judgement: then differences from any arm are tested, and temperatures drawn
         published=None,  # rows drawn beneath their arms; True: those of the paper (the default for a judgement); False: none
-        label: str | None = None,  # of a table with a row for each label: which; default: 'macro', the mean over them
+        label: str
+        | None = None,  # of a table with a row for each label: which; default: 'macro', the mean over them
         draws: dict | None = None,  # task -> arm -> ArmDraws: then differences from any arm are tested
         **traits,
     ):

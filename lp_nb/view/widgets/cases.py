@@ -52,7 +52,8 @@ def units(
     text: str,
     unit: str = 'sentence',  # or 'word'
 ) -> list[tuple[int, int]]:
-    "Where the sentences or words of a text begin and end, white space behind them included: they tile the text."
+    """Where the sentences or words of a text begin and end, white space behind them included: they tile the
+    text."""
     one_of(unit, CUTS, 'a unit')
     cuts = [m.end() for m in re.finditer(CUTS[unit], text) if 0 < m.start()]
     edges = sorted({0, *cuts, len(text)})
@@ -91,7 +92,9 @@ def read_stage(run, number: int) -> StageReader:
     stage = run.plan.stages[number - 1] if number else None
     towers = stage_towers(run, number).eval()
     towers.precision = 'fp32'
-    return StageReader(run, number, towers, stage, stage_head(run, number, towers) if isinstance(stage, Supervised) else None)
+    return StageReader(
+        run, number, towers, stage, stage_head(run, number, towers) if isinstance(stage, Supervised) else None
+    )
 
 
 def stage_reader(
@@ -100,7 +103,11 @@ def stage_reader(
 ) -> StageReader:
     "A stage of a run, ready to read texts."
     if getattr(run, 'lab', None) is None:
-        raise UserError('a run of a lab, whose weights can be read', 'a run without a lab', 'Train the plan with `lab.run`.')
+        raise UserError(
+            'a run of a lab, whose weights can be read',
+            'a run without a lab',
+            'Train the plan with `lab.run`.',
+        )
     if not -len(run.stages) <= stage < len(run.stages):
         named = ', '.join(f'{k} {s.name}' for k, s in enumerate(run.stages))
         raise UserError(f'a stage among {named}', repr(stage), 'Choose a number.')
@@ -151,7 +158,8 @@ def label_number(run, label: str | None) -> int:
 
 def document_scores(reader: StageReader, stay, texts: list,
                     label: str | None = None) -> tuple[np.ndarray, str, bool]:
-    "What a stage makes of versions of a stay's document, the whole one first: one number each (n,), its unit, whether differences have a sign."
+    """What a stage makes of versions of a stay's document, the whole one first: one number each (n,), its
+    unit, whether differences have a sign."""
     if isinstance(reader.stage, Autoencode) or getattr(reader.stage, 'reads', '') == 'series':
         raise UserError('a stage that reads reports', f'{reader.name}, which reads the series only',
                         'Choose another stage.')
@@ -159,14 +167,19 @@ def document_scores(reader: StageReader, stay, texts: list,
     if isinstance(reader.stage, Supervised):
         written = [bool(t.strip()) for t in texts]
         k = label_number(reader.run, label)
-        return stage_logits(reader, stay, z, written)[:, k].astype(float), f'logit of {reader.run.cohort.labels[k]}', True
+        return (
+            stage_logits(reader, stay, z, written)[:, k].astype(float),
+            f'logit of {reader.run.cohort.labels[k]}',
+            True,
+        )
     if isinstance(reader.stage, Contrastive):
         return cosines(z, series_vector(reader, stay)), 'cosine with its own series', True
     return cosines(z, z[:1]), 'cosine with the whole document', False
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #occlusion
 def highlights(spans, values, unit: str, **said) -> pd.DataFrame:
-    "Numbers for places of a document: start, end (characters), value; `attrs` say the unit of the value and more."
+    """Numbers for places of a document: start, end (characters), value; `attrs` say the unit of the value and
+    more."""
     where = np.asarray(spans, int).reshape(-1, 2)
     out = pd.DataFrame(dict(start=where[:, 0], end=where[:, 1], value=np.asarray(values, float)))
     out.attrs = dict(unit=unit, **said)
@@ -247,7 +260,8 @@ def word_groups(chunk: Chunk) -> list[np.ndarray]:
 
 @torch.no_grad()
 def hidden_words(reader: StageReader, ids: np.ndarray, groups: list) -> np.ndarray:
-    "Surprise of words of a chunk, each hidden in a copy of its own: (words,) nats; nan for words the tokeniser does not know."
+    """Surprise of words of a chunk, each hidden in a copy of its own: (words,) nats; nan for words the
+    tokeniser does not know."""
     rules, copies = masking(reader.tokenizer), np.repeat(ids[None], len(groups), 0)  # (words, tokens)
     asked = np.zeros(copies.shape, bool)
     for row, places in zip(asked, groups):
@@ -262,7 +276,8 @@ def hidden_words(reader: StageReader, ids: np.ndarray, groups: list) -> np.ndarr
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #chunk-surprise
 def chunk_surprise(reader: StageReader, chunk: Chunk, budget: int = 8192) -> tuple[np.ndarray, np.ndarray]:
-    "Characters (words, 2) and surprise in nats (words,) of each word of a chunk; `budget` tokens are read at a time."
+    """Characters (words, 2) and surprise in nats (words,) of each word of a chunk; `budget` tokens are read
+    at a time."""
     groups, size = word_groups(chunk), max(1, budget // len(chunk.ids))
     found = [hidden_words(reader, chunk.ids, groups[k:k + size]) for k in range(0, len(groups), size)]
     spans = [[chunk.offsets[g[0], 0], chunk.offsets[g[-1], 1]] for g in groups]
@@ -345,7 +360,8 @@ def vector_of(run, stay, number: int, frame: pd.DataFrame) -> np.ndarray:
 
 
 def nearest(run, stay, split: str, number: int, k: int) -> pd.Series:
-    "Distances of the `k` nearest other stays after a stage, index stay_id, nearest first; `attrs` has the median of all."
+    """Distances of the `k` nearest other stays after a stage, index stay_id, nearest first; `attrs` has the
+    median of all."""
     frame = space_of(run, split, number)
     away = pd.Series(np.linalg.norm(frame.to_numpy(float) - vector_of(run, stay, number, frame), axis=1),
                      frame.index)
@@ -361,7 +377,8 @@ def neighbours_of(
     split: str = 'test',  # among whom: 'train', 'val', 'test' or 'all'
     k: int = 8,  # neighbours
 ) -> pd.DataFrame:
-    "Nearest stays after every stage: stage, name, rank, stay, distance, of_median, kept (near in the stage before), labels."
+    """Nearest stays after every stage: stage, name, rank, stay, distance, of_median, kept (near in the stage
+    before), labels."""
     rows, before = [], None
     for number, stage in enumerate(run.stages):
         found = nearest(run, stay, split, number, k)
@@ -464,7 +481,8 @@ def group_of(name: str) -> tuple[int, int, str]:
 
 
 def references(cohort, name: str) -> dict:
-    "Unit, usual value, ends of a score and the cohort's middle half of a variable; None where nothing is documented."
+    """Unit, usual value, ends of a score and the cohort's middle half of a variable; None where nothing is
+    documented."""
     low = COMA.get(name.lower(), name.lower())
     known = next((v for v in VARIABLES if v.name.lower() == low), None)
     quality = getattr(cohort, 'quality', None) if getattr(cohort, 'dir', None) is not None else None
@@ -477,7 +495,8 @@ def references(cohort, name: str) -> dict:
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #chart
 def stay_chart(cohort, stay) -> list[dict]:
-    "Every variable of a stay: name, group, unit, values of all hours, whether each was charted, references; vital signs first."
+    """Every variable of a stay: name, group, unit, values of all hours, whether each was charted, references;
+    vital signs first."""
     if cohort.manifest.get('release') == 'exact world':
         return []  # its variables have no names, units or masks
     x, names, out = np.asarray(cohort.features(stay)), list(cohort.feature_names), []
@@ -560,7 +579,8 @@ class StayTraits(View):
     trail = T.List().tag(sync=True)  # stays seen
     at = T.Int(-1).tag(sync=True)  # place in the trail
     places, choices = (T.List().tag(sync=True) for _ in range(2))  # of the stay viewer: splits, filters
-    among, only, wanted = (T.Unicode('').tag(sync=True) for _ in range(3))  # its split, its filter, what is searched for
+    # its split, its filter, what is searched for
+    among, only, wanted = (T.Unicode('').tag(sync=True) for _ in range(3))
     place = T.Int(-1).tag(sync=True)  # of the stay among those that pass, and how many do
     count = T.Int(0).tag(sync=True)
 
@@ -625,7 +645,8 @@ def embedded(run, split: str) -> bool:
 
 
 def near_lists(near: pd.DataFrame, row: pd.Series, labels: list) -> list[dict]:
-    "Neighbours by stage for the browser: name, and [stay, distance over median, kept, labels it has] of each."
+    """Neighbours by stage for the browser: name, and [stay, distance over median, kept, labels it has] of
+    each."""
     out = []
     for number, part in near.groupby('stage'):
         rows = [[int(r.stay), round(r.of_median, 3), None if r.kept is pd.NA else bool(r.kept),
@@ -695,7 +716,8 @@ class CasePanel(StayPanel):
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #case-view
 class CaseView(CasePanel):
-    "One stay of a run: chart, reports with highlights, nearest stays after every stage; `show` or `stay` choose it."
+    """One stay of a run: chart, reports with highlights, nearest stays after every stage; `show` or `stay`
+    choose it."""
 
     def __init__(
         self,
@@ -717,7 +739,8 @@ class CaseView(CasePanel):
         self.stay = int(stay)
 
     def show_many(self, ids):
-        "Show how many stays these are and how often their labels came true; one stay is shown as a case, none as nothing."
+        """Show how many stays these are and how often their labels came true; one stay is shown as a case,
+        none as nothing."""
         if len(ids) == 1:
             return self.show(ids[0])
         self.stay = None
@@ -777,9 +800,11 @@ def tint(ax, start: float, end: float, top: float, height: float, strength: floa
 
 
 def draw_text(ax, theme, lines: list, size: float = 8.3):
-    "Lines in a fixed-width font of `size` points, tinted and underlined by strength; axes that have been laid out already."
+    """Lines in a fixed-width font of `size` points, tinted and underlined by strength; axes that have been
+    laid out already."""
     ax.set_axis_off()
-    box, wide, tall = ax.get_window_extent(), 0.602 * size / 72, 1.7 * size / 72  # inches of a character and of a line
+    # inches of a character and of a line
+    box, wide, tall = ax.get_window_extent(), 0.602 * size / 72, 1.7 * size / 72
     ax.set(xlim=(0, box.width / ax.figure.dpi), ylim=(-box.height / ax.figure.dpi, 0))
     for k, row in enumerate(lines):
         at = 0
@@ -838,7 +863,8 @@ class WalkPanel(StayPanel):
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #viewer
 def filter_stays(viewer: WalkPanel):
-    "Keep the stays of the split and label that were chosen, and show the first of them if the stay is none of them."
+    """Keep the stays of the split and label that were chosen, and show the first of them if the stay is none
+    of them."""
     (name, _, value), stays = viewer.only.rpartition('='), viewer.cohort.stays
     keep = (stays['split'] == viewer.among) if viewer.among else pd.Series(True, stays.index)
     viewer.ids = stays.index[keep & (stays[name] == int(value))] if name else stays.index[keep]

@@ -63,7 +63,11 @@ def effect_says(row, claim=None) -> str:
     if row.verdict == NOT_RUN:
         return ''
     interval = f' ({row.low:+.3g}, {row.high:+.3g} over seeds)' if row.low == row.low else ''
-    said = f'Effect {row.effect:+.3g}{interval}'.replace('-', '−') if row.effect == row.effect else 'No effect could be computed'
+    said = (
+        f'Effect {row.effect:+.3g}{interval}'.replace('-', '−')
+        if row.effect == row.effect
+        else 'No effect could be computed'
+    )
     reads = getattr(claim, 'reads', None)
     if row.times == row.times and isinstance(reads, Between):
         return f'{said}, a logarithm: {PLAIN_NAMES.get(reads.measure, reads.measure)} of {reads.arm} is {row.times:.3g} times that of {reads.than}.'
@@ -100,7 +104,8 @@ def arm_values(claim, table: pd.DataFrame | None) -> list[dict]:
 
 # %% ../../../nbs/6_view/widgets/08_claims.ipynb #curve-names
 def curve_names(name: str, claim, held) -> list[str]:
-    "Keys of the curves of a claim: plan and measure. Where MLM is compared with random weights, both lie on the path of MC."
+    """Keys of the curves of a claim: plan and measure. Where MLM is compared with random weights, both lie on
+    the path of MC."""
     if name in CURVES_OF:
         return [f'{plan} {CURVES_OF[name]}' for plan in ('C', 'MC') if f'{plan} {CURVES_OF[name]}' in held]
     reads = getattr(claim, 'reads', None)
@@ -171,7 +176,8 @@ class ClaimsView(View):
                     for v in SIGNS}).tag(sync=True, share=True)  # sign and colour
     worlds = T.List().tag(sync=True, share=True)
     world_says = T.Dict(WORLD_SAYS).tag(sync=True, share=True)  # what is special about each
-    world = T.Unicode('').tag(sync=True, share=True)  # the filters: '' and an empty list let everything through
+    # the filters: '' and an empty list let everything through
+    world = T.Unicode('').tag(sync=True, share=True)
     group = T.Unicode('').tag(sync=True, share=True)
     verdicts = T.List().tag(sync=True, share=True)
     chosen = T.Unicode('').tag(sync=True, share=True)  # 'claim|world'
@@ -183,7 +189,8 @@ class ClaimsView(View):
 
 # %% ../../../nbs/6_view/widgets/08_claims.ipynb #read-source
 def read_source(source) -> tuple[pd.DataFrame, dict, dict, str]:
-    "Verdicts, curves, arms by world, and the world that the curves are of, from a record or a table of verdicts."
+    """Verdicts, curves, arms by world, and the world that the curves are of, from a record or a table of
+    verdicts."""
     source = kept_record() if source is None else source
     if isinstance(source, pd.DataFrame):
         return source, {}, {}, ''
@@ -202,7 +209,8 @@ class ClaimsBoard(ClaimsView):
     def __init__(
         self,
         record=None,  # of a bench, or a table of verdicts (`verdicts`, `verdict_tables`); None: the record that comes with the package
-        evidence: dict | None = None,  # world -> seed -> arm -> measures: then each seed is shown; the world of a plain table is ''
+        evidence: dict
+        | None = None,  # world -> seed -> arm -> measures: then each seed is shown; the world of a plain table is ''
         claims=None,  # the claims that were judged; default: those of the bench
         **traits,
     ):

@@ -72,7 +72,8 @@ def changed(whole: Plan, n: int, key: str, said: str) -> Plan:
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #cards
 def setting_meanings(stage: type) -> dict[str, str]:
-    "What each setting of a stage means, from the comments in its source; a class says it for those that it adds or changes."
+    """What each setting of a stage means, from the comments in its source; a class says it for those that it
+    adds or changes."""
     found = {}
     for kind in reversed(stage.__mro__[:-1]):
         declared = re.findall(r'^    (\w+): [^=\n]+ = [^#\n]*?(?:  # (.*))?$', source_of(kind), flags=re.M)
@@ -101,7 +102,11 @@ def declared_settings() -> dict[str, list[dict]]:
 
 def card(stage: Stage) -> dict:
     "A stage as a card: its name and the settings that differ from their defaults."
-    differing = {f.name: shown_value(getattr(stage, f.name)) for f in fields(stage) if f.name in field_types(type(stage)) and not is_default(stage, f)}
+    differing = {
+        f.name: shown_value(getattr(stage, f.name))
+        for f in fields(stage)
+        if f.name in field_types(type(stage)) and not is_default(stage, f)
+    }
     return dict(name=stage.name, settings=differing)
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #tree
@@ -113,15 +118,25 @@ def score_name(lab_folder, address: str) -> str:
 
 
 def lab_rows(lab, seed: int) -> list[dict]:
-    "What the lab has for its cohort and encoders and a seed: plan, key, state, score and what it is, seconds, bytes, step."
+    """What the lab has for its cohort and encoders and a seed: plan, key, state, score and what it is,
+    seconds, bytes, step."""
     start, out = lab_addresses(lab, Plan(()), seed)[0], []
     for n in finished_nodes(lab.folder):
         if n['start'] == start:
             out.append(dict(plan=n['plan'], key=n['address'], state='cached', score=n['metrics']['score'], by=score_name(lab.folder, n['address']),
                             seconds=n['metrics']['seconds'], bytes=n['bytes'], kind=n['work']['kind']))
     done = {row['key'] for row in out}
-    out += [dict(plan=n['plan'], key=n['key'], state='running' if n['running'] else 'unfinished', step=n['step'], bytes=n['bytes'])
-            for n in unfinished_nodes(lab.folder) if n['start'] == start and n['key'] not in done]
+    out += [
+        dict(
+            plan=n['plan'],
+            key=n['key'],
+            state='running' if n['running'] else 'unfinished',
+            step=n['step'],
+            bytes=n['bytes'],
+        )
+        for n in unfinished_nodes(lab.folder)
+        if n['start'] == start and n['key'] not in done
+    ]
     return out
 
 
@@ -138,7 +153,8 @@ def mean_sizes(rows: list[dict]) -> dict[str, float]:
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #plan-rows
 def plan_rows(lab, whole: Plan, seed: int) -> list[dict]:
-    "Every row of the tree in its order: what the lab has, and the stages of the plan (`chosen`), with the price of those that are to do."
+    """Every row of the tree in its order: what the lab has, and the stages of the plan (`chosen`), with the
+    price of those that are to do."""
     rows = {row['key']: row | dict(chosen=False) for row in lab_rows(lab, seed)}
     rates, sizes = measured_rates(lab), mean_sizes(list(rows.values()))
     for n, address in enumerate(lab_addresses(lab, whole, seed)[1:], 1):
@@ -198,7 +214,11 @@ def summary(rows: list[dict]) -> str:
     parts = [f'{", ".join(unknown)} not measured yet'] if unknown else []
     parts += [('the rest ' if unknown
                else '') + f'at most {spoken(seconds)} and {bytes_said(size)} of disk'] if known else []
-    there = f'{len(chosen) - len(todo)} of {of_stages(len(chosen))} in the lab; ' if len(chosen) > len(todo) else ''
+    there = (
+        f'{len(chosen) - len(todo)} of {of_stages(len(chosen))} in the lab; '
+        if len(chosen) > len(todo)
+        else ''
+    )
     return f'{there}{len(todo)} to train: {", ".join(parts)}.'
 
 
@@ -270,8 +290,16 @@ def refresh(composer: 'Composer', line: str | None = None):
     view, rows = composer.view, plan_rows(composer.lab, composer.plan, composer.seed)
     shown, more = near(rows)
     with composer.lock, view.hold_sync():
-        view.cards, view.rows, view.more = [card(s) for s in composer.plan.stages], [row_words(row) for row in shown], more
-        view.line, view.said, view.seed = str(composer.plan) if line is None else line, summary(rows), composer.seed
+        view.cards, view.rows, view.more = (
+            [card(s) for s in composer.plan.stages],
+            [row_words(row) for row in shown],
+            more,
+        )
+        view.line, view.said, view.seed = (
+            str(composer.plan) if line is None else line,
+            summary(rows),
+            composer.seed,
+        )
         view.busy, view.wrong = composer.live.status in BUSY, {}
 
 
@@ -298,7 +326,8 @@ def set_setting(composer: 'Composer', n: int, key: str, said: str):
     try:
         edit(composer, changed(composer.plan, n, key, said))
     except UserError as e:
-        here = UserError(e.expected, e.got, e.todo.replace(' in the plan', ' here'))  # the plan is what is being changed
+        # the plan is what is being changed
+        here = UserError(e.expected, e.got, e.todo.replace(' in the plan', ' here'))
         composer.view.wrong = dict(n=n, key=key, typed=said, why=str(here))
 
 
@@ -312,7 +341,8 @@ def set_seed(composer: 'Composer', said):
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #train
 def train(composer: 'Composer'):
-    "Run the plan in the background; its panel opens below. Nothing runs while something that was typed is wrong."
+    """Run the plan in the background; its panel opens below. Nothing runs while something that was typed is
+    wrong."""
     if composer.view.wrong:
         return
     if not len(composer.plan):
@@ -350,7 +380,8 @@ def heard(composer: 'Composer', message: dict):
 
 # %% ../../../nbs/6_view/widgets/06_composer.ipynb #composer
 class Composer(W.VBox):
-    "Compose a plan by clicking, see what it costs, and run it: `plan`, `seed`, and `run`, the last run or None."
+    """Compose a plan by clicking, see what it costs, and run it: `plan`, `seed`, and `run`, the last run or
+    None."""
 
     def __init__(
         self,

@@ -78,7 +78,8 @@ def one_curve(
     axis: str,
     band: str | None,  # 'seeds', 'patients', or None: a thin line per seed
 ) -> dict:
-    "The points of one plan and measure: `x`, the (geometric) mean `y` over seeds, the seeds, the ends of the band."
+    """The points of one plan and measure: `x`, the (geometric) mean `y` over seeds, the seeds, the ends of
+    the band."""
     longest = longest_seed(part)
     y = np.stack([g[measure].to_numpy(float) for _,
                   g in part.groupby('seed', sort=False) if len(g) == len(longest)])
@@ -99,7 +100,8 @@ def part_lines(labels: pd.DataFrame | None, plan: str, measure: str) -> list:
 
 def curve_lists(trajectory: pd.DataFrame, measures, axis: str, band: str | None,
                 labels: pd.DataFrame | None = None) -> list[dict]:
-    "All curves of a trajectory: by measure, then by plan; colours tell plans apart, or measures if there is one plan."
+    """All curves of a trajectory: by measure, then by plan; colours tell plans apart, or measures if there is
+    one plan."""
     out, plans = [], list(dict.fromkeys(trajectory.plan))
     short, alone = short_plans(plans), len(plans) == 1
     for i, measure in enumerate(measures):
@@ -114,11 +116,13 @@ def curve_lists(trajectory: pd.DataFrame, measures, axis: str, band: str | None,
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #curve-points
 def curve_points(part: pd.DataFrame, axis: str) -> list[dict]:
-    "The probes of one plan (its longest seed) that the cursor can stand on: x, stage (name), number (of the stage, 0 is init), step and global step."
+    """The probes of one plan (its longest seed) that the cursor can stand on: x, stage (name), number (of the
+    stage, 0 is init), step and global step."""
     one = longest_seed(part)
     x, first = plain(curve_axis(one, axis)[0]), 0 if one.stage.iloc[0] == 'init' else 1
     number = segments(one) + first
-    number = np.where((one.step == 0) & (number > 0), number - 1, number)  # step 0 is what the stage before left
+    # step 0 is what the stage before left
+    number = np.where((one.step == 0) & (number > 0), number - 1, number)
     keys = zip(x, one.stage, number, one.step, one.global_step)
     return [dict(x=x, stage=s, number=int(k), step=int(t), global_step=int(g)) for x, s, k, t, g in keys]
 
@@ -142,13 +146,15 @@ class CurveView(View):
     draws = 'curves'
     _esm = script('curves')
     _css = sheet('curves')
-    series, tracks, points, shown, notes = (T.List().tag(sync=True, share=True) for _ in range(5))  # shown: titles of panels; notes: sentences
+    # shown: titles of panels; notes: sentences
+    series, tracks, points, shown, notes = (T.List().tag(sync=True, share=True) for _ in range(5))
     at = T.Int(-1).tag(sync=True, share=True)  # the number of the probe under the cursor, -1: none
     log, bands, parts = (T.Bool(on).tag(sync=True, share=True) for on in (True, True, False))
     height = T.Int(150).tag(sync=True, share=True)  # of a panel, pixels
     xlabel = T.Unicode('step within the stage').tag(sync=True, share=True)
     step = T.Int(None, allow_none=True).tag(sync=True, share=True)  # global step under the cursor
-    stage = T.Int(None, allow_none=True).tag(sync=True, share=True)  # number of the stage that it belongs to (0 is init)
+    # number of the stage that it belongs to (0 is init)
+    stage = T.Int(None, allow_none=True).tag(sync=True, share=True)
 
     @T.observe('at')
     def _moved(self, change):
@@ -156,7 +162,8 @@ class CurveView(View):
         self.step, self.stage = point.get('global_step'), point.get('number')
 
     def go(self, stage: int, step: int | None = None):
-        "Put the cursor on a step of a stage (0 is init), by default its last; it stays where it is if it is in that stage already."
+        """Put the cursor on a step of a stage (0 is init), by default its last; it stays where it is if it is
+        in that stage already."""
         at = [i for i, p in enumerate(self.points) if p['number'] == stage and (p['step'] or not stage)]
         if at and (self.stage != stage or step is not None):
             self.at = at[-1] if step is None else min(at, key=lambda i: abs(self.points[i]['step'] - step))
@@ -195,7 +202,8 @@ def curves_figure(curves: 'DeviationCurves', dark: bool = False):
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #deviationcurves
 class DeviationCurves(CurveView):
-    "Curves of geometry over a run: a click or the arrow keys set `step` and `stage`; `append` adds rows while training."
+    """Curves of geometry over a run: a click or the arrow keys set `step` and `stage`; `append` adds rows
+    while training."""
 
     def __init__(
         self,
@@ -211,7 +219,9 @@ class DeviationCurves(CurveView):
         super().__init__(xlabel='step within the stage' if axis == 'stage' else 'global step', **traits)
         self.measures, self.axis, self.band = names_of(measures), axis, band
         self.trajectory = read_trajectory(source, self.measures, band)
-        self.labels = by_label_of(source) if labels is True else labels if isinstance(labels, pd.DataFrame) else None
+        self.labels = (
+            by_label_of(source) if labels is True else labels if isinstance(labels, pd.DataFrame) else None
+        )
         self.shown = [PLAIN_NAMES.get(m, m)
                       for m in (self.measures[:shown] if isinstance(shown, int) else names_of(shown))]
         show_curves(self)

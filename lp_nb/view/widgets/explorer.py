@@ -36,7 +36,8 @@ from .views import View, script, sheet, write_page
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #risks
 def risks(run, ids: pd.Index, which: str = '') -> pd.DataFrame:
-    "Predicted risk of each label and its distance from the outcome, for stays that have a prediction; index stay_id."
+    """Predicted risk of each label and its distance from the outcome, for stays that have a prediction; index
+    stay_id."""
     if run.stages[-1].name != 'supervised':  # only then there are predictions
         return pd.DataFrame(index=ids)
     found = pd.concat([run.predictions(split) for split in ('val', 'test')])
@@ -68,7 +69,8 @@ def stay_table(runs, layout: Layout) -> pd.DataFrame:
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #group-names
 def group_names(low: pd.Series, high: pd.Series) -> dict:
-    "Names of groups of a number from their ends, in as few digits as tell them apart; the extremes, which are somebody's, are left out."
+    """Names of groups of a number from their ends, in as few digits as tell them apart; the extremes, which
+    are somebody's, are left out."""
     digits = next((d for d in range(6) if low.round(d).is_unique
                    and (high.round(d) > low.round(d)).iloc[1:-1].all()), 2)
     said, last = (lambda x: f'{x:,.{digits}f}'), low.index[-1]
@@ -89,7 +91,8 @@ def check_color(table: pd.DataFrame, color: str) -> list[str]:
 
 
 def tenths(values: pd.Series, least: int = 1, most: int = 10) -> tuple[pd.Series, list]:
-    "A number cut into `most` groups of nearly as many stays, or fewer of at least `least`: text (n,), 'missing' where it is, and [group, colour]."
+    """A number cut into `most` groups of nearly as many stays, or fewer of at least `least`: text (n,),
+    'missing' where it is, and [group, colour]."""
     import matplotlib
 
     values = values.astype(float)
@@ -102,7 +105,8 @@ def tenths(values: pd.Series, least: int = 1, most: int = 10) -> tuple[pd.Series
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #color-column
 def color_column(values: pd.Series) -> tuple[pd.Series, dict]:
-    "The column as the scatter wants it, and its settings: a palette for few values, viridis for many, in groups where some are missing."
+    """The column as the scatter wants it, and its settings: a palette for few values, viridis for many, in
+    groups where some are missing."""
     own = {'missing': MISSING} if values.isna().any() else {}
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:
         if own:  # no number could stand for them
@@ -141,7 +145,8 @@ def make_scatter(table: pd.DataFrame, layout: Layout, node: int, height: int = 5
 
 def move_points(scatter, layout: Layout, node: int, aside: float = 0.0, animate: bool = True,
                 whole: bool = False):
-    "Send the points to their places at a node (or `aside` of them), in the window that all nodes share, or the one that holds every point."
+    """Send the points to their places at a node (or `aside` of them), in the window that all nodes share, or
+    the one that holds every point."""
     (x, y), (x_range, y_range) = layout.xy[node].T.astype(float), layout.square(whole)
     scatter.xy(x + aside, y, x_scale=x_range, y_scale=y_range, animate=animate)
 
@@ -170,7 +175,8 @@ COLUMNS = [  # key, heading, what it means, digits
 
 
 class Ranking(View):
-    "The stays that changed company most, as a table; `chosen` is the stay under the cursor. Not for export: it holds stay ids."
+    """The stays that changed company most, as a table; `chosen` is the stay under the cursor. Not for export:
+    it holds stay ids."""
 
     draws = 'ranking'
     _esm = script('ranking')
@@ -183,7 +189,8 @@ class Ranking(View):
 
 
 def ranked_rows(layout: Layout, node: int, among=None, most: int = 100) -> list[list]:
-    "The rows of the ranking at a node, of all stays or `among` some: id, then the columns of `movement`; None where a rank is not known."
+    """The rows of the ranking at a node, of all stays or `among` some: id, then the columns of `movement`;
+    None where a rank is not known."""
     parent = layout.nodes[node].parent
     if parent < 0 or layout.first(node) != node:
         return []
@@ -276,7 +283,13 @@ def honest_words(layout: Layout, worth: pd.DataFrame, node: int, count=str) -> s
     if layout.first(node) != node:
         text += f'; these are the vectors of {node_title(layout.nodes[layout.first(node)])}, which this stage left as they were'
     elif parent >= 0:
-        agree = f', and the way on the map agrees with it at rank correlation {row.agreement:.2f}'.replace('-', '−') if np.isfinite(row.agreement) else ''
+        agree = (
+            f', and the way on the map agrees with it at rank correlation {row.agreement:.2f}'.replace(
+                '-', '−'
+            )
+            if np.isfinite(row.agreement)
+            else ''
+        )
         text += (f'; {row.kept:.0%} of {layout.near.shape[2]} neighbours kept since '
                  f'{node_title(layout.nodes[parent])} (chance {row.chance:.0%}){agree}; '
                  f'movement below {row.floor:.2f} standard deviations of the map is noise')
@@ -287,7 +300,9 @@ def honest_words(layout: Layout, worth: pd.DataFrame, node: int, count=str) -> s
 def honest_line(layout: Layout, worth: pd.DataFrame, node: int, of: int, why: str = '') -> str:
     "The sentence as HTML, with how many of the stays are drawn and how, and why the explorer opened here."
     n = layout.xy.shape[1]
-    drawn = f'{n:,} stays' if n >= of else f'{n:,} of {of:,} stays, drawn by lot (<code>most=</code> shows more)'
+    drawn = (
+        f'{n:,} stays' if n >= of else f'{n:,} of {of:,} stays, drawn by lot (<code>most=</code> shows more)'
+    )
     title = html.escape(node_title(layout.nodes[node]))
     return f'{STYLE}<div class="lp-honest"><b>{title}</b>: {honest_words(layout, worth, node)}. {drawn}, {METHODS[layout.method]} of aligned embeddings. {html.escape(why)}</div>'
 
@@ -300,7 +315,8 @@ def place_of(nodes, stage: int, step: int | None) -> int:
     return there[-1] if step is None else min(there, key=lambda i: abs((nodes[i].step or 0) - step))
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #opening
-Opening = namedtuple('Opening', 'start color why')  # place on the first plan's route, column to colour by, in words
+# place on the first plan's route, column to colour by, in words
+Opening = namedtuple('Opening', 'start color why')
 
 
 def opening(layout: Layout, table: pd.DataFrame, labels: list, color: str | None,
@@ -389,7 +405,8 @@ class MapState:
     stage = property(lambda self: self.layout.nodes[self.node].stage)  # number of its stage, 0 is init
     ids = property(lambda self: self.table.index)
     names = property(lambda self: typed_names(self.table))  # column -> how it is typed in a filter
-    among = property(lambda self: None if self.shown is None else self.ids[self.shown])  # stays that pass the filter; None: all
+    # stays that pass the filter; None: all
+    among = property(lambda self: None if self.shown is None else self.ids[self.shown])
 
     @property
     def selection(self) -> pd.DataFrame:
@@ -410,7 +427,8 @@ class MapHands(MapState):
         self.scatter.selection(rows_of(self.ids, list(stays)))
 
     def filter(self, query: str = ''):
-        "Show only the stays for which a query of the columns (`names` has how they are typed) is true; an empty one shows all."
+        """Show only the stays for which a query of the columns (`names` has how they are typed) is true; an
+        empty one shows all."""
         passing(self.table, query)  # refuses what is no condition
         self.controls.filter.value = query
 
@@ -431,7 +449,8 @@ class MapOut(MapHands):
         return self.box._repr_mimebundle_(**kw)
 
     def link(self, curves: DeviationCurves) -> W.VBox:
-        "Tie curves to the map: a click on a curve shows the map of that step, and the slider moves the cursor."
+        """Tie curves to the map: a click on a curve shows the map of that step, and the slider moves the
+        cursor."""
         self.curves = curves
         link_curves(self, curves)
         return W.VBox([self.box, curves])
@@ -440,12 +459,14 @@ class MapOut(MapHands):
 
     def export(self, path, columns=None, title: str = 'The same stays after every stage',
                credentialed: bool = False):
-        "Write the map, with the curves that are linked, as a page without kernel, ids and text; `columns` to colour by. `credentialed`: with all of them, for those who may see the tables."
+        """Write the map, with the curves that are linked, as a page without kernel, ids and text; `columns`
+        to colour by. `credentialed`: with all of them, for those who may see the tables."""
         return export_map(self, path, columns, title, credentialed)
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #shared-codes
 def shared_codes(values: pd.Series, least: int = 10, groups: int = 10) -> tuple[np.ndarray, list] | None:
-    "Codes (n,) and legend [[text, colour, count]] of a column as it may be shared, numbers in `groups`; None where it may not."
+    """Codes (n,) and legend [[text, colour, count]] of a column as it may be shared, numbers in `groups`;
+    None where it may not."""
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:
         text, groups = tenths(values, least, groups)
         names, colors = {k: k for k in dict(groups)} | {'missing': 'missing'}, list(dict(groups).values())
@@ -523,7 +544,8 @@ def fewest(codes: list, patients: np.ndarray) -> int:
 
 
 def shared_columns(table: pd.DataFrame, names, patients=None, least: int = 10) -> list[dict]:
-    "Columns of a table as a page may hold them; with `patients` (whose each row is) only those whose combinations belong to `least` of them."
+    """Columns of a table as a page may hold them; with `patients` (whose each row is) only those whose
+    combinations belong to `least` of them."""
     out, kept = [], []
     for name in names:
         finer = (shared_codes(table[name], least, groups) for groups in (10, 5, 3, 2))
@@ -538,7 +560,11 @@ def shared_columns(table: pd.DataFrame, names, patients=None, least: int = 10) -
 def left_out(names, columns: list[dict], what: str = 'stays') -> str:
     "Which of the names are not among the columns of a page, and why; '' if all are."
     absent = [str(name) for name in names if name not in [c['name'] for c in columns]]
-    return f'No colour, because it would single out fewer than ten {what} or is the same for all: {", ".join(absent)}.' if absent else ''
+    return (
+        f'No colour, because it would single out fewer than ten {what} or is the same for all: {", ".join(absent)}.'
+        if absent
+        else ''
+    )
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #stage-map-make
 def stage_map(
@@ -564,7 +590,8 @@ def stage_map(
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #explorer
 class Explorer(MapOut):
-    "The same stays through the stages of runs: a map that moves, who moved most, and the case behind each point. `?` on the page has the keys."
+    """The same stays through the stages of runs: a map that moves, who moved most, and the case behind each
+    point. `?` on the page has the keys."""
 
     def __init__(
         self,
@@ -582,7 +609,12 @@ class Explorer(MapOut):
         read_map(self, split, method)
         self.controls = make_controls(list(self.layout.routes), split, method,
                                       check_color(self.table, self.color), choose_opening(self, color, stage))
-        self.ranking, self.case, self.below, self.scatter_box = Ranking(), CaseView(self.runs[0], split='test' if split == 'probe' else split, table=self.table), W.VBox(), W.VBox()
+        self.ranking, self.case, self.below, self.scatter_box = (
+            Ranking(),
+            CaseView(self.runs[0], split='test' if split == 'probe' else split, table=self.table),
+            W.VBox(),
+            W.VBox(),
+        )
         new_scatter(self)
         self.box = arrange(self.controls, self.scatter_box, self.ranking, self.below, self.case)
         wire(self)
@@ -594,19 +626,27 @@ def read_map(ex: Explorer, split: str, method: str):
                            label=ex.color if method == 'lda' else None)
     ex.worth, ex.table = honesty(ex.layout), stay_table(ex.runs, ex.layout)
     stays = ex.runs[0].cohort.stays
-    ex.of = len(ex.ids) if split == 'probe' else len(stays) if split == 'all' else int((stays['split'] == split).sum())
+    ex.of = (
+        len(ex.ids)
+        if split == 'probe'
+        else len(stays)
+        if split == 'all'
+        else int((stays['split'] == split).sum())
+    )
 
 
 def choose_opening(ex: Explorer, color: str | None, stage: int | None) -> str:
     "Note where to open, and why; returns the column to colour by."
-    labels = [ex.color] if ex.layout.method == 'lda' else ex.runs[0].cohort.labels  # a discriminant is drawn for one label
+    # a discriminant is drawn for one label
+    labels = [ex.color] if ex.layout.method == 'lda' else ex.runs[0].cohort.labels
     ex.start, ex.color, why = opening(ex.layout, ex.table, labels, color, stage)
     ex.opened = {next(iter(ex.layout.routes.values()))[ex.start]: why}
     return ex.color
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #new-scatter
 def new_scatter(ex: Explorer):
-    "A scatter of the stays of the present table, all of them; `put_up` shows it, when all that it must know is set."
+    """A scatter of the stays of the present table, all of them; `put_up` shows it, when all that it must know
+    is set."""
     ex.panels, ex.shown = [], None
     ex.scatter = make_scatter(ex.table, ex.layout, ex.route[ex.start], dark=ex.ranking.dark)
     ex.scatter.widget.observe(lambda change: show_selection(ex), names='selection')
@@ -619,7 +659,8 @@ def put_up(ex: Explorer):
 
 
 def show_theme(ex: Explorer):
-    "Draw the points on light or dark paper, as the browser tells; the paper of a scatter is chosen when it is made."
+    """Draw the points on light or dark paper, as the browser tells; the paper of a scatter is chosen when it
+    is made."""
     chosen = list(ex.selection.index)
     ex.controls.panels.value = False
     new_scatter(ex)
@@ -649,7 +690,8 @@ def put_down_later(ex: Explorer, seconds: float, times: int):
 
 
 def put_down(ex: Explorer, times: int):
-    "Put the points where they belong, without a journey; a hair beside it, since the same places would not be drawn again."
+    """Put the points where they belong, without a journey; a hair beside it, since the same places would not
+    be drawn again."""
     move_points(ex.scatter, ex.layout, ex.node, aside=times * 1e-6 * ex.layout.unit, animate=False,
                 whole=ex.controls.whole.value)
     if times > 1:
@@ -686,7 +728,9 @@ def show_moved(ex: Explorer):
     show_arrows(ex)
     parent = ex.layout.nodes[ex.node].parent
     ex.ranking.rows, ex.ranking.chosen = ranked_rows(ex.layout, ex.node, ex.among), None
-    since = f'since {node_title(ex.layout.nodes[parent])}' if parent >= 0 else 'from the first trained stage on'
+    since = (
+        f'since {node_title(ex.layout.nodes[parent])}' if parent >= 0 else 'from the first trained stage on'
+    )
     if parent >= 0 and not ex.ranking.rows:
         since = f'nobody {since}'
     ex.ranking.note = since if ex.shown is None else f'{since}, among the {len(ex.shown):,} stays shown'
@@ -740,7 +784,11 @@ def show_selection(ex: Explorer):
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #say
 def say(ex: Explorer, text: str = '', wrong: bool = False):
     "A line under the controls."
-    ex.controls.said.value = f'{STYLE}<div class="lp-honest{" lp-wrong" if wrong else ""}">{html.escape(text)}</div>' if text else ''
+    ex.controls.said.value = (
+        f'{STYLE}<div class="lp-honest{" lp-wrong" if wrong else ""}">{html.escape(text)}</div>'
+        if text
+        else ''
+    )
 
 
 def find(ex: Explorer, text: str):
@@ -857,7 +905,8 @@ def show_panels(ex: Explorer, show: bool):
 
 # %% ../../../nbs/6_view/widgets/04_explorer.ipynb #share
 def share(ex: Explorer, what: str, value):
-    "Give every map the same selection or hover; maps that have it already are left alone, which ends the echo."
+    """Give every map the same selection or hover; maps that have it already are left alone, which ends the
+    echo."""
     wanted = np.sort(np.atleast_1d(np.asarray(-1 if value is None else value)))
     for scatter in [ex.scatter, *ex.panels]:
         there = getattr(scatter.widget, what)
@@ -883,7 +932,11 @@ PAPER = ('--ink: var(--jp-ui-font-color1, #1b1f24); --soft: var(--jp-ui-font-col
 def pair_run(ex: Explorer):
     "The run whose pairs can be drawn: that of the plan shown, if it aligned anything; else None."
     run = ex.runs[min(ex.controls.plan.value or 0, len(ex.runs) - 1)]
-    return run if hasattr(run, 'lab') and aligned_at(run) and ex.controls.stays.value in ('test', 'val', 'train') else None
+    return (
+        run
+        if hasattr(run, 'lab') and aligned_at(run) and ex.controls.stays.value in ('test', 'val', 'train')
+        else None
+    )
 
 
 def pairs_html(ex: Explorer, run) -> W.HTML:
@@ -891,7 +944,9 @@ def pairs_html(ex: Explorer, run) -> W.HTML:
     stays, column = run.cohort.stays, ex.controls.color.value
     pairs = run_pairs(run, ex.controls.stays.value, seed=ex.seed)
     drawn = pair_maps(pairs, (stays if column in stays else ex.table)[column], shareable=False)
-    alt = 'Reports and series before and after alignment. ' + ' '.join(f'{name}: {pairs.said(k)}.' for k, name in enumerate(pairs.names))
+    alt = 'Reports and series before and after alignment. ' + ' '.join(
+        f'{name}: {pairs.said(k)}.' for k, name in enumerate(pairs.names)
+    )
     said = f'Across: what told reports from series before alignment. Up: what both say most in common after it. Joined: both vectors of some stays. Below: by {column}.'
     return W.HTML(f'{STYLE}<div class="lp-pairs" style="{PAPER}">{figure_svg(drawn, 1, alt)}</div><div '
                   f'class="lp-honest">{html.escape(said)}</div>')
@@ -920,7 +975,9 @@ def export_map(ex: Explorer, path, columns, title: str, credentialed: bool):
     "Write the page of an explorer."
     own = [c for c in ex.table if c in ex.runs[0].cohort.labels
            or c.startswith(('risk: ', 'error: ', 'lost in '))]
-    names = list(columns) if columns is not None else list(dict.fromkeys([ex.controls.color.value, *own]))[:12]
+    names = (
+        list(columns) if columns is not None else list(dict.fromkeys([ex.controls.color.value, *own]))[:12]
+    )
     for name in names:
         one_of(name, list(ex.table), 'a column')
     apart = None if credentialed or getattr(ex.runs[0].cohort, 'is_open', False) else patients_of(ex)

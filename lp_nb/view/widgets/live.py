@@ -35,7 +35,8 @@ from .views import View, script, sheet
 @outlined
 @dataclass
 class Thinned:
-    "A long curve as at most `most` points (an even number), each the mean over `every` steps; `sent` of them have travelled."
+    """A long curve as at most `most` points (an even number), each the mean over `every` steps; `sent` of
+    them have travelled."""
 
     most: int = 400
     every: int = 1
@@ -113,7 +114,8 @@ class Track:
                     touched=[[step, touch_word(rate)] for step, rate in touches(self.stage.touched)])
 
     def scores(self) -> list:
-        "The points of the validation, ready to travel: the score only where it is more than the negative loss."
+        """The points of the validation, ready to travel: the score only where it is more than the negative
+        loss."""
         return [[step, loss, None if self.by == 'loss' else score] for step, loss, score in self.scored]
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #clock
@@ -154,7 +156,8 @@ def stored_track(lab, stage: Stage, address: str) -> Track:
 
 # %% ../../../nbs/6_view/widgets/05_live.ipynb #stage-seconds
 def stage_seconds(lab, stage: Stage, rates: dict[str, float]) -> float | None:
-    "What a stage will take at most, from the rates of `measured_rates`; None where its kind was not measured yet."
+    """What a stage will take at most, from the rates of `measured_rates`; None where its kind was not
+    measured yet."""
     rate = rates.get(stage_kind(stage))
     return None if rate is None else rate * stage_cost(lab, stage)
 
@@ -384,7 +387,8 @@ class Hands:
         self.ask_rate(wanted, f'{wanted:.4g} times it')
 
     def ask_rate(self, times: float, words: str):
-        "Ask for so many times the planned rate; `words` say how it was asked for. Refused where it is out of all proportion."
+        """Ask for so many times the planned rate; `words` say how it was asked for. Refused where it is out
+        of all proportion."""
         times, planned = float(f'{times:.4g}'), header(self.watch)['planned']
         if not 1 / MOST <= times <= MOST:
             low, high = f'{planned / MOST:.3g}', f'{planned * MOST:.3g}'
@@ -656,7 +660,8 @@ class Live(LivePanel):
         return hand_back(self.job)
 
     def run(self, text=None, seed: int = 0) -> Run:
-        "Train what is missing of a plan while the panel shows it; a run that is stopped hands back its finished stages."
+        """Train what is missing of a plan while the panel shows it; a run that is stopped hands back its
+        finished stages."""
         return self.start(text, seed).result()
 
     async def arun(self, text=None, seed: int = 0) -> Run:

@@ -37,7 +37,8 @@ def sheet(name: str) -> str:
 
 # %% ../../../nbs/6_view/widgets/01_views.ipynb #view
 class View(anywidget.AnyWidget):
-    "A widget drawn by the script `draws` of this package; subclasses set `_esm = script(draws)` and `_css = sheet(draws)`."
+    """A widget drawn by the script `draws` of this package; subclasses set `_esm = script(draws)` and `_css =
+    sheet(draws)`."""
 
     draws = ''  # name of the files in assets
 
@@ -46,11 +47,13 @@ class View(anywidget.AnyWidget):
         return {name: getattr(self, name) for name in sorted(self.trait_names(share=True))}
 
     def static(self, dark: bool = False):
-        "The same picture as a figure, on white paper, or with `dark=True` on dark, for print and for pages without widgets."
+        """The same picture as a figure, on white paper, or with `dark=True` on dark, for print and for pages
+        without widgets."""
         raise NotImplementedError(f'{type(self).__name__} must define `static`')
 
     def export(self, path, title: str | None = None) -> Path:
-        "Write a page (.html) that needs no kernel and no network, and holds no identifier and no text of a report."
+        """Write a page (.html) that needs no kernel and no network, and holds no identifier and no text of a
+        report."""
         return write_page(path, title or self.title, [self])
 
     title = property(lambda self: words_of(type(self).__name__))
@@ -83,7 +86,8 @@ document.querySelectorAll('.lp-view').forEach((el, i) => drawings[views[i][0]].r
 
 # %% ../../../nbs/6_view/widgets/01_views.ipynb #page-path
 def page_path(path) -> Path:
-    "The absolute path of a page that is to be written; refuses a folder, another kind of file, and a folder that is not there."
+    """The absolute path of a page that is to be written; refuses a folder, another kind of file, and a folder
+    that is not there."""
     path = place(path).absolute()
     if path.is_dir():
         raise UserError('a file to write', f'the folder {path}', f'Name the page, e.g. {path / "page.html"}.')
