@@ -18,8 +18,7 @@ from .series import CATEGORIES, CHARTED, COMA, PLACE, VARIABLES
 class FeatureRules:
     "How hourly values become what a model sees."
 
-    # before the first value: 'median' of the training stays, or the benchmark's 'normal' values
-    start: str = 'median'
+    start: str = 'median'  # before the first value: 'median' of the training stays, or the benchmark's 'normal' values
     scale: str = 'train'  # mean and deviation of the 'train' stays, or the benchmark's of 'mimic3'
 
 # %% ../../nbs/1_data/10_features.ipynb #benchmark-numbers

@@ -24,23 +24,17 @@ from ..privacy import mask_count
 class ReportRules:
     "How reports are paired with stays and become documents."
 
-    # 'storetime' (readable from then on) or 'charttime' (the image's: looks ahead)
-    report_time: str = 'storetime'
+    report_time: str = 'storetime'  # 'storetime' (readable from then on) or 'charttime' (the image's: looks ahead)
     report_from: str = 'intime'  # the window begins at 'intime' (ICU) or 'admittime' (hospital)
-    # 'match' the hospital admission, or any report of the 'patient' in the window
-    report_admission: str = 'match'
-    # reports without hadm_id: paired by patient and time, 'by time', or 'drop'
-    hadmless_reports: str = 'by time'
+    report_admission: str = 'match'  # 'match' the hospital admission, or any report of the 'patient' in the window
+    hadmless_reports: str = 'by time'  # reports without hadm_id: paired by patient and time, 'by time', or 'drop'
     addenda: str = 'separate'  # addenda: 'separate' documents with times of their own, or 'drop'
     duplicates: str = 'drop'  # the same text again within a stay: 'drop' or 'keep'
     near_duplicates: str = 'keep'  # almost the same text again within a stay: 'keep' or 'drop'
-    # share of 5-word shingles in common (Jaccard) from which on a text is almost the same
-    near_threshold: float = 0.9
+    near_threshold: float = 0.9  # share of 5-word shingles in common (Jaccard) from which on a text is almost the same
     sections: str = 'all'  # 'all' of the report, its 'findings', its 'impression', or 'findings+impression'
-    # stays without a report: 'drop', 'keep' (empty document) or 'indicator' (a fixed line)
-    missing_report: str = 'drop'
-    # between the reports of a document: a line with the 'hour', or 'plain', a blank line
-    joiner: str = 'hour'
+    missing_report: str = 'drop'  # stays without a report: 'drop', 'keep' (empty document) or 'indicator' (a fixed line)
+    joiner: str = 'hour'  # between the reports of a document: a line with the 'hour', or 'plain', a blank line
     lookahead: float = 0.0  # hours past the window that are let in; anything but 0 is a leak
 
 # %% ../../nbs/1_data/11_reports.ipynb #choices

@@ -86,28 +86,20 @@ def items() -> pl.DataFrame:
 class SeriesRules:
     "How events become hourly values."
 
-    # the stay that the 'row' names, time where it names none; or 'identifiers' and moments, as in prior
-    # work
-    event_owner: str = 'row'
-    # the 'number' column; or 'text', which loses masked laboratory values, as in prior work
-    value_from: str = 'number'
-    # 'blood', or 'all' to mix in glucose and pH of urine and other fluids, as prior work does
-    fluids: str = 'blood'
-    # the eye opening 'None' is a 'score' of 1; or 'missing', as pandas 2 reads that word
-    gcs_none: str = 'score'
+    event_owner: str = 'row'  # the stay that the 'row' names, time where it names none; or 'identifiers' and moments, as in prior work
+    value_from: str = 'number'  # the 'number' column; or 'text', which loses masked laboratory values, as in prior work
+    fluids: str = 'blood'  # 'blood', or 'all' to mix in glucose and pH of urine and other fluids, as prior work does
+    gcs_none: str = 'score'  # the eye opening 'None' is a 'score' of 1; or 'missing', as pandas 2 reads that word
     fio2: str = 'range'  # per cents recognised by 'range'; or 'hundredth': every value is divided by 100
     temperature: str = 'range'  # Fahrenheit recognised by 'range' (70 to 130); or '79': from 79 on
     height: str = 'cm'  # inches become 'cm'; or 'charted': they stay inches
     pounds: str = 'exact'  # 0.45359237 kg; or 'rounded': 0.453592
-    # values that no living adult has are missing; or 'none': everything is kept
-    bounds: str = 'physiological'
+    bounds: str = 'physiological'  # values that no living adult has are missing; or 'none': everything is kept
     ties: str = 'mean'  # values at one moment: 'mean', 'maximum', or 'text': the later word in the alphabet
     within_hour: str = 'last'  # several moments in one hour: 'last', 'mean' or 'first'
-    # hour k is [k, k+1) and the window is half open; or 'right': (k, k+1], and it is closed
-    hour_edge: str = 'left'
+    hour_edge: str = 'left'  # hour k is [k, k+1) and the window is half open; or 'right': (k, k+1], and it is closed
     history: str = 'admission'  # height and weight from before the ICU: of this 'admission', or 'none'
-    # when a laboratory value counts: 'charttime' (drawn) or 'storetime' (readable)
-    lab_time: str = 'charttime'
+    lab_time: str = 'charttime'  # when a laboratory value counts: 'charttime' (drawn) or 'storetime' (readable)
     words: str = 'scores'  # coma words become 'scores'; or 'categories' of the benchmark's 76 columns
     lookahead: float = 0.0  # hours past the window that are let in; anything but 0 is a leak
 

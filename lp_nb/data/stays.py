@@ -29,27 +29,21 @@ class Rules(SeriesRules, FeatureRules, ReportRules):
     "What makes a cohort: the switches of series, features and reports, and these."
 
     preset: str = 'clean'  # where the values came from
-    # 'mortality' (in this hospital admission) or 'phenotyping' (25 groups of diagnoses)
-    task: str = 'mortality'
+    task: str = 'mortality'  # 'mortality' (in this hospital admission) or 'phenotyping' (25 groups of diagnoses)
     min_age: int = 18  # years
     age_at: str = 'icu'  # age at 'icu' admission; or the patient's 'anchor' age, which may be years off
     transfers: str = 'drop'  # stays that end in another unit than they began in: 'drop' or 'keep'
     stays_per_admission: str = 'only'  # 'only' admissions with one stay, the 'first' stay, or 'all'
-    # length of stay from the 'times' of ICU admission and discharge; or the 'column' los
-    los_from: str = 'times'
+    los_from: str = 'times'  # length of stay from the 'times' of ICU admission and discharge; or the 'column' los
     min_hours: float = 48.0  # shortest stay for mortality
     window: str = '48h'  # '48h' from ICU admission; or the 'whole' stay (phenotyping only)
-    # hospital_expire_flag; or 'dates': dod or deathtime between admission and discharge
-    death_from: str = 'flag'
-    # who died or left the hospital before the prediction is made: 'drop' or 'keep'
-    death_in_window: str = 'drop'
+    death_from: str = 'flag'  # hospital_expire_flag; or 'dates': dod or deathtime between admission and discharge
+    death_in_window: str = 'drop'  # who died or left the hospital before the prediction is made: 'drop' or 'keep'
     codes: str = 'complete'  # diagnosis codes by version; or 'legacy', the prior work's list, version ignored
     code_book: str = 'ignored'  # or 'required': codes that d_icd_diagnoses does not list are dropped
-    # admissions without any code: 'drop' from phenotyping, 'always' drop, or 'negative'
-    no_diagnosis: str = 'drop'
+    no_diagnosis: str = 'drop'  # admissions without any code: 'drop' from phenotyping, 'always' drop, or 'negative'
     empty_series: str = 'drop'  # stays without a value in the window: 'drop' or 'keep'
-    # by a seeded 'hash' of the patient, prior work's 'files', or 'temporal' by year group
-    split: str = 'hash'
+    split: str = 'hash'  # by a seeded 'hash' of the patient, prior work's 'files', or 'temporal' by year group
     split_seed: int = 0  # another seed, another split
     test_share: float = 0.2  # of patients
     val_share: float = 0.1  # of patients

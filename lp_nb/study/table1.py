@@ -615,9 +615,7 @@ def powers(comparisons: pd.DataFrame) -> list[str]:
 class Judgement:
     "What a study shows: tables (see the page for their columns), and words."
 
-    # task, arm, plan, kind, metric, value, low, high, seed_low, seed_high, both_low, both_high, seeds, n,
-    # events, reason
-    table: pd.DataFrame
+    table: pd.DataFrame  # task, arm, plan, kind, metric, value, low, high, seed_low, seed_high, both_low, both_high, seeds, n, events, reason
     comparisons: pd.DataFrame  # the declared family
     baselines: pd.DataFrame  # each arm minus the best baseline
     calibration: pd.DataFrame  # before and after one temperature, by label and macro
@@ -638,8 +636,7 @@ class Judgement:
         return words(self)
 
     def save(self, folder, replace: bool = False) -> Path:
-        """Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace`
-        what else lies there."""
+        "Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace` what else lies there."
         return save_judgement(self, place(folder), replace)
 
 # %% ../../nbs/4_study/07_table1.ipynb #all-words
