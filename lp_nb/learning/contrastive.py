@@ -226,8 +226,7 @@ class Contrastive(Aligned):
     learn_temperature: bool = True
     mlm: float = 0.0  # weight of masked language modelling on the same reports
     pairs: int | None = None  # training stays that are aligned, drawn by seed; None: all
-    # a report with its 'own' series, or 'shuffled' with that of another stay (negative control)
-    pairing: str = 'own'
+    pairing: str = 'own'  # a report with its 'own' series, or 'shuffled' with that of another stay (negative control)
     train_series: str = 'all'  # what learns in the series tower: 'all' or 'projection'
 
     name = 'contrastive'

@@ -50,8 +50,7 @@ class EncoderConfig:
     "Sizes of both towers; part of every result's address."
 
     model: str = 'small'  # 'small' or 'small-bert' (from scratch), or a pretrained model's folder or name
-    # with 'small': a folder or name whose sizes and tokeniser are taken, its weights not
-    architecture: str = ''
+    architecture: str = ''  # with 'small': a folder or name whose sizes and tokeniser are taken, its weights not
     width: int = 64  # hidden size of a small encoder
     layers: int = 2  # its transformer layers
     heads: int = 4  # its attention heads

@@ -109,12 +109,9 @@ class Stage:
     clip: float = 1.0  # largest gradient norm; 0: none
     beta2: float = 0.999  # Adam's memory of squared gradients
     weight_decay: float = 0.0  # decoupled from the gradient (AdamW)
-    # which weights are handed on: the 'best' by validation, or the 'last', after all epochs
-    keep: str = 'best'
-    # score before each epoch instead of after it, as the paper's released code does
-    validate_first: bool = False
-    # what was changed by hand while it trained, e.g. 'rate 0.5 at step 37; end at step 52'
-    touched: str | None = None
+    keep: str = 'best'  # which weights are handed on: the 'best' by validation, or the 'last', after all epochs
+    validate_first: bool = False  # score before each epoch instead of after it, as the paper's released code does
+    touched: str | None = None  # what was changed by hand while it trained, e.g. 'rate 0.5 at step 37; end at step 52'
 
     name = 'stage'  # the word in a plan
     version = 2  # raise when the stage computes something else: results of older versions are then not reused

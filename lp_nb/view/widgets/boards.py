@@ -591,8 +591,8 @@ def study_extras(study: Study, n: int = 1000) -> tuple[dict, pd.DataFrame]:
         draws[task] = {name: of['AUROC'] for name, (_, of) in all_drawn.items()}
         (y, patients), (y_val, _) = truth(study, task), truth(study, task, 'val')
         for p in looked_into(study, {task: all_drawn}, task):
-            curves.append(reliability_both(y_val, p.val, y, p.test[0],
-                                           patients).assign(task=task, arm=p.name))
+            both = reliability_both(y_val, p.val.p, y, p.test[0].p, patients)
+            curves.append(both.assign(task=task, arm=p.name))
     return draws, pd.concat(curves, ignore_index=True)
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #board-view

@@ -175,7 +175,7 @@ def begin_track(track: Track, trainer):
     track.total = trainer.total
     if trainer.stage.learns:
         track.batch_mean = len(trainer.objective.examples) * trainer.stage.epochs / trainer.total
-    for row in trainer.members[0].history:
+    for row in trainer.records[0].history:
         if math.isfinite(row['loss']):
             track.loss.add(row['step'], digits(row['loss']))
         add_epoch(track, row)
@@ -240,7 +240,7 @@ class Watch:
         self.clock.tick(trainer.at.step, time.monotonic())
 
     def evaluate(self, trainer):
-        add_epoch(self.tracks[self.now], trainer.members[0].history[-1])
+        add_epoch(self.tracks[self.now], trainer.records[0].history[-1])
 
     def touched(self, trainer):  # the stage, and the plan, are now others
         self.tracks[self.now].stage = trainer.stage
@@ -279,7 +279,7 @@ def header(watch: Watch) -> dict:
     track, stage, speed = watch.tracks[watch.now], watch.trainer.stage, watch.clock.speed()
     planned = None
     if stage.learns:
-        factor = watch.trainer.members[0].factor
+        factor = watch.trainer.records[0].factor
         planned = rate_at(min(track.step, track.total - 1), track.total,
                           replace(stage, touched=None)) * factor
     times = rate_asked(watch)
