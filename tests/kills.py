@@ -88,7 +88,7 @@ PARTS = [
 # What is by nature a time (or memory in use), by file name; all else in these files is compared.
 TIMES = {
     'history.parquet': ('seconds', 'throughput', 'memory_gb'),  # columns
-    'result.json': ('metrics.seconds', 'work.took', 'files.history.parquet'),  # fields; the last is the hash of the file above
+    'result.json': ('metrics.seconds', 'work.took', 'files.history.parquet', 'seal'),  # fields; the last two are hashes of the file above and of all fields
 }
 TEMPORARY = ('.new-', '.old-', '.gone-')
 
@@ -104,7 +104,7 @@ def told(path: Path) -> bytes:
         return out.getvalue()
     facts = json.loads(path.read_text())
     for first, _, rest in (name.partition('.') for name in times):
-        del facts[first][rest]
+        del (facts[first] if rest else facts)[rest or first]
     return json.dumps(facts, sort_keys=True).encode()
 
 

@@ -20,6 +20,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import planted
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ from scipy.optimize import linprog
 from lp_nb import cli
 from lp_nb.study.cards import data_card, load_run, run_metrics, save_run
 from lp_nb.data.cohort import Cohort, build_cohort
-from lp_nb.core import UserError, rng
+from lp_nb.core import UserError, asset, rng
 from lp_nb.folders import git, read_json
 from lp_nb.privacy import install_filter, refuse_unfiltered
 from lp_nb.learning.encoders import EncoderConfig
@@ -43,7 +44,7 @@ from lp_nb.view.quality import quality_figure
 from lp_nb.learning.lab import Lab
 from lp_nb.data.sharing import cell_texts, characteristics, export, save_table
 from lp_nb.data.ledger import shareable, whose_of
-from lp_nb.data.tables import open_mimic
+from lp_nb.data.tables import find_table, open_mimic
 from lp_nb.study.sweeps import Search, Study, chosen_run
 from lp_nb.study.table1 import LAYERED
 from lp_nb.view.widgets.views import write_page
@@ -371,15 +372,23 @@ BAD = [('radiology', 'charttime', planted.NAME), ('radiology', 'hadm_id', plante
        ('patients', 'dod', planted.DATE)]
 
 
+def first_of_a_variable(root) -> int:
+    "The first row of labevents, from 1, whose item is one of a variable."
+    known = pl.read_csv(asset('variable_map.csv')).filter(table='labevents')['itemid'].to_list()
+    path = find_table(root, 'labevents')
+    return pl.read_csv(path, infer_schema=False, glob=False)['itemid'].cast(int).is_in(known).arg_max() + 1
+
+
 @pytest.mark.parametrize('table, column, value', BAD)
 def test_errors_name_the_place_and_show_the_form(ward, tmp_path, table, column, value):
     "File, column and row as ever; of the value, its form. With --debug the traceback of a bad value says no more."
     shutil.copytree(ward.root, tmp_path / 'mimic')
-    planted.change(tmp_path / 'mimic', table, column, 3, lambda old: value.replace('{}', old) or old)
+    row = 3 if table != 'labevents' else first_of_a_variable(ward.root)  # rows of other items are counted and not parsed
+    planted.change(tmp_path / 'mimic', table, column, row, lambda old: value.replace('{}', old) or old)
     for debug in ([], ['--debug']):
         with contextlib.suppress(UserError):
             code, said = lp_nb('cohort', '--mimic', tmp_path / 'mimic', '--out', tmp_path / 'out', *debug)
-            assert code == 2 and f'column {column} of' in said and 'row 3' in said and re.search('[x9]{2}', said), said
+            assert code == 2 and f'column {column} of' in said and f'row {row}' in said and re.search('[x9]{2}', said), said
             assert ward.find(said) == set(), said
     with pytest.raises(UserError) as e:
         build_cohort(tmp_path / 'mimic', out=tmp_path / 'out')

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lp_nb.data import cohort as cohorts
-from lp_nb.cli import hospital as hospitals
+from lp_nb.data import hospital as hospitals
 from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.core import UserError
 from lp_nb.privacy import is_synthetic

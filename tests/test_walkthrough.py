@@ -82,7 +82,7 @@ def test_pause_resume_stop_and_go_on_while_the_cell_runs(walked):
     panel.query_selector('.lp-live-stop').click()
     wait_for(walked.is_done, 'the cell to end', 60)
     assert walked.errors() == []
-    kept = walked.value("[(n['step'], n['plan']) for n in __import__('lp_nb.learning.lab', fromlist=['x']).unfinished_nodes(lab.folder)]")
+    kept = walked.value("[(n['step'], n['plan']) for n in __import__('lp_nb.learning.shelf', fromlist=['x']).unfinished_nodes(lab.folder)]")
     assert kept[0][0] > paused and kept[0][1].startswith('mlm(epochs=500)')
 
 
