@@ -17,7 +17,7 @@ Geometry: `measure` and `trajectory` follow embeddings from stage to stage, `run
 say what can be seen there and how far to trust it; `add_measure` takes a measure of your own.
 Theory: a `Claim` is a statement that can fail; `verdicts` holds claims against a run of the bench.
 Looking: `cohort_flow`, `stage_maps`, `deviation_curves` and `forest` draw; `CohortFlow`, `StayViewer`, `Live`, `Composer`, `Explorer`,
-`DeviationCurves` and `ResultsBoard` are the same for hands.
+`DeviationCurves`, `ResultsBoard` and `ClaimsBoard` are the same for hands.
 
 Each name is imported when it is first touched; `help(lp.Lab)` says what one does, and the notebook behind it why.
 What went wrong for a reason is a `UserError`: what was expected, what came, what to do. From a shell: `lp-nb --help`.
@@ -49,7 +49,7 @@ _FACE = {  # module -> the names that it gives
     'view.figures': 'deviation_curves stage_maps',
     'view.results': 'forest',
     'view.demo': 'hospital_named perfect_reader',
-    'view.widgets.gallery': 'CohortFlow Composer DeviationCurves Explorer Live ResultsBoard StayViewer',
+    'view.widgets.gallery': 'ClaimsBoard CohortFlow Composer DeviationCurves Explorer Live ResultsBoard StayViewer',
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names.split()}
 
@@ -76,6 +76,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see
     from .view.results import forest as forest
     from .view.demo import hospital_named as hospital_named, perfect_reader as perfect_reader
     from .view.widgets.gallery import (
+        ClaimsBoard as ClaimsBoard,
         CohortFlow as CohortFlow,
         Composer as Composer,
         DeviationCurves as DeviationCurves,
