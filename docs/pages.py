@@ -177,7 +177,8 @@ def page(nb, path: Path, module: str | None):
         c.metadata = {}
         cells.append(c)
     if module:
-        cells.insert(1, nbformat.v4.new_markdown_cell(f'Module [`lp_nb.{module}`](api/{module}.md), written by `nbs/{path.name}`.', id='module'))
+        up, name = '../' * module.count('.'), path.relative_to(NBS)
+        cells.insert(1, nbformat.v4.new_markdown_cell(f'Module [`lp_nb.{module}`]({up}api/{module}.md), written by `nbs/{name}`.', id='module'))
     nb.cells = cells
     nb.metadata = {'kernelspec': dict(display_name='python3', language='python', name='python3'), 'language_info': {'name': 'python'}}
     return nb
@@ -213,7 +214,7 @@ def toctree(caption: str, pages: list[str], depth: int = 1) -> str:
 
 def linked(text: str) -> str:
     "The first page's links, seen from the site."
-    return text.replace('](nbs/', '](')
+    return text.replace('](nbs/', '](').replace('](CONTRIBUTING.md', '](contributing.md').replace('](README.md', '](index.ipynb')
 
 
 def tutorials(index: str) -> list[str]:
@@ -231,7 +232,7 @@ def first_page(nb, notebooks: list[Path]):
         c.source = linked(c.source) if c.cell_type == 'markdown' else c.source
     trees = [toctree('Tutorials', tutorials(index))]
     trees += [toctree(part.capitalize(), names) for part, names in parts(notebooks).items()]
-    trees += [toctree('Reference', ['api/index', 'changelog'])]
+    trees += [toctree('Reference', ['api/index', 'contributing', 'changelog'])]
     nb.cells.append(nbformat.v4.new_markdown_cell('\n'.join(trees), id='contents'))
     return nb
 
@@ -255,10 +256,11 @@ def write_pages(kept: dict[Path, Path], to: Path):
     for m in modules.values():
         write(to / 'api' / f'{m}.md', api.page(architecture.file_of(m)))
     write(to / 'api' / 'index.md', api_index([modules[p] for p in sorted(modules)]))
+    write(to / 'contributing.md', linked((ROOT / 'CONTRIBUTING.md').read_text(encoding='utf-8')))
     write(to / 'changelog.md', (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8'))
     write(to / 'CITATION.cff', (ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
     shutil.copytree(NBS / 'figures', to / 'figures', dirs_exist_ok=True)
-    wanted = {to / p.relative_to(NBS) for p in kept} | {to / 'api' / f'{m}.md' for m in [*modules.values(), 'index']} | {to / 'changelog.md', to / 'CITATION.cff'}
+    wanted = {to / p.relative_to(NBS) for p in kept} | {to / 'api' / f'{m}.md' for m in [*modules.values(), 'index']} | {to / name for name in ('contributing.md', 'changelog.md', 'CITATION.cff')}
     before -= set((to / 'figures').iterdir())
     for p in before - wanted:
         p.unlink()
