@@ -181,7 +181,7 @@ def last_end(block: bytes, feeds: bool) -> int:
     return end
 
 # %% ../../nbs/1_data/05_lines.ipynb #whole-rows
-def whole_rows(f, path: Path, feeds: bool, size: int):
+def whole_blocks(f, path: Path, feeds: bool, size: int):
     """The bytes of an open file in blocks of whole rows, about `size` bytes each; blank lines at its end are
     nobody's."""
     rest = b''
@@ -214,7 +214,7 @@ def row_blocks(
     )
     with opened(path) as f:
         cells, line = count_cells(f.readline(LONGEST)), 2
-        for rows in whole_rows(f, path, feeds, size):
+        for rows in whole_blocks(f, path, feeds, size):
             if (found := rows_in(rows, cells, feeds, column)) is None:
                 refuse(path, rows, cells, feeds, line)
             begins, numbers = found
