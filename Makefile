@@ -1,5 +1,6 @@
 # make demo: set up and run the whole story on the synthetic hospital.   make test: set up and run every test.
 # make reader: train the report encoder that ships anew, from nothing, into runs/reader (ten minutes on one core).
+# make cluster: install Ray and run the tests that need it, on a cluster of two nodes of which one is killed.
 # make docs: the site, docs/_build/html.   make packages: build, install and use the package under every Python found (an hour or more).
 PY      ?= python3
 VENV    := .venv
@@ -7,7 +8,7 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test reader install export readme docs packages lab
+.PHONY: demo test cluster reader install export readme docs packages lab
 
 demo: install
 	$(BIN)/lp-nb demo
@@ -16,6 +17,10 @@ test: install
 	$(BIN)/python tests/harness.py
 	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile tests
 	timeout 1500 $(BIN)/nbdev_test --n_workers 2 --do_print --timing
+
+cluster: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest -q -rs tests/test_ray.py
 
 reader: install
 	$(BIN)/lp-nb reader runs/reader

@@ -62,7 +62,10 @@ def prepare(
         load(*use or ())
 
 # %% ../nbs/7_cli.ipynb #message-of
-FAULT = 'This is a fault of the kit or of the machine; run again with --debug for the traceback, which may hold values of the tables: read it here.'
+FAULT = (
+    'This is a fault of the kit or of the machine; run again with --debug for the traceback, which may hold '
+    'values of the tables: read it here.'
+)
 INTERRUPTED = 'interrupted. What was finished is kept; run the same command again to go on.'
 
 
@@ -74,7 +77,8 @@ def message_of(e: BaseException) -> tuple[str, int]:
         return f'Expected a folder, got the file {e.filename}. Give another name.', 2
     if isinstance(e, OSError) and e.filename:
         return (
-            f'Expected a file or folder that can be used, got {e.strerror} at {e.filename}. Check the path and its permissions.',
+            f'Expected a file or folder that can be used, got {e.strerror} at {e.filename}. '
+            'Check the path and its permissions.',
             2,
         )
     return f'{reason_of(e)}\n{FAULT}', 1
@@ -156,11 +160,11 @@ def machine() -> dict:
 # %% ../nbs/7_cli.ipynb #doctor
 @app.command(rich_help_panel='This machine')
 def doctor(
-    fix: Annotated[bool, typer.Option('--fix', help='Install the git filter that strips notebooks in this checkout.')] = False,
+    fix: Annotated[bool, typer.Option('--fix', help='Install the git filter for notebooks.')] = False,
     quiet: Annotated[bool, typer.Option('--quiet', help='Print nothing when all is well.')] = False,
     as_json: AsJson = False,
 ):
-    """Say what this machine has: device, memory, data, models, and whether notebooks are stripped on their way into git.
+    """Say what this machine has: device, memory, data, models, and whether notebooks are stripped for git.
 
     Example: lp-nb doctor --fix
     """
@@ -320,6 +324,30 @@ def show_switches(
         found = effects(effects_on, task, base, 'clean' if base != 'clean' else 'medfuse', work)
     show_frame(found.reset_index(), f'One switch at a time, from {base} ({task})', as_json)
 
+# %% ../nbs/7_cli.ipynb #build-options
+Mimic = Annotated[
+    Optional[Path], typer.Option(help='Root of MIMIC-IV (holds hosp/ and icu/), or of a synthetic hospital.')
+]
+CohortOut = Annotated[Optional[Path], typer.Option(help='Folder of the result.')]
+Notes = Annotated[
+    Optional[Path], typer.Option(help='Root of MIMIC-IV-Note (holds note/); default: inside --mimic.')
+]
+Task = Annotated[str, typer.Option(help='mortality or phenotyping.')]
+Preset = Annotated[
+    str, typer.Option(help='clean, medfuse (the prior work, rule for rule) or paper.')
+]
+SplitFiles = Annotated[
+    Optional[tuple[Path, Path]], typer.Option(help='Test and validation lists: TEST.csv VAL.csv.')
+]
+Corpus = Annotated[Optional[Path], typer.Option(help='General-domain texts for masked language modelling.')]
+Switches = Annotated[
+    Optional[list[str]],
+    typer.Option('--set', help='One switch set otherwise, NAME=VALUE; may be repeated.'),
+]
+WorkFolder = Annotated[
+    Optional[Path], typer.Option(help='Folder of intermediate results to share between builds.')
+]
+
 # %% ../nbs/7_cli.ipynb #refuse-other
 def both_given(mimic, out):
     "Raise unless a cohort can be built from what was given."
@@ -356,7 +384,8 @@ def say_few(made):
     rarer = y.sum().clip(upper=len(y) - y.sum())
     if not rarer.any():
         say(
-            'No score can be computed on the test stays: all have the same outcome. More patients help, or another split: --set split_seed=1.'
+            'No score can be computed on the test stays: all have the same outcome. More patients help, '
+            'or another split: --set split_seed=1.'
         )
     elif (rarer < 10).any():
         which = (
@@ -409,20 +438,14 @@ def show_cohort(made, as_json: bool):
 @cohorts.callback(invoke_without_command=True)
 def make_cohort(
     context: typer.Context,
-    mimic: Annotated[Optional[Path], typer.Option(help='Root of MIMIC-IV (holds hosp/ and icu/), or of a synthetic hospital.')] = None,
-    out: Annotated[Optional[Path], typer.Option(help='Folder of the result.')] = None,
-    notes: Annotated[Optional[Path], typer.Option(help='Root of MIMIC-IV-Note (holds note/); default: inside --mimic.')] = None,
-    task: Annotated[str, typer.Option(help='mortality or phenotyping.')] = 'mortality',
-    preset: Annotated[str, typer.Option(help='clean, medfuse (the prior work, rule for rule) or paper.')] = 'clean',
-    split_files: Annotated[Optional[tuple[Path, Path]], typer.Option(help='Test and validation lists: TEST.csv VAL.csv.')] = None,
-    corpus: Annotated[Optional[Path], typer.Option(help='General-domain texts for masked language modelling.')] = None,
-    set_: Annotated[Optional[list[str]], typer.Option('--set', help='One switch set otherwise, NAME=VALUE; may be repeated.')] = None,
-    work: Annotated[Optional[Path], typer.Option(help='Folder of intermediate results to share between builds.')] = None,
+    mimic: Mimic = None, out: CohortOut = None, notes: Notes = None, task: Task = 'mortality',
+    preset: Preset = 'clean', split_files: SplitFiles = None, corpus: Corpus = None, set_: Switches = None,
+    work: WorkFolder = None,
     replace: Replace = False, as_json: AsJson = False,
 ):
     """Build a cohort and say why every row that is not in it is not in it.
 
-    Example: lp-nb cohort --mimic physionet/mimiciv/2.2 --notes physionet/mimic-iv-note/2.2 --task mortality --out data/mortality
+    Example: lp-nb cohort --mimic mimiciv/2.2 --notes mimic-iv-note/2.2 --task mortality --out data/mortality
     """
     if context.invoked_subcommand:
         return
@@ -431,7 +454,8 @@ def make_cohort(
 
     chosen = switches_of(set_, context)
     refuse_other(out, split_files, chosen, replace)
-    show_cohort(build_cohort(mimic, notes, out=out, split_files=split_files, corpus=corpus, work=work, **chosen), as_json)
+    places = dict(out=out, split_files=split_files, corpus=corpus, work=work)
+    show_cohort(build_cohort(mimic, notes, **places, **chosen), as_json)
 
 # %% ../nbs/7_cli.ipynb #cohort-diff
 @cohorts.command('diff')
@@ -800,12 +824,22 @@ def duration(seconds: float) -> str:
     return f'{minutes // 60} h {minutes % 60} min' if minutes < 6000 else f'{minutes / 1440:,.0f} days'
 
 
-def estimated(study, workers: int | None) -> dict:
+def estimated(study, engine) -> dict:
     "What is left of a study."
     from lp_nb.study.sweeps import estimate
 
     say('Counting what is left; three steps of each kind of stage that nobody has timed yet are timed now.')
-    return estimate(study, workers)
+    return estimate(study, engine.count(len(study.nodes)))
+
+# %% ../nbs/7_cli.ipynb #engine-of
+def engine_of(engine: str, workers: int | None, processes: int = 1, worker: bool = False):
+    "Who computes, as the options say."
+    from lp_nb.study.cluster import engine_named
+
+    if worker and engine != 'local':
+        raise UserError('--worker, which is one process, or --engine, which has many', f'both, with {engine}',
+                        'Leave one out.')
+    return engine_named(engine, workers, processes)
 
 # %% ../nbs/7_cli.ipynb #carry-out
 def show_estimates(estimates: list[dict], as_json: bool):
@@ -821,15 +855,15 @@ def show_estimates(estimates: list[dict], as_json: bool):
                    f"About {duration(one['seconds'])} left with {one['workers']} workers ({rests}).")
 
 
-def carry_out(study, workers: int | None, worker: bool, dry_run: bool, as_json: bool) -> bool:
+def carry_out(study, engine, worker: bool, dry_run: bool, as_json: bool) -> bool:
     """Run a study, join it as a worker, or only estimate it; True when it was run and its results are to be
     shown."""
     if worker:
         study.join(lambda node: node and say(f'{node.task}, seed {node.unit.seed}: {node.unit.plans[0]}'))
     elif dry_run:
-        show_estimates([estimated(study, workers)], as_json)
+        show_estimates([estimated(study, engine)], as_json)
     else:
-        study.run(workers)
+        study.run(engine=engine)
     return not (worker or dry_run)
 
 # %% ../nbs/7_cli.ipynb #study-options
@@ -857,7 +891,19 @@ DryRun = Annotated[
 Named = Annotated[
     Optional[str], typer.Option('--study', help='Hash of a recorded study (study-HASH.json in the lab).')
 ]
-Workers = Annotated[Optional[int], typer.Option(min=1, help='Processes; default: one for each core.')]
+Workers = Annotated[
+    Optional[int], typer.Option(min=1, help='Processes; default: one for each GPU, or for each core.')
+]
+EngineName = Annotated[
+    str,
+    typer.Option('--engine', help="Who computes: 'local' (processes here), 'folder' (this process, beside "
+                 "workers that come and go) or 'ray[:ADDRESS]' (the nodes of a Ray cluster)."),
+]
+Processes = Annotated[
+    int,
+    typer.Option('--unit-processes', min=1, help='With --engine ray: processes that take one batch together, '
+                 'each with a device of its own.'),
+]
 
 
 def show_sweep(study, as_json: bool):
@@ -885,8 +931,9 @@ def sweep(
     plans: Plans = None,
     cohort: Cohorts = None, lab: LabFolder = Path('runs/lab'),
     runs: Runs = 10, low: Low = 1e-5, high: High = 1e-3, seeds: Seeds = 1,
-    sampler: Sampler = 'random', storage: Storage = None, workers: Workers = None, worker: Joins = False,
-          study: Named = None,
+    sampler: Sampler = 'random', storage: Storage = None,
+    engine: EngineName = 'local', workers: Workers = None, unit_processes: Processes = 1,
+    worker: Joins = False, study: Named = None,
     model: Model = 'small', max_tokens: MaxTokens = 512, architecture: Shape = '',
     dry_run: DryRun = False, as_json: AsJson = False,
 ):
@@ -894,10 +941,11 @@ def sweep(
 
     Example: lp-nb sweep 'mlm > supervised' neither --cohort data/mortality --seeds 3 --workers 8
     """
+    asked = engine_of(engine, workers, unit_processes, worker)
     arms = named_arms(plans)
     encoder = encoder_of(model, max_tokens, architecture, (arms or {}).values())
     whole = study_of(lab, cohort, search_of(runs, low, high, sampler, storage), seeds, encoder, arms, study)
-    if carry_out(whole, workers, worker, dry_run, as_json):
+    if carry_out(whole, asked, worker, dry_run, as_json):
         show_sweep(whole, as_json)
 
 # %% ../nbs/7_cli.ipynb #costs
@@ -1002,13 +1050,13 @@ def studies_of(study, few: dict | None) -> list:
     return [study] if few is None else [study, label_study(study, **few)]
 
 
-def carry_out_all(study, few: dict | None, workers, worker: bool, dry_run: bool, as_json: bool) -> bool:
+def carry_out_all(study, few: dict | None, engine, worker: bool, dry_run: bool, as_json: bool) -> bool:
     "Run a study and then that of its label curves; True when there are results to show."
     studies = studies_of(study, few)
     if dry_run:
-        show_estimates([estimated(s, workers) for s in studies], as_json)
+        show_estimates([estimated(s, engine) for s in studies], as_json)
         return False
-    return all([carry_out(s, workers, worker, False, as_json) for s in studies])
+    return all([carry_out(s, engine, worker, False, as_json) for s in studies])
 
 # %% ../nbs/7_cli.ipynb #paper-costs
 def counts_the_paper(lab: Path, cohorts, key: str | None, hospital: int, dry_run: bool) -> bool:
@@ -1105,7 +1153,7 @@ def make_table1(asked):
     whole = table1_study(asked)
     if asked.device:
         show_costs(studies_of(whole, asked.few), asked.device, asked.devices, asked.as_json)
-    elif carry_out_all(whole, asked.few, asked.workers, asked.worker, asked.dry_run, asked.as_json):
+    elif carry_out_all(whole, asked.few, asked.engine, asked.worker, asked.dry_run, asked.as_json):
         out = asked.out or whole.folder.with_name(f'{whole.folder.name}-table1')
         show_judgement(asked.lab, whole, asked.few, out, asked.hospital > 0, asked.as_json)
 
@@ -1139,18 +1187,17 @@ Devices = Annotated[int, typer.Option('--devices', min=1, help='With --device: h
 # %% ../nbs/7_cli.ipynb #table1
 @app.command(rich_help_panel='Studies')
 def table1(
-    cohort: Cohorts = None, lab: LabFolder = Path('runs/lab'), runs: Runs = 10, low: Low = 1e-5,
-           high: High = 1e-3,
-    seeds: Seeds = 1, preset: ArmsFrom = None, all_arms: AllArms = False, curves: Curves = True,
-           labels: Amounts = None,
-    draws: Draws = 3, sampler: Sampler = 'random', storage: Storage = None, workers: Workers = None,
-           worker: Joins = False,
-    study: Named = None, model: Model = 'small', max_tokens: MaxTokens = 512, architecture: Shape = '',
+    cohort: Cohorts = None, lab: LabFolder = Path('runs/lab'), study: Named = None,
+    preset: ArmsFrom = None, all_arms: AllArms = False, seeds: Seeds = 1,
+    runs: Runs = 10, low: Low = 1e-5, high: High = 1e-3, sampler: Sampler = 'random', storage: Storage = None,
+    curves: Curves = True, labels: Amounts = None, draws: Draws = 3,
+    model: Model = 'small', max_tokens: MaxTokens = 512, architecture: Shape = '',
     hospital: Patients = 0, kind: Kind = 'clear', hospital_seed: HospitalSeed = None,
-           out: TablesFolder = None,
-    dry_run: DryRun = False, device: Target = None, devices: Devices = 1, as_json: AsJson = False,
+    engine: EngineName = 'local', workers: Workers = None, unit_processes: Processes = 1,
+    worker: Joins = False, out: TablesFolder = None, dry_run: DryRun = False, as_json: AsJson = False,
+    device: Target = None, devices: Devices = 1,
 ):
-    """Table 1: every arm searched, selected on validation, tested beside baselines, compared, with few labels, by subgroup.
+    """Table 1: every arm searched, selected on validation, tested beside baselines, and compared.
 
     Example: lp-nb table1 --cohort data/mortality --cohort data/phenotyping --runs 10 --dry-run
 
@@ -1158,11 +1205,12 @@ def table1(
 
     What the paper's would cost on another machine: lp-nb table1 --dry-run --device h200 --devices 8
     """
-    options = SimpleNamespace(**locals())
+    options = locals()
     only_tables(out)  # now, and again when it is written
     few = curves_of(labels, draws, hospital > 0) if curves else None
-    search = search_of(runs, low, high, sampler, storage)
-    make_table1(SimpleNamespace(**vars(options), search=search, arms=arms_named(preset, all_arms), few=few))
+    made = dict(engine=engine_of(engine, workers, unit_processes, worker), few=few,
+                search=search_of(runs, low, high, sampler, storage), arms=arms_named(preset, all_arms))
+    make_table1(SimpleNamespace(**options | made))
 
 # %% ../nbs/7_cli.ipynb #theory-cost
 def show_cost(bench, workers: int | None, told: bool, quiet: bool):
@@ -1227,8 +1275,9 @@ def theory(
     show_record(record(bench, evidence_of(bench, workers), labels=200 if quick else 400), out, as_json)
 
 # %% ../nbs/7_cli.ipynb #demo
-READ_NEXT = '''What to look at: in Table 1 the arms beside report words and the two ceilings, then how the arms fare with few labels, and what
-alignment did to the map. One seed decides no theorem: --seeds 8 can. The counter-example: lp-nb demo --hospital ward --out ward.
+READ_NEXT = '''What to look at: in Table 1 the arms beside report words and the two ceilings, then how the
+arms fare with few labels, and what alignment did to the map. One seed decides no theorem: --seeds 8 can.
+The counter-example: lp-nb demo --hospital ward --out ward.
 Next: `lp-nb lab`, then tutorials/walkthrough.ipynb; with tables of your own, tutorials/your_mimic.ipynb.'''
 
 
