@@ -78,11 +78,11 @@ class Supervised(Stage):
     rank: int = 8  # of the adapters with train=lora
     pool: str = 'mean'  # of a chunk's tokens: 'mean', 'cls' or 'padded'
     frozen_dropout: bool = False  # leave dropout on in a frozen encoder
-    head: str = 'layernorm'  # 'layernorm' (and a linear layer), 'linear', or 'logistic' (solved, with train=head)
+    head: str = 'layernorm'  # 'layernorm' (then a linear layer), 'linear', or 'logistic' (solved, train=head)
     head_factor: float = 1.0  # the head's learning rate as a multiple of `lr`
     standardize: bool = True  # let the projection see standardised vectors
     class_weights: bool = False  # weigh a label's positives by its negatives per positive
-    labels: int | float | None = None  # training stays that show their label: below 1 a share of them, then a number; all by default
+    labels: int | float | None = None  # training stays that show theirs: below 1 a share, else how many
     draw: int = 0  # which draw of those stays; it does not depend on the seed
     task: str | None = None  # a check that the plan meets the cohort it was written for
 
