@@ -155,13 +155,10 @@ def make_reader(
             raise UserError('a new folder', f'{out} with something else in it', 'Give another name.')
         trainer, data = trained(working, recipe)
         lm = trainer.objective.towers.report.lm
-        tokens = f'{len(data.corpus.ids):,}'  # eight digits in a row would look like a patient
-        parameters = sum(p.numel() for p in lm.parameters())
         with new_folder(out) as d:
             save_lm(lm, data.tokenizer, d)
-            facts = dict(
-                recipe=asdict(recipe), documents=len(data.corpus), tokens=tokens, parameters=parameters,
-                held_out=held_out(trainer), sha256=file_fingerprint(d / 'model.safetensors'))
+            found = reader_facts(trainer, data) | dict(sha256=file_fingerprint(d / 'model.safetensors'))
+            facts = dict(recipe=asdict(recipe)) | found
             write_json(d / 'recipe.json', facts)
             (d / 'README.md').write_text(reader_card(facts), encoding='utf-8')
         if working.exists():
@@ -201,6 +198,13 @@ codes: it is to a masked language model what label pretraining is to BERT.
 Made by `lp-nb reader`, seed {seed}; SHA-256 of model.safetensors `{sha256}`. The same seed gives the same \
 bytes on the same machine and versions; elsewhere the last digits of arithmetic may differ.
 """
+
+
+def reader_facts(trainer: Trainer, data: LearningData) -> dict:
+    "What a run has read, how large the reader is, and what it knows of held-out documents."
+    parameters = sum(p.numel() for p in trainer.objective.towers.report.lm.parameters())
+    tokens = f'{len(data.corpus.ids):,}'  # eight digits in a row would look like a patient
+    return dict(documents=len(data.corpus), tokens=tokens, parameters=parameters, held_out=held_out(trainer))
 
 
 def reader_card(facts: dict) -> str:

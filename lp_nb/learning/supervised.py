@@ -82,7 +82,7 @@ class Supervised(Stage):
     head_factor: float = 1.0  # the head's learning rate as a multiple of `lr`
     standardize: bool = True  # let the projection see standardised vectors
     class_weights: bool = False  # weigh a label's positives by its negatives per positive
-    labels: int | float | None = None  # training stays that show theirs: below 1 a share, else how many
+    labels: int | float | None = None  # training stays that show theirs, below 1 a share; None: all
     draw: int = 0  # which draw of those stays; it does not depend on the seed
     task: str | None = None  # a check that the plan meets the cohort it was written for
 
