@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PREFIXES', 'value_columns', 'counted', 'reconstruction', 'kl_from_normal', 'HourDecoder', 'CodeHeads', 'Autoencode',
-           'new_parts', 'with_hours', 'evidence', 'SeriesCoder', 'AutoencodeObjective']
+           'with_hours', 'new_parts', 'AutoencodeObjective']
 
 # %% ../../nbs/3_learning/10_autoencoding.ipynb #imports
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ def counted(
 ) -> torch.Tensor:
     "1 where a value counts, 0 in padded hours and where nothing was charted: (stays, hours, columns)."
     real = torch.arange(batch.values.shape[1]) < hours[:, None]
-    charted = batch.values[:, :, torch.from_numpy(masks).clamp(min=0)]
-    charted = torch.where(torch.from_numpy(masks) >= 0, charted, 1.0)
+    columns = torch.from_numpy(masks)
+    charted = torch.where(columns >= 0, batch.values[:, :, columns.clamp(min=0)], 1.0)
     return charted * real[..., None]
 
 # %% ../../nbs/3_learning/10_autoencoding.ipynb #losses
@@ -49,8 +49,7 @@ def reconstruction(
     values: torch.Tensor,  # (stays, hours, columns)
     weight: torch.Tensor,  # (stays, hours, columns) 1 where a value counts
 ) -> torch.Tensor:
-    """Negative log-likelihood of the values that count under a unit normal, without its constant, summed,
-    in nats."""
+    "Negative log-likelihood, without its constant, of the values that count: a sum, in nats."
     return (weight * (wide(said) - values).square()).sum() / 2
 
 
@@ -112,12 +111,6 @@ class Autoencode(Stage):
         "What this stage trains."
         return AutoencodeObjective(towers, data, self, seed)
 
-# %% ../../nbs/3_learning/10_autoencoding.ipynb #new-parts
-def new_parts(dim: int, columns: int, stage: Autoencode, seed: int) -> tuple[CodeHeads, HourDecoder]:
-    "Heads and decoder, a function of (sizes, seed)."
-    with drawn(seed, 'autoencode'):
-        return CodeHeads(dim, stage.latent), HourDecoder(stage.latent, stage.hidden, columns)
-
 
 def with_hours(data: LearningData, split: str) -> np.ndarray:
     "Positions of the stays of `split` that have at least one hour."
@@ -127,26 +120,17 @@ def with_hours(data: LearningData, split: str) -> np.ndarray:
                         'Use a larger cohort or another split.')
     return positions
 
-# %% ../../nbs/3_learning/10_autoencoding.ipynb #evidence
-def evidence(objective: 'AutoencodeObjective', items: list) -> tuple[torch.Tensor, int]:
-    "Sum over stays of reconstruction + beta KL, in nats, and the number of values that count."
-    data, index = objective.data, np.array([i for i, _ in items])
-    batch, device = collate_series(data.values, data.offsets, index), objective.device
-    weight = counted(batch, torch.from_numpy(data.hours[index]), objective.masks)
-    mean, log_variance = objective.heads(objective.towers.series(batch.to(device)))
-    noise = torch.stack([e for _, e in items]).to(device)
-    said = objective.decoder(mean + (log_variance / 2).exp() * noise, batch.values.shape[1])
-    values = batch.values[:, :, torch.from_numpy(objective.values)].to(device)
-    loss = reconstruction(said, values, weight.to(device)) + objective.stage.beta * kl_from_normal(
-        mean, log_variance
-    )
-    return loss, int(weight.sum())
+# %% ../../nbs/3_learning/10_autoencoding.ipynb #objective
+def new_parts(dim: int, columns: int, stage: Autoencode, seed: int) -> tuple[CodeHeads, HourDecoder]:
+    "Heads and decoder, a function of (sizes, seed)."
+    with drawn(seed, 'autoencode'):
+        return CodeHeads(dim, stage.latent), HourDecoder(stage.latent, stage.hidden, columns)
 
-# %% ../../nbs/3_learning/10_autoencoding.ipynb #parts
-class SeriesCoder(Objective):
-    "The series tower, heads and a decoder; what it says of a stay is the series vector."
 
-    embeds = 'series'
+class AutoencodeObjective(Objective):
+    "Series tower, heads and decoder say every charted value again; an item is (position, noise)."
+
+    embeds = 'series'  # what it says of a stay is the series vector
 
     def __init__(self, towers: Towers, data: LearningData, stage: Autoencode, seed: int):
         super().__init__(towers)
@@ -154,31 +138,32 @@ class SeriesCoder(Objective):
         self.values, self.masks = value_columns(data.cohort.feature_names)
         self.heads, self.decoder = new_parts(towers.config.dim, len(self.values), stage, seed)
         towers.series.requires_grad_(True)
+        self.examples = with_hours(data, 'train')
+        self.sizes = data.hours[self.examples]
+        # the same noise every time
+        self.val = self.draw(with_hours(data, 'val'), torch.Generator().manual_seed(0))
 
     def parameter_groups(self) -> list[dict]:
         "Series tower, heads and decoder."
         parts = self.towers.series, self.heads, self.decoder
         return [dict(params=[p for part in parts for p in part.parameters()], factor=1.0, member=0)]
 
-# %% ../../nbs/3_learning/10_autoencoding.ipynb #objective
-class AutoencodeObjective(SeriesCoder):
-    "Say every charted value again; an item is (position, noise)."
-
-    def __init__(self, towers: Towers, data: LearningData, stage: Autoencode, seed: int):
-        super().__init__(towers, data, stage, seed)
-        self.examples = with_hours(data, 'train')
-        self.sizes = data.hours[self.examples]
-        # the same noise every time
-        self.val = self.draw(with_hours(data, 'val'), torch.Generator().manual_seed(0))
-
     def draw(self, index, generator) -> list:
         "The stays at `index`, each with the noise (latent,) of its code."
-        return list(zip(map(int, index), torch.randn(len(index), self.stage.latent, generator=generator),
-                        strict=True))
+        noise = torch.randn(len(index), self.stage.latent, generator=generator)
+        return list(zip(map(int, index), noise, strict=True))
 
     def loss(self, items) -> tuple[torch.Tensor, int]:
-        "Negative evidence bound, summed, and the number of charted values."
-        return evidence(self, items)
+        "Sum over stays of reconstruction + beta KL, in nats, and the number of charted values."
+        data, index = self.data, np.array([i for i, _ in items])
+        batch = collate_series(data.values, data.offsets, index)
+        weight = counted(batch, torch.from_numpy(data.hours[index]), self.masks)
+        mean, log_variance = self.heads(self.towers.series(batch.to(self.device)))
+        noise = torch.stack([e for _, e in items]).to(self.device)
+        said = self.decoder(mean + (log_variance / 2).exp() * noise, batch.values.shape[1])
+        values = batch.values[:, :, torch.from_numpy(self.values)].to(self.device)
+        wrong = reconstruction(said, values, weight.to(self.device))
+        return wrong + self.stage.beta * kl_from_normal(mean, log_variance), int(weight.sum())
 
     def validate(self) -> Scored:
         "Negative evidence bound per charted value of the validation stays; the score is the bound."

@@ -55,14 +55,14 @@ def soft(
     reports: torch.Tensor,  # (b, d)
     series: torch.Tensor,  # (b, d), row i of the same stay as row i of `reports`
     log_scale: torch.Tensor,  # log of 1/temperature, a scalar
-    similarity: torch.Tensor,  # (b, b) symmetric, 0 to 1, 1 on the diagonal: how much alike two stays are said to be
+    similarity: torch.Tensor,  # (b, b) symmetric, 0 to 1, 1 on the diagonal: how alike two stays are
     mask: torch.Tensor | None = None,  # (b, b) bool, True where a pair is left out
 ) -> torch.Tensor:
     "Symmetric cross-entropy toward soft targets, in nats (after MedCLIP, Wang et al. 2022)."
     logits, similarity = similarities(reports, series, log_scale), similarity.to(wide(reports).dtype)
-    return (
-        toward(logits, similarity, mask) + toward(logits.T, similarity.T, None if mask is None else mask.T)
-    ) / 2
+    by_report = toward(logits, similarity, mask)
+    by_series = toward(logits.T, similarity.T, None if mask is None else mask.T)
+    return (by_report + by_series) / 2
 
 
 def infonce(
@@ -74,7 +74,7 @@ def infonce(
     "Symmetric InfoNCE over all pairs of the batch, in nats (van den Oord et al. 2018; Radford et al. 2021)."
     return soft(reports, series, log_scale, torch.eye(len(reports), device=reports.device), mask)
 
-# %% ../../nbs/3_learning/09_contrastive.ipynb #label-losses
+# %% ../../nbs/3_learning/09_contrastive.ipynb #alike
 def same_labels(
     labels: torch.Tensor,  # (b, labels)
 ) -> torch.Tensor:
@@ -88,11 +88,10 @@ def label_similarity(
     "Cosine of label vectors, 1 between two stays without any label: (b, b)."
     size = labels.norm(dim=1)
     none = size == 0
-    return (labels @ labels.T) / (size[:, None] * size).clamp(min=1e-12) + (none[:, None] & none).to(
-        labels.dtype
-    )
+    both_none = (none[:, None] & none).to(labels.dtype)
+    return (labels @ labels.T) / (size[:, None] * size).clamp(min=1e-12) + both_none
 
-
+# %% ../../nbs/3_learning/09_contrastive.ipynb #supcon
 def supcon(
     reports: torch.Tensor,  # (b, d)
     series: torch.Tensor,  # (b, d)
@@ -136,8 +135,7 @@ NEARLY = 0.9  # Jaccard similarity of 5-word shingles from which on two document
 
 
 def document_shingles(data: LearningData):
-    """A sparse 0/1 matrix of documents by shingles that several documents have, and the shingles of each
-    document."""
+    "A sparse 0/1 matrix of documents by the shingles that several have, and how many each document has."
     # the same report at another hour is the same
     texts = without_hours(pl.Series(data.cohort.documents.tolist(), dtype=pl.String))
     return shingles(pl.DataFrame(dict(stay_id=[0] * len(texts), text=texts)))  # as if all were of one stay
@@ -226,7 +224,7 @@ class Contrastive(Aligned):
     learn_temperature: bool = True
     mlm: float = 0.0  # weight of masked language modelling on the same reports
     pairs: int | None = None  # training stays that are aligned, drawn by seed; None: all
-    pairing: str = 'own'  # a report with its 'own' series, or 'shuffled' with that of another stay (negative control)
+    pairing: str = 'own'  # a report with its 'own' series, or a 'shuffled' one (negative control)
     train_series: str = 'all'  # what learns in the series tower: 'all' or 'projection'
 
     name = 'contrastive'
@@ -254,8 +252,7 @@ def pairs(data: LearningData) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             'stays with reports to align, at least two to train and two to validate on',
             f'{len(train)} and {len(val)}',
-            'Use a cohort that was built with notes; without them only `supervised(reads=series)` can run.',
-        )
+            'Use a cohort that was built with notes; without them only `supervised(reads=series)` can run.')
     return train, val
 
 # %% ../../nbs/3_learning/09_contrastive.ipynb #some-pairs
@@ -272,12 +269,6 @@ def partners(data: LearningData, stage: Contrastive, seed: int) -> np.ndarray:
             order = rng(seed, 'shuffled', split).permutation(data.positions(split))
             out[order] = np.roll(order, 1)
     return out
-
-# %% ../../nbs/3_learning/09_contrastive.ipynb #free
-def free(series: nn.Module, what: str):
-    "Let 'all' of a series tower learn, or its 'projection' only."
-    series.requires_grad_(what == 'all')
-    series.projection.requires_grad_(True)
 
 # %% ../../nbs/3_learning/09_contrastive.ipynb #batch-loss
 MAX_SCALE = math.log(round(1 / COLDEST))
@@ -329,16 +320,20 @@ class ReportViews(Objective):
         with torch.no_grad():
             return wide(self.report(np.asarray(positions))).cpu().numpy()
 
+# %% ../../nbs/3_learning/09_contrastive.ipynb #free
+def free(series: nn.Module, what: str):
+    "Let 'all' of a series tower learn, or its 'projection' only."
+    series.requires_grad_(what == 'all')
+    series.projection.requires_grad_(True)
+
 # %% ../../nbs/3_learning/09_contrastive.ipynb #objective
 class ContrastiveObjective(ReportViews):
     "Both towers, and a learned temperature; an item is a position."
 
     def __init__(self, towers: Towers, data: LearningData, stage: Contrastive, seed: int):
         super().__init__(towers, data, stage, seed)
-        self.examples, self.partner = (
-            some_pairs(self.examples, stage.pairs, seed),
-            partners(data, stage, seed),
-        )
+        self.examples = some_pairs(self.examples, stage.pairs, seed)
+        self.partner = partners(data, stage, seed)
         self.sizes = document_tokens(data.documents)[self.examples]
         free(towers.series, stage.train_series)
         learns = stage.learn_temperature and stage.loss in SCALED
@@ -352,26 +347,30 @@ class ContrastiveObjective(ReportViews):
 
     def together(self, embeddings, items) -> torch.Tensor:
         "The stage's loss of the whole batch."
-        return batch_loss(self, *embeddings, np.asarray(items))
+        return self.compared(*embeddings, np.asarray(items))
+
+    def compared(self, reports, series, index) -> torch.Tensor:
+        "The stage's loss of the stays at `index`, given their vectors (b, dim)."
+        device, mask = reports.device, self.related(index)
+        labels = torch.from_numpy(self.data.labels[index]).to(device)
+        mask = None if mask is None else mask.to(device)
+        return pair_loss(self.stage, reports, series, self.log_scale.to(device), labels, mask)
 
     def validate(self) -> Scored:
         "Mean loss over validation batches of the training size; the score is its negative."
-        reports, series = (
-            self.vectors(self.data, self.val),
-            embed_series(self.towers, self.data, self.partner[self.val]),
-        )
+        reports = self.vectors(self.data, self.val)
+        series = embed_series(self.towers, self.data, self.partner[self.val])
         batches = fixed_batches(len(self.val), self.stage.batch)
         views = [(torch.from_numpy(reports[i]), torch.from_numpy(series[i]), self.val[i]) for i in batches]
-        loss = float(np.mean([batch_loss(self, *view).item() for view in views]))
+        loss = float(np.mean([self.compared(*view).item() for view in views]))
         return Scored(-loss, loss)
 
-# %% ../../nbs/3_learning/09_contrastive.ipynb #batch-loss-of
-def batch_loss(objective: ContrastiveObjective, reports, series, index) -> torch.Tensor:
-    "The stage's loss of the stays at `index`, given their vectors (b, dim)."
-    device, mask = reports.device, objective.related(index)
-    labels = torch.from_numpy(objective.data.labels[index]).to(device)
-    mask = None if mask is None else mask.to(device)
-    return pair_loss(objective.stage, reports, series, objective.log_scale.to(device), labels, mask)
+# %% ../../nbs/3_learning/09_contrastive.ipynb #masked-documents
+def masked_documents(data: LearningData, index, rules, generator) -> list:
+    "The stays at `index`, each with its masked chunks, drawn for all of them at once."
+    documents = [data.documents[i] for i in index]
+    masked = iter(mask_chunks([c for doc in documents for c in doc], rules, generator))
+    return [(int(i), [next(masked) for _ in doc]) for i, doc in zip(index, documents, strict=True)]
 
 # %% ../../nbs/3_learning/09_contrastive.ipynb #joint
 class JointObjective(ContrastiveObjective):
@@ -404,13 +403,6 @@ class JointObjective(ContrastiveObjective):
         "Both losses added; the score is their negative."
         loss = super().validate().val_loss + mean_of_parts(self.loss, self.masked)
         return Scored(-loss, loss)
-
-# %% ../../nbs/3_learning/09_contrastive.ipynb #masked-documents
-def masked_documents(data: LearningData, index, rules, generator) -> list:
-    "The stays at `index`, each with its masked chunks, drawn for all of them at once."
-    documents = [data.documents[i] for i in index]
-    masked = iter(mask_chunks([c for doc in documents for c in doc], rules, generator))
-    return [(int(i), [next(masked) for _ in doc]) for i, doc in zip(index, documents, strict=True)]
 
 # %% ../../nbs/3_learning/09_contrastive.ipynb #retrieval
 def ranks(

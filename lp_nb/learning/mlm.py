@@ -131,11 +131,9 @@ def lm_logits(
         return lm.generator_lm_head(lm.generator_predictions(hidden))
     if hasattr(lm, 'predictions'):  # ALBERT
         return lm.predictions(hidden)
-    raise UserError(
-        'a masked language model with a head that is known here',
-        type(lm).__name__,
-        'Use a BERT, RoBERTa, ModernBERT, DistilBERT, DeBERTa, ELECTRA or ALBERT checkpoint, or a plan without mlm.',
-    )
+    known = 'BERT, RoBERTa, ModernBERT, DistilBERT, DeBERTa, ELECTRA or ALBERT'
+    raise UserError('a masked language model with a head that is known here', type(lm).__name__,
+                    f'Use a {known} checkpoint, or a plan without mlm.')
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #mlm-loss
 def mlm_losses(
@@ -267,8 +265,8 @@ def check_maskable(chunks: list, rules: Masking):
         raise UserError(
             f'texts of which at least {LEFT:.0%} of the tokens can be hidden, for masked language modelling',
             f'{left:.1%}: the vocabulary has no entry for the rest',
-            'Take a model that has read such text, or leave model and architecture out, and a vocabulary is learned.',
-        )
+            'Take a model that has read such text, or leave model and architecture out, '
+            'and a vocabulary is learned.')
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #objective
 class MLMObjective(Objective):
@@ -342,22 +340,25 @@ def masked_sums(report, masked: list) -> tuple[torch.Tensor, torch.Tensor, torch
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #coded-objective
 class CodedObjective(Objective):
-    "Predict hidden tokens, and from the mean of a text what it is coded to say; an item is a masked text and its codes."
+    "Predict hidden tokens, and what a text is coded to say; an item is a masked text and its codes."
 
     def __init__(self, towers: Towers, data: LearningData, stage: MLM, seed: int):
         super().__init__(towers)
         tune(towers.report)
         self.weight, self.rules = stage.codes, masking(data.tokenizer, stage.share, stage.words)
         targets, held_out = coded_texts(data), held_out_texts(data)
-        whole = np.array([len(chunks) == 1 for chunks in data.corpus])  # a longer text's codes may be of another chunk
-        self.texts, self.targets = [chunks[0] if chunks else None for chunks in data.corpus], torch.from_numpy(targets)
-        self.examples, val = np.flatnonzero(whole & ~held_out), np.flatnonzero(whole & held_out)
+        # a longer text's codes may be of another chunk
+        whole = np.array([len(chunks) == 1 for chunks in data.corpus])
+        self.texts = [chunks[0] if chunks else None for chunks in data.corpus]
+        self.targets = torch.from_numpy(targets)
+        self.examples = np.flatnonzero(whole & ~held_out)
         check_maskable([self.texts[i] for i in self.examples], self.rules)
         self.sizes = np.array([len(self.texts[i]) for i in self.examples])
         width = towers.report.lm.config.hidden_size
         with drawn(seed, 'codes'):
-            self.norm, self.out = torch.nn.BatchNorm1d(width, affine=False), torch.nn.Linear(width, targets.shape[1])
-        self.val = self.draw(val, torch.Generator().manual_seed(0))
+            self.norm = torch.nn.BatchNorm1d(width, affine=False)
+            self.out = torch.nn.Linear(width, targets.shape[1])
+        self.val = self.draw(np.flatnonzero(whole & held_out), torch.Generator().manual_seed(0))
 
     def draw(self, index, generator) -> list:
         "The texts at `index` with their masks and codes."
@@ -365,10 +366,10 @@ class CodedObjective(Objective):
         return [(*m, self.targets[i]) for m, i in zip(masked, index, strict=True)]
 
     def embed(self, items) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of each text: its mean hidden state without masks (b, width), its cross-entropies' sum and the
-        tokens asked with them (b, 1)."""
+        "Mean hidden states without masks (b, width); sums of cross-entropies and tokens asked, both (b, 1)."
         masked = [item[:2] for item in items]
-        plain = [(torch.where(asked == IGNORE, seen, asked), torch.full_like(asked, IGNORE)) for seen, asked in masked]
+        plain = [(torch.where(asked == IGNORE, seen, asked), torch.full_like(asked, IGNORE))
+                 for seen, asked in masked]
         sums, asked, means = masked_sums(self.towers.report, masked + plain)  # in one pass
         n = len(items)
         return means[n:], sums[:n, None], asked[:n, None].to(sums)
@@ -389,18 +390,14 @@ class CodedObjective(Objective):
     def validate(self) -> Scored:
         "The same loss of the held-out texts, a mean over batches; the score is its negative."
         batches = [self.val[i:i + 64] for i in range(0, len(self.val), 64)]
-        loss = float(
-            np.average(
-                [float(self.together(self.embed(b), b)) for b in batches], weights=list(map(len, batches))
-            )
-        )
+        losses = [float(self.together(self.embed(b), b)) for b in batches]
+        loss = float(np.average(losses, weights=list(map(len, batches))))
         return Scored(-loss, loss)
 
     def parameter_groups(self) -> list[dict]:
         "The language model, and the layer that is asked."
-        return [
-            dict(params=[*self.towers.report.lm.parameters(), *self.out.parameters()], factor=1.0, member=0)
-        ]
+        learn = [*self.towers.report.lm.parameters(), *self.out.parameters()]
+        return [dict(params=learn, factor=1.0, member=0)]
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #load-known
 def check_known(data: LearningData, model: str):
@@ -409,9 +406,10 @@ def check_known(data: LearningData, model: str):
     if pieces > MOST:
         raise UserError(
             f'a model that knows the words of these reports, for load({model})',
-            f'the tokeniser of {model}, which cuts a word of the training reports into {pieces:.1f} pieces on average',
-            'Choose one that has read such text: dmis-lab/biobert-v1.1, emilyalsentzer/Bio_ClinicalBERT or a ModernBERT.',
-        )
+            f'the tokeniser of {model}, '
+            f'which cuts a word of the training reports into {pieces:.1f} pieces on average',
+            'Choose one that has read such text: '
+            'dmis-lab/biobert-v1.1, emilyalsentzer/Bio_ClinicalBERT or a ModernBERT.')
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #load
 @dataclass(frozen=True)
@@ -474,6 +472,6 @@ def take_weights(lm, trained, model: str):
             raise UserError(
                 f'weights of the shape of the encoder, for load({model})',
                 f'{name} of {there} where the encoder has {wanted}',
-                f"Open the lab with EncoderConfig(architecture='{model}'), in a shell --architecture {model}.",
-            )
+                f"Open the lab with EncoderConfig(architecture='{model}'), "
+                f'in a shell --architecture {model}.')
     lm.load_state_dict(theirs)

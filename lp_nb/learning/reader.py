@@ -145,8 +145,7 @@ def make_reader(
     out,  # new folder
     recipe: ReaderRecipe = ReaderRecipe(),
 ) -> Path:
-    """Train a reader from nothing: a model folder with config.json, model.safetensors, tokenizer.json,
-    recipe.json and its card. Ten minutes on one core; a killed one goes on."""
+    "Train a reader from nothing into a model folder; ten minutes on one core, and a killed one goes on."
     out = place(out).absolute()
     working = out.with_name(f'.{out.name}-{fingerprint(recipe)}')
     with sole_writer(out):
@@ -158,8 +157,8 @@ def make_reader(
         lm = trainer.objective.towers.report.lm
         with new_folder(out) as d:
             save_lm(lm, data.tokenizer, d)
-            facts = dict(recipe=asdict(recipe), documents=len(data.corpus), tokens=f'{len(data.corpus.ids):,}',  # eight digits in a row would look like a patient
-                         parameters=sum(p.numel() for p in lm.parameters()), held_out=held_out(trainer), sha256=file_fingerprint(d / 'model.safetensors'))
+            found = reader_facts(trainer, data) | dict(sha256=file_fingerprint(d / 'model.safetensors'))
+            facts = dict(recipe=asdict(recipe)) | found
             write_json(d / 'recipe.json', facts)
             (d / 'README.md').write_text(reader_card(facts), encoding='utf-8')
         if working.exists():
@@ -174,23 +173,38 @@ pipeline_tag: fill-mask
 ---
 # reader: a report encoder for the synthetic hospital of lp_nb
 
-A ModernBERT of {parameters:,} weights ({width} wide, {layers} layers), for trying layered pretraining where no data access and no GPU is at hand. In a plan: `load(reader)`.
+A ModernBERT of {parameters:,} weights ({width} wide, {layers} layers), for trying layered pretraining \
+where no data access and no GPU is at hand. In a plan: `load(reader)`.
 
-**It has read** {documents:,} documents ({tokens} tokens) made of {texts:,} general reports of the generator, findings and impressions only, once: hidden words (15 %), and {codes:g} times the finding codes: which of 32 findings each document says to be absent or present, and which grades it names.
+**It has read** {documents:,} documents ({tokens} tokens) made of {texts:,} general reports of the \
+generator, findings and impressions only, once: hidden words (15 %), and {codes:g} times the finding \
+codes: which of 32 findings each document says to be absent or present, and which grades it names.
 
-**It has never seen** a patient of any hospital that `make_hospital` writes, a phenotype, a death, a vital sign or a laboratory value.
+**It has never seen** a patient of any hospital that `make_hospital` writes, a phenotype, a death, a vital \
+sign or a laboratory value.
 
-**It knows the synthetic hospital's language and nothing else.** Of real reports it must spell most words, letter by letter; `load` says so, and refuses where a word takes more than {most:g} pieces on average. Take BioBERT, Bio_ClinicalBERT or a ModernBERT there.
+**It knows the synthetic hospital's language and nothing else.** Of real reports it must spell most words, \
+letter by letter; `load` says so, and refuses where a word takes more than {most:g} pieces on average. \
+Take BioBERT, Bio_ClinicalBERT or a ModernBERT there.
 
-**It is no masked language model in the sense of the paper.** What its vectors are good for comes from the codes: it is to a masked language model what label pretraining is to BERT.
+**It is no masked language model in the sense of the paper.** What its vectors are good for comes from the \
+codes: it is to a masked language model what label pretraining is to BERT.
 
 | held-out documents | nats |
 |---|---|
 | per hidden token | {words:.3f} |
 | per code | {codes_nats:.4f} |
 
-Made by `lp-nb reader`, seed {seed}; SHA-256 of model.safetensors `{sha256}`. The same seed gives the same bytes on the same machine and versions; elsewhere the last digits of arithmetic may differ.
+Made by `lp-nb reader`, seed {seed}; SHA-256 of model.safetensors `{sha256}`. The same seed gives the same \
+bytes on the same machine and versions; elsewhere the last digits of arithmetic may differ.
 """
+
+
+def reader_facts(trainer: Trainer, data: LearningData) -> dict:
+    "What a run has read, how large the reader is, and what it knows of held-out documents."
+    parameters = sum(p.numel() for p in trainer.objective.towers.report.lm.parameters())
+    tokens = f'{len(data.corpus.ids):,}'  # eight digits in a row would look like a patient
+    return dict(documents=len(data.corpus), tokens=tokens, parameters=parameters, held_out=held_out(trainer))
 
 
 def reader_card(facts: dict) -> str:
@@ -199,7 +213,4 @@ def reader_card(facts: dict) -> str:
     return CARD.format(
         **{k: recipe[k] for k in ('width', 'layers', 'texts', 'codes', 'seed')},
         **{k: facts[k] for k in ('parameters', 'documents', 'tokens', 'sha256')},
-        most=MOST,
-        words=facts['held_out']['words'],
-        codes_nats=facts['held_out']['codes'],
-    )
+        most=MOST, words=facts['held_out']['words'], codes_nats=facts['held_out']['codes'])

@@ -78,11 +78,11 @@ class Supervised(Stage):
     rank: int = 8  # of the adapters with train=lora
     pool: str = 'mean'  # of a chunk's tokens: 'mean', 'cls' or 'padded'
     frozen_dropout: bool = False  # leave dropout on in a frozen encoder
-    head: str = 'layernorm'  # 'layernorm' (and a linear layer), 'linear', or 'logistic' (solved, with train=head)
+    head: str = 'layernorm'  # 'layernorm' (then a linear layer), 'linear', or 'logistic' (solved, train=head)
     head_factor: float = 1.0  # the head's learning rate as a multiple of `lr`
     standardize: bool = True  # let the projection see standardised vectors
     class_weights: bool = False  # weigh a label's positives by its negatives per positive
-    labels: int | float | None = None  # training stays that show their label: below 1 a share of them, then a number; all by default
+    labels: int | float | None = None  # training stays that show theirs, below 1 a share; None: all
     draw: int = 0  # which draw of those stays; it does not depend on the seed
     task: str | None = None  # a check that the plan meets the cohort it was written for
 
@@ -379,29 +379,31 @@ def frozen_inputs(towers: Towers, data: LearningData, stage: Supervised) -> dict
     return out
 
 # %% ../../nbs/3_learning/11_supervised.ipynb #slices
-def bundle_groups(bundle: 'Bundle') -> list[dict]:
-    "Every member's slices of the stacked weights, with its learning rate as a multiple of the first one's."
-    bundle.slices = [[nn.Parameter(p.data[k]) for p in bundle.stacked] for k in range(bundle.members)]
-    out = []
-    for k, stage in enumerate(bundle.stages):
-        groups, rate = {}, stage.lr / bundle.stages[0].lr
-        for name, p in zip(bundle.names, bundle.slices[k], strict=True):
-            groups.setdefault(rate * (stage.head_factor if name.startswith('head') else 1), []).append(p)
-        out += [dict(params=mine, factor=factor, member=k) for factor, mine in groups.items()]
-    return out
+class Slices:
+    "Each member's part of stacked weights (members, ...), sharing their memory, and of their gradients."
 
+    def __init__(self, stacked: list):
+        self.stacked = stacked
+        self.of = [[nn.Parameter(p.data[k]) for p in stacked] for k in range(len(stacked[0]))]
+        self.grads = []  # (members, ...) each
 
-def bundle_backward(bundle: 'Bundle', total: torch.Tensor):
-    "Add the gradient of `total` to the slices."
-    # fused Adam does not read strides
-    found = [g.contiguous() for g in torch.autograd.grad(total, list(bundle.stacked))]
-    if bundle.slices[0][0].grad is not None:
-        torch._foreach_add_(bundle.grads, found)
-        return
-    bundle.grads = found
-    for k, mine in enumerate(bundle.slices):
-        for p, g in zip(mine, found, strict=True):
-            p.grad = g[k]
+    def backward(self, total: torch.Tensor):
+        "Add the gradient of `total` to the slices."
+        # fused Adam does not read strides
+        found = [g.contiguous() for g in torch.autograd.grad(total, self.stacked)]
+        if self.of[0][0].grad is not None:
+            torch._foreach_add_(self.grads, found)
+            return
+        self.grads = found
+        for k, mine in enumerate(self.of):
+            for p, g in zip(mine, found, strict=True):
+                p.grad = g[k]
+
+    def clip(self, norm: float):
+        "Scale each member's gradient down to `norm` where it is longer."
+        norms = sum(g.flatten(1).square().sum(1) for g in self.grads).sqrt()  # (members,): each has its own
+        for g in self.grads:
+            g *= (norm / (norms + 1e-6)).clamp(max=1).view(-1, *[1] * (g.dim() - 1))
 
 # %% ../../nbs/3_learning/11_supervised.ipynb #member
 class FrozenMember(SupervisedObjective):
@@ -430,8 +432,7 @@ class Bundle(Labelled):
         super().__init__(towers, data, stages[0], seed)
         self.stages, self.members, self.inputs = stages, len(stages), frozen_inputs(towers, data, stages[0])
         net = Readout(towers, stages[0], data.labels.shape[1], seed)
-        # net in a tuple: a template, what learns are its copies
-        self.net, self.slices, self.grads = (net,), [], []
+        self.net = (net,)  # in a tuple: a template, what learns are its copies
         stacked, _ = stack_module_state([net] * self.members)
         self.names, self.stacked = list(stacked), nn.ParameterList(stacked.values())  # (members, ...) each
 
@@ -459,19 +460,24 @@ class Bundle(Labelled):
         return FrozenMember(self, k).to(self.device)
 
     def parameter_groups(self) -> list[dict]:
-        return bundle_groups(self)
+        "Every member's slices, with its learning rate as a multiple of the first one's."
+        self.slices, out = Slices(list(self.stacked)), []
+        for k, stage in enumerate(self.stages):
+            groups, rate = {}, stage.lr / self.stages[0].lr
+            for name, p in zip(self.names, self.slices.of[k], strict=True):
+                groups.setdefault(rate * (stage.head_factor if name.startswith('head') else 1), []).append(p)
+            out += [dict(params=mine, factor=factor, member=k) for factor, mine in groups.items()]
+        return out
 
     def backward(self, total: torch.Tensor):
-        bundle_backward(self, total)
+        self.slices.backward(total)
 
     def clip(self, parameters: list, norm: float):
-        norms = sum(g.flatten(1).square().sum(1) for g in self.grads).sqrt()  # (members,): each has its own
-        for g in self.grads:
-            g *= (norm / (norms + 1e-6)).clamp(max=1).view(-1, *[1] * (g.dim() - 1))
+        self.slices.clip(norm)
 
     def best_of(self, member: int) -> dict:
-        return {name: p[member].detach().cpu().clone() for name, p in zip(self.names, self.stacked,
-                                                                          strict=True)}
+        pairs = zip(self.names, self.stacked, strict=True)
+        return {name: p[member].detach().cpu().clone() for name, p in pairs}
 
     @torch.no_grad()
     def restore(self, best: list[dict]):

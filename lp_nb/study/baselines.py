@@ -25,29 +25,21 @@ def summaries_of(
     values: np.ndarray,  # all hours of some stays, shape (total hours, features)
     offsets: np.ndarray,  # first hour of each stay and the end, shape (m + 1,)
 ) -> np.ndarray:
-    "Mean, last, minimum, maximum, standard deviation and slope of each feature of each stay, and log hours: (m, 6 * features + 1)."
+    "Six summaries of each feature of each stay, and log hours: (m, 6 * features + 1)."
     starts, hours, values = offsets[:-1], np.diff(offsets)[:, None], values.astype(float)
     mean = np.add.reduceat(values, starts) / hours
     away = values - np.repeat(mean, hours[:, 0], 0)
-    hour = np.arange(len(values)) - np.repeat(starts + (hours[:, 0] - 1) / 2, hours[:, 0])  # from the middle of the stay
-    slope = (
-        np.add.reduceat(away * hour[:, None], starts)
-        / np.maximum(np.add.reduceat(hour**2, starts), 0.5)[:, None]
-    )
-    low, high = (f.reduceat(values, starts) for f in (np.minimum, np.maximum))
-    return np.hstack(
-        [
-            mean,
-            values[offsets[1:] - 1],
-            low,
-            high,
-            np.sqrt(np.add.reduceat(away**2, starts) / hours),
-            slope,
-            np.log(hours),
-        ]
-    )
+    middle = starts + (hours[:, 0] - 1) / 2
+    hour = np.arange(len(values)) - np.repeat(middle, hours[:, 0])
+    hours_squared = np.maximum(np.add.reduceat(hour**2, starts), 0.5)[:, None]
+    slope = np.add.reduceat(away * hour[:, None], starts) / hours_squared
+    last = values[offsets[1:] - 1]
+    low = np.minimum.reduceat(values, starts)
+    high = np.maximum.reduceat(values, starts)
+    deviation = np.sqrt(np.add.reduceat(away**2, starts) / hours)
+    return np.hstack([mean, last, low, high, deviation, slope, np.log(hours)])
 
-# %% ../../nbs/4_study/01_baselines.ipynb #summaries-2
+# %% ../../nbs/4_study/01_baselines.ipynb #blocks-of-stays
 def series_summaries(
     values: np.ndarray,  # all hours of all stays, shape (total hours, features)
     offsets: np.ndarray,  # first hour of each stay and the end, shape (n + 1,)
@@ -55,18 +47,11 @@ def series_summaries(
 ) -> np.ndarray:
     "`summaries_of` all stays, shape (n, 6 * features + 1)."
     if (np.diff(offsets) < 1).any():
-        raise UserError(
-            'at least one hour per stay',
-            f'none for stay number {int(np.argmin(np.diff(offsets)))}',
-            'Rebuild the cohort.',
-        )
+        raise UserError('at least one hour per stay',
+                        f'none for stay number {int(np.argmin(np.diff(offsets)))}', 'Rebuild the cohort.')
     cuts = [*range(0, len(offsets) - 1, block), len(offsets) - 1]
-    return np.vstack(
-        [
-            summaries_of(values[offsets[a] : offsets[b]], offsets[a : b + 1] - offsets[a])
-            for a, b in zip(cuts, cuts[1:])
-        ]
-    )
+    return np.vstack([summaries_of(values[offsets[a]:offsets[b]], offsets[a:b + 1] - offsets[a])
+                      for a, b in zip(cuts, cuts[1:])])
 
 # %% ../../nbs/4_study/01_baselines.ipynb #inputs
 def series_inputs(cohort, train: np.ndarray) -> np.ndarray:
@@ -88,12 +73,8 @@ def report_inputs(
     text = cohort.documents.reindex(cohort.stays.index).fillna('').to_numpy(str)
     # with a handful of documents, whatever there is
     least = min(least, max(1, int((text[train] != '').sum()) // 10))
-    return (
-        TfidfVectorizer(ngram_range=(1, 2), min_df=least, sublinear_tf=True, token_pattern=r'\b\w+\b')
-        .fit(text[train])
-        .transform(text)
-        .tocsr()
-    )
+    tfidf = TfidfVectorizer(ngram_range=(1, 2), min_df=least, sublinear_tf=True, token_pattern=r'\b\w+\b')
+    return tfidf.fit(text[train]).transform(text).tocsr()
 
 # %% ../../nbs/4_study/01_baselines.ipynb #choice
 def validation_score(y: np.ndarray, p: np.ndarray) -> float:
@@ -123,11 +104,9 @@ def logistic(
     step=lambda: None,  # called after each strength
 ) -> np.ndarray:
     "Probabilities (n, L) of L2 logistic regressions at the strength that validation prefers."
-    lacking, share, best = (
-        np.array([bool(why) for why in why_undefined(y[train])]),
-        y[train].mean(0),
-        (-np.inf, None),
-    )
+    lacking = np.array([bool(why) for why in why_undefined(y[train])])
+    share = y[train].mean(0)
+    best = -np.inf, None
     for weights, intercepts in logistic_path(x[train], y[train], strengths):
         p = np.where(lacking, share, expit(x @ weights.T + intercepts))
         best = max(best, (validation_score(y[val], p[val]), p), key=lambda b: b[0])  # of equals the strongest
@@ -171,8 +150,10 @@ def trees(
     return by_label(fit, y, train)
 
 # %% ../../nbs/4_study/01_baselines.ipynb #plan
-WEAK = dict(
-    series=(1e-4, 1e-3, 1e-2, 0.1, 1.0), words=(0.1, 1.0, 10.0, 100.0), both=(1e-3, 1e-2, 0.1, 1.0, 10.0)
+WEAK = dict(  # the strengths tried, from strong regularisation to weak
+    series=(1e-4, 1e-3, 1e-2, 0.1, 1.0),
+    words=(0.1, 1.0, 10.0, 100.0),
+    both=(1e-3, 1e-2, 0.1, 1.0, 10.0),
 )
 
 
@@ -205,11 +186,8 @@ def seen_rows(cohort, train) -> np.ndarray:
     same_stays({'stays of the cohort': cohort.stays, 'train': train})
     where = cohort.stays['split'].to_numpy()
     if not (where == 'val').any():
-        raise UserError(
-            'validation stays in the cohort, which choose how simple a baseline is',
-            'none',
-            'Build it with a share of validation patients.',
-        )
+        raise UserError('validation stays in the cohort, which choose how simple a baseline is', 'none',
+                        'Build it with a share of validation patients.')
     split = where == 'train'
     seen = split if train is None else np.asarray(train, bool)
     if seen.shape != split.shape or (seen & ~split).any() or not seen.any():
