@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Maps', 'example_maps', 'array_of', 'checked', 'unit', 'usable', 'quotient', 'leading', 'top', 'debiased',
-           'ClassMoments', 'State', 'spectral_norms', 'Moments', 'class_codes', 'class_moments', 'deviation', 'bracket',
-           'common_rows', 'class_bracket', 'decided', 'cdnv', 'nc1', 'ratios', 'manova_of', 'manova', 'powerset',
-           'anisotropy', 'uniformity', 'eigenvalues_of', 'rankme', 'spectrum', 'ceiling', 'deviation_below', 'share',
-           'moment_table', 'combine', 'with_brackets', 'by_label', 'by_class', 'geometry_of']
+           'ClassMoments', 'State', 'Moments', 'class_codes', 'class_moments', 'deviation', 'bracket', 'common_rows',
+           'class_bracket', 'decided', 'cdnv', 'nc1', 'ratios', 'manova_of', 'manova', 'powerset', 'anisotropy',
+           'uniformity', 'eigenvalues_of', 'rankme', 'spectrum', 'ceiling', 'deviation_below', 'share', 'moment_table',
+           'combine', 'with_brackets', 'by_label', 'by_class', 'geometry_of']
 
 # %% ../../nbs/2_measures/05_geometry.ipynb #imports
 from collections import namedtuple

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TAKEN', 'ENDS', 'OWN_MEASURES', 'add_measure', 'rank_auroc', 'direction', 'discriminate', 'gaussian_auroc', 'halves',
            'averaged', 'readout', 'knn_auroc', 'probe_fit', 'probe_auroc', 'label_curve', 'taught', 'alignment', 'hsic',
-           'hsics', 'cka_of', 'cka', 'BatchedCKA', 'number_of', 'check_measure', 'own_measure', 'measure', 'asked']
+           'hsics', 'cka_of', 'cka', 'BatchedCKA', 'check_measure', 'own_measure', 'measure', 'asked']
 
 # %% ../../nbs/2_measures/06_readouts.ipynb #imports
 from numbers import Real
