@@ -36,10 +36,8 @@ def clustered_wilson(
     clustered = (np.bincount(codes, y - rate) ** 2).sum() / n**2
     n = n / max(1.0, clustered / plain) if plain > 0 else n / np.bincount(codes)[codes].mean()
     z = stats.norm.ppf((1 + level) / 2)
-    centre, half = (
-        (rate + z**2 / (2 * n)) / (1 + z**2 / n),
-        z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n),
-    )
+    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return float(max(0, centre - half)), float(min(1, centre + half))
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #joined
@@ -48,14 +46,17 @@ def joined(
     of: np.ndarray,  # bin of each row, 0, 1, ..., shape (n,)
     least: int,  # events and non-events that a bin must hold
 ) -> np.ndarray:
-    """Bins after joining neighbours, from the lowest up, until each holds enough; what is left over joins the
-    last one."""
+    "Bins after joining neighbours, from the lowest up, until each holds enough; the rest joins the last one."
     counts = np.stack([np.bincount(of, y), np.bincount(of, 1 - y)], 1)  # (bins, 2)
-    new, held, k = np.zeros(len(counts), int), np.zeros(2), 0
+    new = np.zeros(len(counts), int)
+    held = np.zeros(2)  # events and non-events of the bin that is being filled
+    k = 0
     for b, count in enumerate(counts):
-        new[b], held = k, held + count
+        new[b] = k
+        held = held + count
         if (held >= least).all():
-            held, k = np.zeros(2), k + 1
+            held = np.zeros(2)
+            k += 1
     new[new == k] = max(0, k - 1)  # the left over
     return new[of]
 
@@ -71,7 +72,8 @@ def reliability_table(
     "Bins by risk: bin, n, events (as text, small counts masked), mean risk, event rate and its interval."
     y, p, codes = checked(y, p, patients)
     codes, y, p = np.repeat(codes, y.shape[1]), y.ravel(), p.ravel()
-    of, rows = joined(y, np.unique(equal_mass(p, bins), return_inverse=True)[1], least), []
+    of = joined(y, np.unique(equal_mass(p, bins), return_inverse=True)[1], least)
+    rows = []
     for b in np.unique(of):
         i = of == b
         n, events = int(i.sum()), int(y[i].sum())
@@ -91,9 +93,7 @@ def one_temperature(
     size = np.sqrt((x**2).mean())
     if not 0 < y.mean() < 1 or size == 0:
         return 1.0
-    slope = newton(x[:, None] / size, y, np.zeros(len(y)), np.ones((len(y), 1)))[
-        0, 0
-    ]  # for logits of unit size
+    slope = newton(x[:, None] / size, y, 0 * x, np.ones((len(y), 1)))[0, 0]  # for logits of unit size
     return float(size / slope) if slope > 1e-8 else 1.0  # nan: none
 
 
@@ -101,8 +101,7 @@ def temperature(
     y,  # labels 0/1 of the validation stays, (n,) or (n, L); or `Aligned`
     p=None,  # their probabilities, the shape of y
 ) -> np.ndarray:
-    """The temperature of each label that minimises validation log loss, shape (L,); 1 where there is none
-    (Guo et al. 2017)."""
+    "Temperatures (L,) that minimise validation log loss (Guo et al. 2017); 1 where there is none."
     y, p, _ = checked(y, p)
     return np.array([one_temperature(y[:, j], p[:, j]) for j in range(y.shape[1])])
 
@@ -112,16 +111,14 @@ def rescale(
     t,  # temperatures, (L,) or one number
 ) -> np.ndarray:
     "Probabilities with every logit divided by its temperature; the order of the stays stays."
-    t, p = np.asarray(t, float), np.asarray(p, float)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise UserError(
-            'probabilities in [0, 1]', f'{p[~((p >= 0) & (p <= 1))].flat[0]}', 'Apply the sigmoid to logits.'
-        )
+    t, p = (np.asarray(a, float) for a in (t, p))
+    sound = (p >= 0) & (p <= 1)
+    if not sound.all():
+        raise UserError('probabilities in [0, 1]', f'{p[~sound].flat[0]}', 'Apply the sigmoid to logits.')
     if not (t > 0).all():
-        raise UserError(
-            'temperatures above 0', f'{t.min():g}', 'Fit them with `temperature` on validation stays.'
-        )
-    return special.expit(special.logit(np.asarray(p, float)) / t)  # 0 stays 0, and 1 stays 1
+        mend = 'Fit them with `temperature` on validation stays.'
+        raise UserError('temperatures above 0', f'{t.min():g}', mend)
+    return special.expit(special.logit(p) / t)  # 0 stays 0, and 1 stays 1
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #report
 MEASURES = ('Brier', 'log loss', 'ECE', 'calibration slope', 'calibration in the large')
@@ -137,21 +134,17 @@ def calibration_report(
     n: int = 200,  # resamples
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:
-    """The calibration measures with a column `when`: 'as trained' or 'temperature'; macro rows have label
-    'macro'."""
-    same_stays({'test labels': y, 'test probabilities': p, 'validation labels': y_val, 'validation probabilities': p_val},
-               'columns')
-    names, t, test = label_names(y, labels), temperature(y_val, p_val), checked(y, p, patients)
+    "The calibration measures `when`: 'as trained' or at a 'temperature'; macro rows have the label 'macro'."
+    tables = {'test labels': y, 'test probabilities': p}
+    tables |= {'validation labels': y_val, 'validation probabilities': p_val}
+    same_stays(tables, 'columns')
+    names, t = label_names(y, labels), temperature(y_val, p_val)
+    test = checked(y, p, patients)
     both = {'as trained': test, 'temperature': test.with_risks(rescale(test.p, t))}
-    return pd.concat(
-        [
-            evaluate(one, labels=names, metrics=MEASURES, n=n, seed=seed).assign(
-                when=when, temperature=[*t, np.nan] * len(MEASURES)
-            )
-            for when, one in both.items()
-        ],
-        ignore_index=True,
-    )
+    table = lambda arm: evaluate(arm, labels=names, metrics=MEASURES, n=n, seed=seed)
+    fitted = [*t, np.nan] * len(MEASURES)  # the macro rows have none
+    parts = [table(arm).assign(when=when, temperature=fitted) for when, arm in both.items()]
+    return pd.concat(parts, ignore_index=True)
 
 # %% ../../nbs/2_measures/04_calibration.ipynb #decision
 def net_benefit_curve(
@@ -159,22 +152,15 @@ def net_benefit_curve(
     arms: dict,  # name -> probabilities, the shape of y
     thresholds=tuple(np.round(np.arange(0.01, 0.51, 0.01), 2)),  # risks at which one would act
 ) -> pd.DataFrame:
-    """Net benefit by arm and threshold, with 'treat all' and 'treat none': arm, threshold, value (true
-    positives per stay)."""
-    if not all(0 < t < 1 for t in thresholds):
-        raise UserError(
-            'thresholds between 0 and 1',
-            f'{[t for t in thresholds if not 0 < t < 1]}',
-            'Give the risks at which one would act.',
-        )
-    same_stays({'labels': y} | {f'probabilities of {name}': p for name, p in arms.items()}, 'columns')
-    same_stays({'labels': y} | {f'probabilities of {name}': p for name, p in arms.items()})
+    "Net benefit (true positives per stay) by arm and threshold, with 'treat all' and 'treat none'."
+    if outside := [t for t in thresholds if not 0 < t < 1]:
+        raise UserError('thresholds between 0 and 1', f'{outside}', 'Give the risks at which one would act.')
+    tables = {'labels': y} | {f'probabilities of {name}': p for name, p in arms.items()}
+    same_stays(tables, 'columns')
+    same_stays(tables)
     rows = []
     for name, p in {**arms, 'treat all': np.ones(np.shape(y))}.items():
-        cells, risks, _ = checked(y, p)
-        one = np.ones((cells.size, 1))
-        rows += [
-            dict(arm=name, threshold=t, value=float(net_benefit_at(t)(cells.ravel(), risks.ravel(), one)[0]))
-            for t in thresholds
-        ]
+        y_cells, risks, _ = checked(y, p)
+        cells = y_cells.ravel(), risks.ravel(), np.ones((risks.size, 1))
+        rows += [dict(arm=name, threshold=t, value=float(net_benefit_at(t)(*cells)[0])) for t in thresholds]
     return pd.DataFrame(rows + [dict(arm='treat none', threshold=t, value=0.0) for t in thresholds])

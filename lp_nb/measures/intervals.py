@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'AVERAGES', 'METHODS', 'LEAST_PATIENTS', 'LEAST_EVENTS', 'OF_EVENTS', 'NO_INTERVAL', 'patient_weights',
-           'left_out', 'replicates', 'bootstrap', 'interval', 'macro_of', 'weighted_of', 'check_averages', 'columns',
-           'lacking', 'reasons', 'bounds', 'evaluate', 'placements', 'delong', 'hanley_mcneil', 'over_seeds', 'degrees',
-           'nested', 'roc_band']
+           'left_out', 'once_each', 'replicates', 'bootstrap', 'interval', 'macro_of', 'weighted_of', 'check_averages',
+           'columns', 'lacking', 'reasons', 'bounds', 'evaluate', 'placements', 'delong', 'hanley_mcneil', 'over_seeds',
+           'degrees', 'nested', 'roc_band']
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #imports
 import numpy as np
@@ -38,7 +38,8 @@ def patient_weights(
     seed: int,  # of the draw
 ):
     "Yield arrays (rows, up to 64) of whole numbers: how often each row's patient was drawn."
-    g, size = rng(seed, 'bootstrap'), int(codes.max()) + 1
+    g = rng(seed, 'bootstrap')
+    size = int(codes.max()) + 1
     for start in range(0, n, BLOCK):
         k = min(BLOCK, n - start)
         draws = g.integers(0, size, size=(k, size)) + np.arange(k)[:, None] * size
@@ -57,26 +58,29 @@ def left_out(
         yield (group[codes][:, None] != np.arange(start, min(start + BLOCK, size, most))).astype(np.int64)
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #replicates
+def once_each(codes: np.ndarray) -> list[np.ndarray]:
+    "The weights of the sample itself: every stay once, shape (n, 1)."
+    return [np.ones((len(codes), 1), np.int64)]
+
+
 def replicates(
     y: np.ndarray,  # labels 0/1, shape (n, L)
     p: np.ndarray,  # probabilities, shape (n, L)
     metrics,  # names in METRICS
     weights,  # arrays (n, k) of whole numbers, R columns together
 ) -> dict[str, np.ndarray]:
-    """Metric name -> values (R, L), a row for each column of weights; nan where a label lacks what the metric
-    needs."""
+    "Metric name -> values (R, L), a row for each column of weights; nan where a label lacks what it needs."
     ranks = ranking(y, p) if set(RANKED) & set(metrics) else None
-    out = {m: [] for m in metrics}
+    other = [m for m in metrics if m not in RANKED]
+    parts = {m: [] for m in metrics}
     for w in weights:
-        areas = dict(zip(RANKED, ranked_areas(ranks, w))) if ranks else {}
-        w = w.astype(float) if set(metrics) - set(RANKED) else w
-        for m in metrics:
-            out[m].append(
-                areas[m]
-                if m in areas
-                else np.stack([METRICS[m](y[:, j], p[:, j], w) for j in range(y.shape[1])], 1)
-            )
-    return {m: np.concatenate(parts) for m, parts in out.items()}
+        areas = dict(zip(RANKED, ranked_areas(ranks, w))) if ranks else {}  # (k, L) each
+        for m in set(RANKED) & set(metrics):
+            parts[m].append(areas[m])
+        w = w.astype(float) if other else w
+        for m in other:
+            parts[m].append(np.stack([METRICS[m](y[:, j], p[:, j], w) for j in range(y.shape[1])], 1))
+    return {m: np.concatenate(values) for m, values in parts.items()}
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #bootstrap
 def bootstrap(
@@ -91,21 +95,17 @@ def bootstrap(
     y, p, codes = checked(y, p, patients)
     return replicates(y, p, known(metrics), patient_weights(codes, n, seed))
 
-# %% ../../nbs/2_measures/02_intervals.ipynb #interval
+# %% ../../nbs/2_measures/02_intervals.ipynb #corrected-levels
 def corrected_levels(
     draws: np.ndarray,  # bootstrap values, shape (R,)
     value: float,  # on the sample itself
     level: float,  # coverage asked for
-    jackknife: np.ndarray
-    | None = None,  # values with one patient left out, shape (G,); None: no acceleration
+    jackknife: np.ndarray | None = None,  # with one patient left out, shape (G,); None: no acceleration
 ) -> np.ndarray:
-    """The two quantile levels of the bias-corrected interval (Efron 1981), with a jackknife of BCa (Efron
-    1987)."""
-    below = np.clip(
-        np.mean(draws < value) + np.mean(draws == value) / 2,
-        1 / (len(draws) + 1),
-        len(draws) / (len(draws) + 1),
-    )
+    "Two quantile levels of the bias-corrected interval (Efron 1981); with a jackknife, of BCa (Efron 1987)."
+    r = len(draws)
+    below = np.mean(draws < value) + np.mean(draws == value) / 2
+    below = np.clip(below, 1 / (r + 1), r / (r + 1))
     shift = stats.norm.ppf(below)
     d = np.zeros(1) if jackknife is None else np.nanmean(jackknife) - jackknife[np.isfinite(jackknife)]
     spread = (d**2).sum()
@@ -113,7 +113,7 @@ def corrected_levels(
     z = shift + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
     return stats.norm.cdf(shift + z / (1 - skew * z))
 
-# %% ../../nbs/2_measures/02_intervals.ipynb #interval-2
+# %% ../../nbs/2_measures/02_intervals.ipynb #interval
 def interval(
     draws: np.ndarray,  # bootstrap values, shape (R,)
     level: float = 0.95,  # coverage asked for
@@ -126,9 +126,9 @@ def interval(
     lost = len(draws) - len(ok)
     if lost > most_lost * len(draws) or not len(ok):
         return np.nan, np.nan, lost, f'{lost} of {len(draws)} resamples lack a class'
-    levels = (
-        [(1 - level) / 2, (1 + level) / 2] if value is None else corrected_levels(ok, value, level, jackknife)
-    )
+    levels = [(1 - level) / 2, (1 + level) / 2]
+    if value is not None:
+        levels = corrected_levels(ok, value, level, jackknife)
     low, high = np.quantile(ok, levels)
     return float(low), float(high), lost, ''
 
@@ -145,7 +145,7 @@ def weighted_of(values, prevalence) -> np.ndarray:
 
 AVERAGES = {'macro': macro_of, 'weighted': weighted_of, 'micro': None}  # micro pools the cells instead
 
-
+# %% ../../nbs/2_measures/02_intervals.ipynb #check-averages
 def check_averages(averages) -> tuple:
     "The averages as a tuple, or a `UserError`."
     averages = (averages,) if isinstance(averages, str) else tuple(averages)
@@ -165,27 +165,23 @@ def columns(
     need = metrics + (('prevalence',) if 'weighted' in averages and 'prevalence' not in metrics else ())
     out, pooled = replicates(y, p, need, weights(codes)), {}
     if 'micro' in averages:
-        pooled = replicates(
-            y.reshape(-1, 1), p.reshape(-1, 1), metrics, weights(np.repeat(codes, y.shape[1]))
-        )
-    whole = replicates(y, p, metrics, [np.ones((len(y), 1), np.int64)])
-    prevalence = out.get('prevalence')
+        cells = (a.reshape(-1, 1) for a in (y, p))
+        pooled = replicates(*cells, metrics, weights(np.repeat(codes, y.shape[1])))
+    whole = replicates(y, p, metrics, once_each(codes))
     for m in metrics:
-        used = np.isfinite(whole[m][0])
-        share = prevalence[:, used] if prevalence is not None else None
-        means = [pooled[m][:, 0] if a == 'micro' else AVERAGES[a](out[m][:, used], share) if used.any() else np.full(len(out[m]), np.nan)
-                 for a in averages]
+        used = np.isfinite(whole[m][0])  # (L,)
+        values = out[m][:, used]
+        share = out['prevalence'][:, used] if 'weighted' in averages else None
+        nothing = np.full(len(values), np.nan)
+        mean = lambda a: AVERAGES[a](values, share) if used.any() else nothing
+        means = [pooled[m][:, 0] if a == 'micro' else mean(a) for a in averages]
         out[m] = np.column_stack([out[m], *means])
     return {m: out[m] for m in metrics}
 
-# %% ../../nbs/2_measures/02_intervals.ipynb #evaluated
+# %% ../../nbs/2_measures/02_intervals.ipynb #lacking
 METHODS = ('bias-corrected', 'percentile', 'BCa', 'published')
 LEAST_PATIENTS = 10  # below, no interval
-LEAST_EVENTS = {
-    'bootstrap': 5,
-    'DeLong': 10,
-    'p': 10,
-}  # patients with the event, and patients without, that an estimate needs
+LEAST_EVENTS = {'bootstrap': 5, 'DeLong': 10, 'p': 10}  # patients with the event, and without, needed
 OF_EVENTS = (*RANKED, 'sensitivity at 90 % specificity')  # metrics that are of the events among the others
 NO_INTERVAL = {'ECE': 'too high in small samples by an unknown amount: no interval'}
 
@@ -196,7 +192,8 @@ def lacking(
     estimate: str,  # a name in LEAST_EVENTS
 ) -> str:
     "The one sentence on an estimate that has too few events, or too few others; '' if it has enough."
-    y, least = y.reshape(len(y), -1), LEAST_EVENTS[estimate]
+    y = y.reshape(len(y), -1)
+    least = LEAST_EVENTS[estimate]
     some = [sum(len(np.unique(codes[column == event])) for column in y.T) for event in (1, 0)]
     return '' if min(some) >= least else f'fewer than {least} patients with the event, or without it'
 
@@ -214,8 +211,7 @@ def reasons(y: np.ndarray, metric: str, value: np.ndarray, averages: tuple) -> l
 
 
 def bounds(y: np.ndarray, values: dict, metric: str, j: int, level: float, method: str) -> tuple:
-    """Interval of one column of `columns` under the three weightings in `values`, the number of lost
-    resamples, and why there is none."""
+    "Interval of column `j` under the weightings in `values`, the lost resamples, and why there is none."
     if metric in NO_INTERVAL:
         return np.nan, np.nan, 0, ''
     few = f'fewer than {LEAST_PATIENTS} patients' if values['codes'].max() + 1 < LEAST_PATIENTS else ''
@@ -225,9 +221,23 @@ def bounds(y: np.ndarray, values: dict, metric: str, j: int, level: float, metho
         return np.nan, np.nan, 0, few
     draws = values['bootstrap'][metric][:, j]
     value = values['sample'][metric][0, j] if method != 'percentile' else None
-    return interval(
-        draws, level, value=value, jackknife=values['jackknife'][metric][:, j] if method == 'BCa' else None
-    )
+    jackknife = values['jackknife'][metric][:, j] if method == 'BCa' else None
+    return interval(draws, level, value=value, jackknife=jackknife)
+
+# %% ../../nbs/2_measures/02_intervals.ipynb #metric-rows
+def metric_rows(
+    y, values: dict, metric: str, names: list, averages: tuple, level: float, method: str
+) -> list[dict]:
+    "The rows of one metric."
+    sample = values['sample'][metric][0]  # (L + averages,)
+    events = [int(e) for e in y.sum(0)]
+    events += [sum(events)] * len(averages)
+    out = []
+    for j, why in enumerate(reasons(y, metric, sample, averages)):
+        low, high, lost, lack = bounds(y, values, metric, j, level, method)
+        row = dict(label=names[j], metric=metric, value=sample[j], low=low, high=high)
+        out.append(row | dict(n=len(y), events=events[j], lost=lost, reason=why or lack))
+    return out
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #evaluate
 def evaluate(
@@ -240,80 +250,46 @@ def evaluate(
     seed: int = 0,  # of the bootstrap
     level: float = 0.95,  # coverage asked for
     averages=('macro',),  # over labels: 'macro', 'weighted', 'micro'
-    method: str = 'bias-corrected',  # or 'percentile', 'BCa'; 'published': the paper's procedure, with its flaws
+    method: str = 'bias-corrected',  # or 'percentile', 'BCa'; 'published' is the paper's procedure
 ) -> pd.DataFrame:
     "One row per label and metric, and the averages: value, interval, stays, events, lost resamples, reason."
-    names = label_names(y, labels) + list(check_averages(averages))
+    averages = check_averages(averages)
+    names = [*label_names(y, labels), *averages]
     if method not in METHODS:
         raise UserError('one of ' + ', '.join(METHODS), repr(method), 'Correct the name of the method.')
     y, p, codes = checked(y, p, patients)
+    metrics = known(metrics)
     if method == 'published':
-        return published_table(y, p, names, known(metrics), n, seed, level)
-    values = dict(sample=lambda c: [np.ones((len(c), 1), np.int64)], bootstrap=lambda c: patient_weights(c, n, seed))
-    values |= dict(jackknife=left_out) if method == 'BCa' else {}
-    values = {k: columns(y, p, codes, known(metrics), averages, w) for k, w in values.items()} | dict(codes=codes)
-    return pd.DataFrame(
-        [row for m in known(metrics) for row in metric_rows(y, values, m, names, averages, level, method)]
-    )
-
-# %% ../../nbs/2_measures/02_intervals.ipynb #metric-rows
-def metric_rows(
-    y, values: dict, metric: str, names: list, averages: tuple, level: float, method: str
-) -> list[dict]:
-    "The rows of one metric."
-    sample, events = values['sample'][metric][0], [int(e) for e in y.sum(0)]
-    events += [sum(events)] * len(averages)
-    out = []
-    for j, why in enumerate(reasons(y, metric, sample, averages)):
-        low, high, lost, lack = bounds(y, values, metric, j, level, method)
-        out.append(
-            dict(
-                label=names[j],
-                metric=metric,
-                value=sample[j],
-                low=low,
-                high=high,
-                n=len(y),
-                events=events[j],
-                lost=lost,
-                reason=why or lack,
-            )
-        )
-    return out
+        return published_table(y, p, names, metrics, n, seed, level)
+    weights = dict(sample=once_each, bootstrap=lambda c: patient_weights(c, n, seed))
+    weights |= dict(jackknife=left_out) if method == 'BCa' else {}
+    values = {k: columns(y, p, codes, metrics, averages, w) for k, w in weights.items()} | dict(codes=codes)
+    return pd.DataFrame(sum((metric_rows(y, values, m, names, averages, level, method) for m in metrics), []))
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #published
 def published_table(y, p, names: list, metrics: tuple, n: int, seed: int, level: float) -> pd.DataFrame:
-    "Rows as `evaluate`, by the released code's procedure: rows resampled, bounds averaged over labels, gaps let through."
+    "Rows as `evaluate`, the released code's way: rows resampled, bounds averaged over labels, gaps kept."
     draws = replicates(y, p, metrics, patient_weights(np.arange(len(y)), n, seed))
-    whole, rows = replicates(y, p, metrics, [np.ones((len(y), 1), np.int64)]), []
+    whole = replicates(y, p, metrics, once_each(y))
+    why = 'published procedure: rows, mean of bounds'
+    events, rows = y.sum(0), []
     for m in metrics:
-        # (L,) each; a gap makes a gap
-        low, high = np.quantile(draws[m], [(1 - level) / 2, (1 + level) / 2], axis=0)
+        low, high = np.quantile(draws[m], [(1 - level) / 2, (1 + level) / 2], axis=0)  # (L,); gaps stay
         lost = np.isnan(draws[m]).sum(0)
         for j in range(y.shape[1]):
-            rows.append(dict(label=names[j], metric=m, value=whole[m][0, j], low=low[j], high=high[j], n=len(y), events=int(y[:, j].sum()),
-                             lost=int(lost[j]), reason=''))
-        rows.append(
-            dict(
-                label='macro',
-                metric=m,
-                value=whole[m].mean(),
-                low=low.mean(),
-                high=high.mean(),
-                n=len(y),
-                events=int(y.sum()),
-                lost=int(lost.sum()),
-                reason='published procedure: rows, mean of bounds',
-            )
-        )
+            row = dict(label=names[j], metric=m, value=whole[m][0, j], low=low[j], high=high[j])
+            rows.append(row | dict(n=len(y), events=int(events[j]), lost=int(lost[j]), reason=''))
+        row = dict(label='macro', metric=m, value=whole[m].mean(), low=low.mean(), high=high.mean())
+        rows.append(row | dict(n=len(y), events=int(events.sum()), lost=int(lost.sum()), reason=why))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #placements
 def placements(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Influence of each row on the AUROC, shape (n,): centred placement value over the size of its class,
-    unbiased."""
+    "Influence of each row on the AUROC (n,): centred placement value over the size of its class, unbiased."
     events, others = p[y == 1], p[y == 0]
-    every, out, size = stats.rankdata(p), np.empty(len(y)), np.where(y == 1, len(events), len(others))
+    every = stats.rankdata(p)
+    size = np.where(y == 1, len(events), len(others))
+    out = np.empty(len(y))
     out[y == 1] = (every[y == 1] - stats.rankdata(events)) / len(others)  # share of non-events beaten
     out[y == 0] = 1 - (every[y == 0] - stats.rankdata(others)) / len(events)  # share of events above
     return (out - out[y == 1].mean()) / size * np.sqrt(size / np.maximum(size - 1, 1))
@@ -325,15 +301,14 @@ def delong(
     patients=None,  # patient of each row
     level: float = 0.95,
 ) -> dict:
-    """AUROC with its standard error (summed within patients) and normal interval; nan, with the reason, for
-    too few events or others."""
+    "AUROC, standard error (summed within patients), normal interval; nan, with reason, for too few events."
     y, p, codes = one_label(y, p, patients)
-    value, why = float(auroc(y, p)[0]), why_undefined(y)[0] or lacking(y, codes, 'DeLong')
+    value = float(auroc(y, p)[0])
+    why = why_undefined(y)[0] or lacking(y, codes, 'DeLong')
     if why:
         return dict(value=value, se=np.nan, low=np.nan, high=np.nan, reason=why)
-    se = (
-        float(np.sqrt((np.bincount(codes, placements(y, p)) ** 2).sum())) or np.nan
-    )  # a perfect ranking tells nothing of its spread
+    by_patient = np.bincount(codes, placements(y, p))
+    se = float(np.sqrt((by_patient**2).sum())) or np.nan  # a perfect ranking tells nothing of its spread
     half = stats.norm.ppf((1 + level) / 2) * se
     return dict(value=value, se=se, low=max(0.0, value - half), high=min(1.0, value + half), reason='')
 
@@ -359,14 +334,12 @@ def over_seeds(
     x = np.asarray(values, float)
     sd = float(x.std(ddof=1)) if len(x) > 1 else np.nan
     half = stats.t.ppf((1 + level) / 2, len(x) - 1) * sd / np.sqrt(len(x)) if len(x) > 1 else np.nan
-    return dict(
-        mean=float(x.mean()), sd=sd, low=float(x.mean() - half), high=float(x.mean() + half), seeds=len(x)
-    )
+    mean = x.mean()
+    return dict(mean=float(mean), sd=sd, low=float(mean - half), high=float(mean + half), seeds=len(x))
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #nested
 def degrees(patient: float, seed: float, seeds: int) -> float:
-    """Degrees of freedom of the variance over patients plus that over seeds (Satterthwaite 1946); seeds - 1
-    for fewer than five seeds."""
+    "Degrees of freedom of variances over patients and seeds (Satterthwaite 1946); seeds - 1 below five."
     if seeds < 5:
         return seeds - 1  # two seeds that agree by chance would pass for a sure thing
     return (seeds - 1) * ((patient + seed) / seed) ** 2 if seed > 0 else np.inf
@@ -377,18 +350,18 @@ def nested(
     draws,  # bootstrap values of each seed in the same resamples, shape (S, R)
     level: float = 0.95,
 ) -> dict:
-    """The mean over seeds with its intervals over patients (low, high), over seeds (seed_) and over both
-    (both_); nan for one seed."""
-    together, seeds = np.mean(draws, 0), over_seeds(values, level)
-    low, high, lost, why = interval(together, level, value=seeds['mean'])
-    patient, seed = np.nanvar(together), seeds['sd'] ** 2 / seeds['seeds']
+    "The mean over seeds, its intervals over patients (low, high), seeds (seed_), both (both_); nan for one."
+    together = np.mean(draws, 0)  # (R,)
+    over = over_seeds(values, level)
+    mean, seeds = over['mean'], over['seeds']
+    low, high, lost, why = interval(together, level, value=mean)
+    patient, seed = np.nanvar(together), over['sd'] ** 2 / seeds
     half = np.nan
-    if seeds['seeds'] > 1:
-        half = stats.t.ppf((1 + level) / 2, degrees(patient, seed, seeds['seeds'])) * np.sqrt(patient + seed)
-    half = half if not why else np.nan
-    mean = seeds['mean']
-    return dict(value=mean, low=low, high=high, seed_low=seeds['low'], seed_high=seeds['high'], both_low=float(mean - half), both_high=float(mean + half),
-                seeds=seeds['seeds'], lost=lost, reason=why)
+    if seeds > 1 and not why:
+        half = stats.t.ppf((1 + level) / 2, degrees(patient, seed, seeds)) * np.sqrt(patient + seed)
+    bounds = dict(low=low, high=high, seed_low=over['low'], seed_high=over['high'])
+    both = dict(both_low=float(mean - half), both_high=float(mean + half))
+    return dict(value=mean) | bounds | both | dict(seeds=seeds, lost=lost, reason=why)
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #roc-band
 def roc_band(
@@ -402,17 +375,15 @@ def roc_band(
     "Sensitivity with its pointwise band on a grid of 101 false-positive rates."
     y, p, codes = one_label(y, p, patients)
     if why := why_undefined(y)[0]:
-        raise UserError(
-            'a label with events and others', why, 'A curve needs both; choose another label or more stays.'
-        )
+        mend = 'A curve needs both; choose another label or more stays.'
+        raise UserError('a label with events and others', why, mend)
     grid = np.linspace(0, 1, 101)
     weights = np.hstack([np.ones((len(y), 1)), *patient_weights(codes, n, seed)])
     events, others = passed(y, p, weights)
     ok = (events[-1] > 0) & (others[-1] > 0)
-    x, z = ((a / np.where(ok, a[-1], 1)) for a in (others, events))
-    curves = np.array(
-        [np.interp(grid, np.append(0, x[:, k]), np.append(0, z[:, k])) for k in np.flatnonzero(ok)]
-    )
+    x, z = (a / np.where(ok, a[-1], 1) for a in (others, events))
+    curve = lambda k: np.interp(grid, np.append(0, x[:, k]), np.append(0, z[:, k]))
+    curves = np.array([curve(k) for k in np.flatnonzero(ok)])
     low, high = np.quantile(curves[1:], [(1 - level) / 2, (1 + level) / 2], axis=0)
     drawn = np.nan if lacking(y, codes, 'bootstrap') else 1.0  # without a band where the events are too few
     return pd.DataFrame(dict(fpr=grid, tpr=curves[0], low=low * drawn, high=high * drawn))
