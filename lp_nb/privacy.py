@@ -6,7 +6,7 @@
 __all__ = ['QUOTED', 'KERNELSPEC', 'TRIAL', 'TABLES', 'mask_count', 'safe', 'unseen', 'mask_counts', 'form', 'short_id',
            'scrubbed', 'reason_of', 'trace_of', 'in_short', 'outlined', 'strip_notebook', 'notebook_text',
            'filter_stdin', 'install_filter', 'beside_the_filter', 'filter_fault', 'filter_installed', 'tables_below',
-           'mark_synthetic', 'may_read', 'is_synthetic', 'is_named', 'patients_in', 'is_demo', 'open_data', 'unguarded',
+           'mark_synthetic', 'may_read', 'is_named', 'is_synthetic', 'patients_in', 'is_demo', 'open_data', 'unguarded',
            'refuse_unfiltered']
 
 # %% ../nbs/02_privacy.ipynb #imports
@@ -35,9 +35,7 @@ def mask_count(
 
 # %% ../nbs/02_privacy.ipynb #masks
 def safe(
-    hidden: list[
-        int
-    ],  # counts that are not shown; a reader knows their sum, and which of them are under `least`
+    hidden: list[int],  # counts that are not shown; a reader knows their sum, and which are under `least`
     least: int = 10,
 ) -> bool:
     "Whether no small count among the hidden ones follows from their sum, nor any that is hidden alone."
@@ -52,7 +50,7 @@ def unseen(counts: dict, text: dict) -> list[int]:
     "The counts whose text does not say them."
     return [n for k, n in counts.items() if text[k] != f'{n:,}']
 
-# %% ../nbs/02_privacy.ipynb #masks-2
+# %% ../nbs/02_privacy.ipynb #mask-counts
 def mask_counts(
     counts: dict,  # name -> count, of things that add up to a number that is shown
     least: int = 10,  # smallest count that is shown
@@ -78,7 +76,7 @@ def short_id(identifier) -> str:
     text = str(identifier)
     return text if len(text) < 5 else text[:2] + '.' * (len(text) - 2)
 
-
+# %% ../nbs/02_privacy.ipynb #scrubbed
 QUOTED = re.compile(r"""(?<!\w)'[^']*'(?!\w)|"[^"]*"|`[^`]*`|\[[^]]*\]""")
 
 
@@ -101,6 +99,15 @@ def code_places(e: BaseException) -> list[str]:
     frames = traceback.extract_tb(e.__traceback__)
     return [f'{"/".join(Path(f.filename).parts[-2:])}:{f.lineno} ({f.name})' for f in frames]
 
+# %% ../nbs/02_privacy.ipynb #harmless
+def harmless(e: BaseException) -> str:
+    "What an error of Python or of the system says of names, of places in code, and in the system's words."
+    if isinstance(e, (ImportError, NameError)):
+        return e.name or ''
+    if isinstance(e, SyntaxError):
+        return f'line {e.lineno}: {e.msg}'
+    return os.strerror(e.errno) if isinstance(e, OSError) and e.errno else ''
+
 
 def chain_of(e: BaseException | None) -> list[BaseException]:
     "An exception, what it was raised from, and so on."
@@ -110,24 +117,17 @@ def chain_of(e: BaseException | None) -> list[BaseException]:
         e = e.__cause__ or (None if e.__suppress_context__ else e.__context__)
     return out
 
-# %% ../nbs/02_privacy.ipynb #reason-2
+# %% ../nbs/02_privacy.ipynb #reason-of
 def reason_of(e: BaseException) -> str:
     "What a log may say of an error: all of one of the kit's own, of any other its type and place."
-    if isinstance(e, UserError) or type(e).__module__.partition('.')[0] == __name__.partition('.')[0]:
-        return str(e) if isinstance(e, UserError) else f'{type(e).__name__}: {e}'
-    if debugging():
+    kit = __name__.partition('.')[0]
+    if isinstance(e, UserError):
+        return str(e)
+    if type(e).__module__.partition('.')[0] == kit or debugging():
         return f'{type(e).__name__}: {e}'
-    known = (
-        e.name
-        if isinstance(e, (ImportError, NameError))
-        else f'line {e.lineno}: {e.msg}'
-        if isinstance(e, SyntaxError)
-        else os.strerror(e.errno)
-        if isinstance(e, OSError) and e.errno
-        else ''
-    )
+    known = harmless(e)
     places = code_places(e)
-    ours = [place for place in places if place.startswith(f'{__name__.partition(".")[0]}/')][-1:]
+    ours = [place for place in places if place.startswith(f'{kit}/')][-1:]
     at = ', '.join(dict.fromkeys([*ours, *places[-1:]]))
     return type(e).__name__ + (f': {known}' if known else '') + (f', raised at {at}' if at else '')
 
@@ -181,23 +181,22 @@ def strip_notebook(
     for cell in nb['cells']:
         cell = {k: cell[k] for k in ('cell_type', 'id', 'source') if k in cell} | dict(metadata={})
         cells.append(cell | (dict(outputs=[], execution_count=None) if cell['cell_type'] == 'code' else {}))
-    return {k: nb[k] for k in ('nbformat', 'nbformat_minor') if k in nb} | dict(
-        cells=cells, metadata=dict(kernelspec=KERNELSPEC)
-    )
+    layout = {k: nb[k] for k in ('nbformat', 'nbformat_minor') if k in nb}
+    return layout | dict(cells=cells, metadata=dict(kernelspec=KERNELSPEC))
 
 
 def notebook_text(nb: dict) -> str:
     "The byte layout in which notebooks are kept (that of nbdev's own writer)."
     return json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + '\n'
 
-
+# %% ../nbs/02_privacy.ipynb #install-filter
 def filter_stdin():
     """The clean filter: a notebook on standard input, the stripped one on standard output; anything else is
     an error."""
     text = sys.stdin.buffer.read().decode('utf-8')
     sys.stdout.buffer.write(notebook_text(strip_notebook(json.loads(text))).encode('utf-8'))
 
-# %% ../nbs/02_privacy.ipynb #install-filter
+
 def install_filter(repo):
     """Set up the clean filter in the git configuration and the attributes of the checkout `repo` (local to
     it, nothing global)."""
@@ -210,7 +209,7 @@ def install_filter(repo):
     own.parent.mkdir(exist_ok=True)
     own.write_text(before.removesuffix(line) + line, encoding='utf-8')
 
-# %% ../nbs/02_privacy.ipynb #filter-fault
+# %% ../nbs/02_privacy.ipynb #beside-the-filter
 TRIAL = dict(
     nbformat=4,
     nbformat_minor=5,
@@ -222,25 +221,15 @@ TRIAL = dict(
 def beside_the_filter(top: Path, here: Path, **how) -> list:
     """Notebooks that there are in a checkout, or that could be put beside attributes or `here`, and that git
     would not filter."""
-    listed = git(
-        top,
-        'ls-files',
-        '-zco',
-        '--exclude-standard',
-        '--',
-        '*.ipynb',
-        '.gitattributes',
-        '**/.gitattributes',
-        **how,
-    ).split('\0')
-    names = [re.sub(r'\.gitattributes$', 'x.ipynb', name) for name in listed if name] + [
-        'x.ipynb',
-        str((here / 'x.ipynb').relative_to(top)),
-    ]
-    said = git(top, 'check-attr', '-z', '--stdin', 'filter', text='\0'.join(names) + '\0', **how).split('\0')
-    return [name for name, value in zip(said[::3], said[2::3]) if value != 'lp-nb']
+    wanted = ('*.ipynb', '.gitattributes', '**/.gitattributes')
+    listed = git(top, 'ls-files', '-zco', '--exclude-standard', '--', *wanted, **how).split('\0')
+    names = [re.sub(r'\.gitattributes$', 'x.ipynb', name) for name in listed if name]
+    names += ['x.ipynb', str((here / 'x.ipynb').relative_to(top))]
+    text = '\0'.join(names) + '\0'
+    answer = git(top, 'check-attr', '-z', '--stdin', 'filter', text=text, **how).split('\0')
+    return [name for name, value in zip(answer[::3], answer[2::3]) if value != 'lp-nb']
 
-
+# %% ../nbs/02_privacy.ipynb #filter-fault
 def filter_fault(repo, **how) -> str:
     "What is wrong with the clean filter of the checkout that holds the folder `repo`; '' if nothing is."
     here = Path(repo).resolve()
@@ -283,7 +272,7 @@ def mark_synthetic(root, **facts):
     }
     write_json(Path(root) / 'hospital.json', dict(facts, synthetic=True, files=files))
 
-# %% ../nbs/02_privacy.ipynb #marker-synthetic
+# %% ../nbs/02_privacy.ipynb #may-read
 @contextmanager
 def may_read():
     "Name the file that may not be read."
@@ -295,26 +284,25 @@ def may_read():
         ) from e
 
 
+def is_named(entry, path: Path) -> bool:
+    "Whether what a marker says of a file is true of it as it is now."
+    return (
+        isinstance(entry, dict)
+        and entry.get('bytes') == path.stat().st_size
+        and entry.get('sha256') == steady_fingerprint(path)
+    )
+
+# %% ../nbs/02_privacy.ipynb #marker-synthetic
 @may_read()
 def is_synthetic(root) -> bool:
     "Whether the tables below `root` are those that its marker names, none changed and none added."
-    marker, found = Path(root) / 'hospital.json', tables_below(root)
-    said = read_json(marker) if marker.is_file() else None
-    files = said.get('files') if isinstance(said, dict) else None
-    return (
-        isinstance(files, dict)
-        and bool(found)
-        and all(is_named(files.get(name), path) for name, path in found.items())
-    )
-
-
-def is_named(said, path: Path) -> bool:
-    "Whether a marker speaks of this file as it is now."
-    return (
-        isinstance(said, dict)
-        and said.get('bytes') == path.stat().st_size
-        and said.get('sha256') == steady_fingerprint(path)
-    )
+    marker = Path(root) / 'hospital.json'
+    facts = read_json(marker) if marker.is_file() else None
+    files = facts.get('files') if isinstance(facts, dict) else None
+    tables = tables_below(root)
+    if not isinstance(files, dict) or not tables:
+        return False
+    return all(is_named(files.get(name), path) for name, path in tables.items())
 
 # %% ../nbs/02_privacy.ipynb #marker-demo
 def patients_in(path: Path) -> set:
@@ -375,21 +363,17 @@ def unguarded(folder) -> str:
 # %% ../nbs/02_privacy.ipynb #no-marker
 def no_marker(root) -> str:
     "What to do where a marker lies beside tables that it does not belong to."
-    found = [
-        name
-        for name in ('hospital.json', 'demo_subject_id.csv')
-        if root is not None and Path(root, name).exists()
-    ]
-    return (
-        f' {found[0]} in {root} does not belong to these tables: make the hospital, or download the demo, again.'
-        if found
-        else ''
-    )
+    markers = ('hospital.json', 'demo_subject_id.csv')
+    beside = [name for name in markers if root is not None and Path(root, name).exists()]
+    if not beside:
+        return ''
+    again = 'make the hospital, or download the demo, again.'
+    return f' {beside[0]} in {root} does not belong to these tables: {again}'
 
 # %% ../nbs/02_privacy.ipynb #refuse-unfiltered
 def refuse_unfiltered(
     root=None,  # folder of tables about to be opened; none: what is opened is known to be credentialed
-    cwd=None,  # where the notebook or command runs (default: here, and where Jupyter says that the notebook lies)
+    cwd=None,  # where the notebook or command runs; default: here, and where Jupyter has the notebook
 ):
     """Raise unless `root` is open data, or the working folder is outside any git checkout or inside a
     filtered one."""
@@ -399,7 +383,8 @@ def refuse_unfiltered(
     for place in [Path(cwd)] if cwd else [Path.cwd(), *[notebook.parent] * notebook.is_absolute()]:
         if place.is_dir() and (fault := unguarded(place)):
             raise UserError(
-                'a git checkout whose notebooks are stripped on `git add` before credentialed data are opened in it',
+                'a git checkout whose notebooks are stripped on `git add` before credentialed data '
+                'are opened in it',
                 f'{place}, where {fault}',
                 'Run `lp-nb doctor --fix` there, or work outside the checkout.' + no_marker(root),
             )
