@@ -282,7 +282,7 @@ def set_threads(n: int | None = None):
     if n or os.environ.get('IN_TEST'):
         torch.set_num_threads(n or 1)
 
-# %% ../nbs/00_core.ipynb #offline
+# %% ../nbs/00_core.ipynb #offline-and-asset
 def offline() -> bool:
     "Whether no hub may be asked: HF_HUB_OFFLINE is set, or tests run."
     asked = os.environ.get('HF_HUB_OFFLINE', '').lower()

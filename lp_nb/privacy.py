@@ -32,7 +32,7 @@ def mask_count(
     few = n >= least and patients is not None and patients < least
     return 'hidden' if few else f'<{least}' if 0 < n < least else f'{n:,}'
 
-# %% ../nbs/02_privacy.ipynb #masks
+# %% ../nbs/02_privacy.ipynb #safe
 def safe(
     hidden: list[int],  # counts that are not shown; a reader knows their sum, and which are under `least`
     least: int = 10,

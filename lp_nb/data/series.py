@@ -178,7 +178,7 @@ def as_number(column: str = 'value') -> pl.Expr:
     "A text as the number it spells, null if it does not spell one."
     return pl.col(column).str.strip_chars().cast(pl.Float64, strict=False)
 
-# %% ../../nbs/1_data/08_series.ipynb #pick-events
+# %% ../../nbs/1_data/08_series.ipynb #as-stored
 def as_stored(mine: pl.DataFrame, name: str, words: bool) -> pl.DataFrame:
     "The columns that are kept of picked rows, with `x`, their number, and whether their text is `masked`."
     kept = ['hadm_id', 'stay_id', *['value'] * words]
@@ -191,7 +191,7 @@ def as_stored(mine: pl.DataFrame, name: str, words: bool) -> pl.DataFrame:
     item = pl.col('itemid').cast(pl.Int32)
     return mine.select('block', 'subject_id', item, 'charttime', *stored, 'x', 'masked', *kept)
 
-# %% ../../nbs/1_data/08_series.ipynb #pick-of-a-batch
+# %% ../../nbs/1_data/08_series.ipynb #pick-events
 def pick_events(
     name: str,  # 'chartevents' or 'labevents'
     patients: pl.DataFrame,  # subject_id, block
@@ -289,7 +289,7 @@ def of_patients(
                 {'urine or other fluid': mine.filter('fluid')['subject_id'].n_unique()})
     return blood
 
-# %% ../../nbs/1_data/08_series.ipynb #window-expressions
+# %% ../../nbs/1_data/08_series.ipynb #in-window
 OUTSIDE = ('no time', 'before the stay', 'after the window or between stays')
 OTHERS = ('of another stay or admission', 'outside the time of the stay that it names')
 EPSILON = 1e-6  # hours; the tolerance of prior work

@@ -132,7 +132,7 @@ def make_rules(
     check_rules(rules)
     return rules
 
-# %% ../../nbs/1_data/12_stays.ipynb #check-rules
+# %% ../../nbs/1_data/12_stays.ipynb #contradictions
 def contradictions(rules: Rules) -> tuple:
     "(whether the rules have it, expected, got, what to do) of combinations that look ahead or mean nothing."
     mortality = rules.task == 'mortality'
@@ -153,7 +153,7 @@ def contradictions(rules: Rules) -> tuple:
          f'min_hours={rules.min_hours}', 'Use 48 or more.'),
     )
 
-# %% ../../nbs/1_data/12_stays.ipynb #check-combinations
+# %% ../../nbs/1_data/12_stays.ipynb #check-rules
 def check_rules(rules: Rules):
     "Raise `UserError` on a value that is not a choice, or on a combination that looks ahead."
     for name, allowed in CHOICES.items():
@@ -251,7 +251,7 @@ def select_stays(tables: Tables, rules: Rules, ledger: Ledger) -> pl.DataFrame:
     order = pl.struct('intime', 'outtime').rank('ordinal').over('subject_id').cast(pl.Int32)
     return stays.with_columns(order.alias('episode'))
 
-# %% ../../nbs/1_data/12_stays.ipynb #gone
+# %% ../../nbs/1_data/12_stays.ipynb #left-early
 def died_before(end: str) -> pl.Expr:
     """Whether a time of death, or a date of death of whose day no other record gives the hour, lies before
     the moment in column `end`."""
