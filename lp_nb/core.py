@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'visible', 'as_tex', 'as_markdown_text', 'UserError', 'require', 'meant', 'one_of',
            'Failed', 'DiskFull', 'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint', 'steady_fingerprint',
-           'fingerprint_at', 'rng', 'Progress', 'no_progress', 'track', 'device', 'offline', 'set_threads', 'asset',
+           'fingerprint_at', 'rng', 'Progress', 'track', 'no_progress', 'device', 'set_threads', 'offline', 'asset',
            'compiled']
 
 # %% ../nbs/00_core.ipynb #imports
@@ -23,6 +23,13 @@ from pathlib import Path
 # %% ../nbs/00_core.ipynb #text
 # to a terminal, or on the direction of writing
 ORDERS = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]')
+
+
+def visible(text) -> str:
+    "Text whose control characters are shown as their codes; line feeds and tabs stay."
+    return ORDERS.sub(lambda found: f'\\x{ord(found[0]):02x}', str(text))
+
+# %% ../nbs/00_core.ipynb #typeset
 TEX = {c: f'\\{c}' for c in '{}$&%#_'} | {
     '\\': r'\textbackslash{}',
     '^': r'\textasciicircum{}',
@@ -30,11 +37,6 @@ TEX = {c: f'\\{c}' for c in '{}$&%#_'} | {
     '<': '$<$',
     '>': '$>$',
 }
-
-
-def visible(text) -> str:
-    "Text whose control characters are shown as their codes; line feeds and tabs stay."
-    return ORDERS.sub(lambda found: f'\\x{ord(found[0]):02x}', str(text))
 
 
 def as_tex(text) -> str:
@@ -119,7 +121,7 @@ class DiskFull(Failed):
     def __reduce__(self):
         return type(self), self.places
 
-
+# %% ../nbs/00_core.ipynb #disk-watched
 @contextmanager
 def disk_watched(where):
     "Turn an error of a full disk, from whichever library, into `DiskFull`."
@@ -245,6 +247,15 @@ def close_bar(progress: Progress, failed: bool):
         bar.leave = not progress.watched or bar.format_dict['elapsed'] > 2
     bar.close()
 
+# %% ../nbs/00_core.ipynb #track
+def track(iterable, what: str, total: int | None = None):
+    "Iterate with a progress bar."
+    total = len(iterable) if total is None and hasattr(iterable, '__len__') else total
+    with Progress(what, total) as bar:
+        for x in iterable:
+            yield x
+            bar.step()
+
 # %% ../nbs/00_core.ipynb #no-progress
 @contextmanager
 def no_progress():
@@ -256,15 +267,6 @@ def no_progress():
     finally:
         os.environ.pop('LPNB_QUIET') if before is None else os.environ.update(LPNB_QUIET=before)
 
-# %% ../nbs/00_core.ipynb #track
-def track(iterable, what: str, total: int | None = None):
-    "Iterate with a progress bar."
-    total = len(iterable) if total is None and hasattr(iterable, '__len__') else total
-    with Progress(what, total) as bar:
-        for x in iterable:
-            yield x
-            bar.step()
-
 # %% ../nbs/00_core.ipynb #device
 def device() -> str:
     "`'cuda'` where there is a GPU, else `'cpu'`."
@@ -273,22 +275,18 @@ def device() -> str:
     return 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
-def offline() -> bool:
-    "Whether no hub may be asked: HF_HUB_OFFLINE is set, or tests run."
-    return bool(os.environ.get('IN_TEST')) or os.environ.get('HF_HUB_OFFLINE', '').lower() in (
-        '1',
-        'on',
-        'true',
-        'yes',
-    )
-
-
 def set_threads(n: int | None = None):
     "Let torch use `n` threads (default: 1 under tests, else leave as is)."
     import torch
 
     if n or os.environ.get('IN_TEST'):
         torch.set_num_threads(n or 1)
+
+# %% ../nbs/00_core.ipynb #offline-and-asset
+def offline() -> bool:
+    "Whether no hub may be asked: HF_HUB_OFFLINE is set, or tests run."
+    asked = os.environ.get('HF_HUB_OFFLINE', '').lower()
+    return bool(os.environ.get('IN_TEST')) or asked in ('1', 'on', 'true', 'yes')
 
 
 def asset(name: str) -> Path:

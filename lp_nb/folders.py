@@ -38,10 +38,11 @@ def git(
     *args,
     check: bool = True,  # raise if git fails
     text: str | None = None,  # for its standard input
-    ambient: bool = False,  # let GIT_DIR and its like point to another repository than that of the folder
+    ambient: bool = False,  # let GIT_DIR and its like point to another repository
 ) -> str:
     "What `git -C repo args...` prints."
-    env = {k: v for k, v in os.environ.items() if ambient or not re.match('GIT_(DIR|WORK_TREE|INDEX|OBJECT|COMMON|CEIL|CONFIG_[CKVP]|ATTR)', k)}
+    pointers = 'GIT_(DIR|WORK_TREE|INDEX|OBJECT|COMMON|CEIL|CONFIG_[CKVP]|ATTR)'
+    env = {k: v for k, v in os.environ.items() if ambient or not re.match(pointers, k)}
     try:
         done = subprocess.run(
             ['git', '-C', str(repo), *args], capture_output=True, text=True, check=False, input=text, env=env
@@ -98,20 +99,21 @@ def refuse_tracked(
     while found := HIDDEN.fullmatch(spot.name):
         spot = spot.with_name(found['name'])
     here = next(p for p in (spot, *spot.parents) if p.is_dir())
-    what = lambda got, todo: UserError('a place for patients that is outside any git checkout, or that git ignores', f'{spot}, {got}', todo)
+    wanted = 'a place for patients that is outside any git checkout, or that git ignores'
+    refused = lambda got, todo: UserError(wanted, f'{spot}, {got}', todo)
     for ambient in (False, True) if 'GIT_DIR' in os.environ else (False,):
-        top = git(Path.cwd() if ambient else here, 'rev-parse', '--show-toplevel', check=False, ambient=ambient)
+        top = git('.' if ambient else here, 'rev-parse', '--show-toplevel', check=False, ambient=ambient)
         if not top and not ambient and any((p / '.git').exists() for p in (here, *here.parents)):
-            raise what('where git cannot say whether it ignores it', 'Mend the checkout, or choose a place outside.')
+            todo = 'Mend the checkout, or choose a place outside.'
+            raise refused('where git cannot say whether it ignores it', todo)
         if not top or not spot.is_relative_to(Path(top).resolve()):
             continue
         if missing := lines_missing(Path(top).resolve(), spot, folder, beside, ambient):
-            raise what('which `git add -A` would take up', f'Add to {Path(top) / ".gitignore"}: {" and ".join(missing)}   Or choose a place outside.')
+            lines = f'Add to {Path(top) / ".gitignore"}: {" and ".join(missing)}'
+            raise refused('which `git add -A` would take up', f'{lines}   Or choose a place outside.')
         if git(top, 'ls-files', '-z', '--', str(spot), check=False, ambient=ambient):
-            raise what(
-                'of which git holds files already',
-                f'Choose another place, or take it out of git: git rm -r --cached {shlex.quote(str(spot))}',
-            )
+            todo = f'Choose another place, or take it out of git: git rm -r --cached {shlex.quote(str(spot))}'
+            raise refused('of which git holds files already', todo)
 
 # %% ../nbs/01_folders.ipynb #fsync-tree
 def fsync_tree(path: Path):
@@ -221,8 +223,8 @@ def refuse_replacing(path, new: Path | None = None, asked: bool = False):
 @contextmanager
 def new_folder(
     path,  # where the finished folder will lie
-    private: bool = False,  # it holds patients: ignored by git, and open at most to a group that was let into the folder it replaces
-    replace: bool = True,  # take the place of what is there; without, only of an empty folder or of one that holds the same
+    private: bool = False,  # it holds patients: ignored by git, open at most to a group let in before
+    replace: bool = True,  # take the place of what is there; else only of an empty or an equal folder
 ):
     """Yield an empty folder to fill; on success it becomes `path` in one rename, on error it vanishes and
     `path` is as before."""
@@ -354,13 +356,11 @@ def read_json(path):
     try:
         return json.loads(place(path).read_text(encoding='utf-8'))
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise UserError(
-            f'JSON in {path}',
-            'bytes that are no text'
-            if isinstance(e, UnicodeDecodeError)
-            else f'line {e.lineno}, column {e.colno}: {e.msg}',
-            'Check the path. If the kit has written this file, it was damaged since: make what it belongs to again.',
-        ) from e
+        text = 'bytes that are no text'
+        if isinstance(e, json.JSONDecodeError):
+            text = f'line {e.lineno}, column {e.colno}: {e.msg}'
+        todo = 'If the kit has written this file, it was damaged since: make what it belongs to again.'
+        raise UserError(f'JSON in {path}', text, f'Check the path. {todo}') from e
 
 # %% ../nbs/01_folders.ipynb #seal
 def sealed(said: dict) -> dict:
@@ -423,11 +423,9 @@ def check_files(
     states = {}
     for name in sorted(set(names) or shown | set(said)):
         if name not in there or name not in said:
-            raise UserError(f'the files that {folder / listing} lists', f'{name}, {"not in the list" if name in there else "missing"}', todo)
+            fault = 'not in the list' if name in there else 'missing'
+            raise UserError(f'the files that {folder / listing} lists', f'{name}, {fault}', todo)
         states[name] = file_state(there[name])
-        if (
-            states[name] != (seen or {}).get(name)
-            and (found := steady_fingerprint(there[name])) != said[name]
-        ):
-            raise UserError(f'{there[name]} with SHA-256 {str(said[name])[:16]}', found[:16], todo)
+        if states[name] != (seen or {}).get(name) and (now := steady_fingerprint(there[name])) != said[name]:
+            raise UserError(f'{there[name]} with SHA-256 {str(said[name])[:16]}', now[:16], todo)
     return states

@@ -22,11 +22,8 @@ from .privacy import reason_of
 # %% ../nbs/03_plugins.ipynb #source
 def file_of(thing) -> str:
     "The file or the notebook cell whose code defines a class or a function; '' where nobody can tell."
-    own = [
-        f
-        for f in (inspect.unwrap(thing), *vars(thing).values())
-        if getattr(f, '__qualname__', '').startswith(thing.__qualname__)
-    ]
+    inside = lambda f: getattr(f, '__qualname__', '').startswith(thing.__qualname__)
+    own = [f for f in (inspect.unwrap(thing), *vars(thing).values()) if inside(f)]
     files = [f.__code__.co_filename for f in own if hasattr(f, '__code__')]
     files.append(getattr(sys.modules.get(thing.__module__), '__file__', None) or '')
     defined = re.compile(rf'^\s*(class|def) {thing.__name__}\b', flags=re.M)
@@ -38,7 +35,7 @@ def text_of(thing) -> str:
     linecache.checkcache(file_of(thing))
     return ''.join(linecache.getlines(file_of(thing)))
 
-
+# %% ../nbs/03_plugins.ipynb #source-of
 def source_of(thing) -> str:
     "The source of a class or a function without its decorators, in a notebook too; '' where nobody can tell."
     text = text_of(thing)
@@ -81,16 +78,16 @@ class Registry(dict):
             )
 
         def take(thing):
-            said, there = version_of(name, thing, version), self.get(name)
-            if name in self and (name not in self.own or not same(there, thing)):
-                owner = f'{there.__qualname__} of {there.__module__}'
+            given, before = version_of(name, thing, version), self.get(name)
+            if name in self and (name not in self.own or not same(before, thing)):
+                owner = f'{before.__qualname__} of {before.__module__}'
                 raise UserError(
                     f'a name for the {self.kind} {thing.__qualname__} that is free',
                     f'{name!r}, which is {owner}',
                     'Choose another name.',
                 )
-            self.check(name, thing, said)
-            self[name], self.own[name] = thing, said
+            self.check(name, thing, given)
+            self[name], self.own[name] = thing, given
             return thing
 
         return take
@@ -127,7 +124,7 @@ def load_file(path: Path):
         raise
     return module
 
-# %% ../nbs/03_plugins.ipynb #use-2
+# %% ../nbs/03_plugins.ipynb #use-names
 def use(*names: str):
     """Import what adds stages, encoders or measures, by the path of a .py file or a module's name; without
     names, those in LPNB_USE."""
@@ -152,6 +149,7 @@ def place_of(name: str, thing) -> str:
         raise UserError(
             f'{name!r} in a module that other processes can import',
             f'{thing.__qualname__} of a notebook or script ({thing.__module__})',
-            "Put its cell into a file, say mine.py, and begin with use('mine.py') of lp_nb.plugins; or compute in this process: workers=1.",
+            "Put its cell into a file, say mine.py, and begin with use('mine.py') of lp_nb.plugins; "
+            'or compute in this process: workers=1.',
         )
     return thing.__module__ if '.' in thing.__module__ else str(Path(path).absolute())

@@ -134,30 +134,28 @@ def plant_reports(frames: dict, stays: pl.DataFrame, rules: Rules) -> dict:
     if rules.report_time == 'storetime':
         kinds.append((inside, end, pl.col('hadm_id')))
     text = pl.lit(f'FINDINGS: {WORD}. IMPRESSION: the patient expired.').alias('text')
-    rows = [stays.select(pl.format(f'{WORD}-{i}-{{}}', 'stay_id').alias('note_id'), pl.lit('RR').alias('note_type'), 'subject_id',
-                         hadm.alias('hadm_id'), chart.alias('charttime'), store.alias('storetime'), text)
-            for i, (chart, store, hadm) in enumerate(kinds)]
+    rows = []
+    for i, (chart, store, hadm) in enumerate(kinds):
+        note = pl.format(f'{WORD}-{i}-{{}}', 'stay_id').alias('note_id')
+        times = hadm.alias('hadm_id'), chart.alias('charttime'), store.alias('storetime')
+        rows.append(stays.select(note, pl.lit('RR').alias('note_type'), 'subject_id', *times, text))
     return dict(frames, radiology=pl.concat([frames['radiology'], *rows]))
 
 # %% ../../nbs/1_data/14_audit.ipynb #canary-outcome
 def plant_outcome(frames: dict, stays: pl.DataFrame) -> dict:
-    "The tables with the outcome turned over: flag, time of death, all 25 groups of diagnoses, and a summary that tells it."
+    "The tables with the outcome turned over: flag, time of death, all 25 groups, a summary that tells it."
     mine = pl.col('hadm_id').is_in(stays['hadm_id'].implode())
     ends = stays.select('hadm_id', (pl.col('window_end') + pl.duration(days=3)).alias('later'))
-    admissions = frames['admissions'].join(ends, on='hadm_id', how='left', maintain_order='left').with_columns(
-        pl.when(mine).then(1 - pl.col('hospital_expire_flag')).otherwise('hospital_expire_flag').alias('hospital_expire_flag'),
-        pl.when(mine).then('later').otherwise('deathtime').alias('deathtime')).drop('later')
-    code = (
-        phenotype_codes()
-        .unique('label_index')
-        .select('icd_code', 'icd_version', seq_num=pl.lit(99, pl.Int64))
-    )
-    ill = (
-        stays.select('subject_id', 'hadm_id')
-        .unique()
-        .join(code, how='cross')
-        .select(frames['diagnoses_icd'].columns)
-    )
+    flag = pl.col('hospital_expire_flag')
+    admissions = frames['admissions'].join(ends, on='hadm_id', how='left', maintain_order='left')
+    admissions = admissions.with_columns(
+        pl.when(mine).then(1 - flag).otherwise(flag).alias('hospital_expire_flag'),
+        pl.when(mine).then('later').otherwise('deathtime').alias('deathtime'),
+    ).drop('later')
+    code = phenotype_codes().unique('label_index')
+    code = code.select('icd_code', 'icd_version', seq_num=pl.lit(99, pl.Int64))
+    ill = stays.select('subject_id', 'hadm_id').unique().join(code, how='cross')
+    ill = ill.select(frames['diagnoses_icd'].columns)
     out = dict(frames, admissions=admissions, diagnoses_icd=pl.concat([frames['diagnoses_icd'], ill]))
     if 'd_icd_diagnoses' in frames:  # a book that knows them
         book = frames['d_icd_diagnoses']
@@ -176,15 +174,13 @@ def compare_views(plain: dict, planted: dict, stay_ids: list):
     for seen in (plain, planted):
         gone = set(stay_ids) - set(seen)
         if gone:
-            raise LeakError(
-                f'{len(gone)} of {len(stay_ids)} stays left with the canaries planted: selection looks at the future'
-            )
+            left = f'{len(gone)} of {len(stay_ids)} stays left with the canaries planted'
+            raise LeakError(f'{left}: selection looks at the future')
     for stay in stay_ids:
         (a, before_a, text_a), (b, before_b, text_b) = plain[stay], planted[stay]
         if not (np.array_equal(a, b, equal_nan=True) and np.array_equal(before_a, before_b, equal_nan=True)):
-            raise LeakError(
-                'an event planted at or after the end of the window, or the outcome, changed the hourly values'
-            )
+            late = 'an event planted at or after the end of the window, or the outcome,'
+            raise LeakError(f'{late} changed the hourly values')
         if text_a != text_b or WORD in text_b:
             raise LeakError('a report that could not be read within the window reached a document')
 
@@ -232,27 +228,25 @@ PAPER = {'mortality (paper)': 22_626, 'phenotyping (paper)': 53_576}
 
 # %% ../../nbs/1_data/14_audit.ipynb #oracles
 def oracles(release: str, ledger: pd.DataFrame, rules: Rules) -> list:
-    "The known counts of the release beside those of this cohort, each with the steps that explain a difference."
+    "The known counts of the release beside this cohort's, each with the steps that explain a difference."
     steps = ledger[ledger['unit'] == 'stays']
     kept = steps[steps['reason'] == 'kept'].set_index('step')['rows'].astype(int)
     got = {'ICU stays': int(steps['rows_in'].iloc[0]), **kept.to_dict()}
     got.update({f'{rules.task} ({who})': int(kept.iloc[-1]) for who in ('MedFuse counting', 'paper')})
     prior = ('kept', 'moved between units', 'another stay in the same admission', 'shorter than 48 hours')
-    printed = shareable(list(steps[['step', 'unit', 'rows_in', 'reason', 'rows']].itertuples(index=False, name=None)), whose=whose_of(steps))
-    why = [f"{text} '{reason}'" for step in printed for reason, text in step['dropped'].items() if text != '0' and reason not in prior]
+    counted = steps[['step', 'unit', 'rows_in', 'reason', 'rows']].itertuples(index=False, name=None)
+    dropped = [step['dropped'] for step in shareable(list(counted), whose=whose_of(steps))]
+    others = [(reason, text) for d in dropped for reason, text in d.items() if reason not in prior]
+    why = [f"{text} '{reason}'" for reason, text in others if text != '0']
     differs = f'this cohort also leaves out {", ".join(why)}' if why else 'a switch or the release differs'
     known = dict(ORACLES.get(release, {}))
     if release not in ('demo', 'synthetic') and 'reports' in kept:
         known.update(PAPER)
-    shown = lambda n: n if n >= 10 or not n else mask_count(n)
-    return [
-        dict(
-            what=what,
-            expected=n,
-            got=shown(got[what]),
-            agrees=got[what] == n,
-            explanation='same' if got[what] == n else differs,
-        )
-        for what, n in known.items()
-        if what in got
-    ]
+    rows = []
+    for what, n in known.items():
+        if what in got:
+            shown = got[what] if got[what] >= 10 or not got[what] else mask_count(got[what])
+            agrees = got[what] == n
+            row = dict(what=what, expected=n, got=shown, agrees=agrees)
+            rows.append(row | dict(explanation='same' if agrees else differs))
+    return rows

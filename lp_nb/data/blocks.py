@@ -75,7 +75,8 @@ def nothing_left(ledger: Ledger):
     raise UserError(
         'at least one stay that the rules admit',
         f'none of {steps[0][1]:,}',
-        f'The step {name!r} took the last ones: {why}. Check that all tables are of one release, or change the switch.',
+        f'The step {name!r} took the last ones: {why}. '
+        'Check that all tables are of one release, or change the switch.',
     )
 
 # %% ../../nbs/1_data/13_blocks.ipynb #sources
@@ -166,10 +167,10 @@ def keep_charted(
     keep = some | (rules.empty_series == 'keep')
     marked = stays.with_columns(pl.Series('keep', keep, dtype=pl.Boolean))
     kept = tally(ledger, 'series', 'stays', marked, {'no value in the window': ~pl.col('keep')}).drop('keep')
+    reason, charted = 'stay without a value in the window', ledger.last['values']
     lost = int((~np.isnan(series.before[~keep])).sum())
-    charted = ledger.last['values']
-    ledger.step('stays with a series', 'values', charted, charted - lost, {'stay without a value in the window': lost},
-                {'stay without a value in the window': marked.filter(~pl.col('keep'))['subject_id'].n_unique()})
+    people = marked.filter(~pl.col('keep'))['subject_id'].n_unique()
+    ledger.step('stays with a series', 'values', charted, charted - lost, {reason: lost}, {reason: people})
     if keep.all():
         return kept, series
     offsets = np.concatenate([[0], np.cumsum(hours[keep])]).astype(np.int64)
@@ -245,9 +246,8 @@ def gather(tables: Tables, rules: Rules, work, ledger: Ledger) -> tuple[Chosen, 
     fits(tables, parts)
     count_tables(parts, ledger)
     if 'radiology' in parts:
-        counts = parts['radiology'].counts()
-        never = counts.get('patient never in an ICU', 0)
-        ledger.step('ICU patients', 'reports', counts['rows'], counts['rows'] - never, {'patient never in an ICU': never})
+        rows, never = (parts['radiology'].counts().get(k, 0) for k in ('rows', 'patient never in an ICU'))
+        ledger.step('ICU patients', 'reports', rows, rows - never, {'patient never in an ICU': never})
     home = Path(work) / f'blocks-{blocks_key(tables, rules)}'
     folders = [home / f'{number:05d}' for number in blocks]
     with Progress('blocks of patients', len(blocks)) as bar:

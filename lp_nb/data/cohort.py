@@ -127,18 +127,19 @@ def counts_of(stays: pl.DataFrame, labels: tuple) -> dict:
 # %% ../../nbs/1_data/15_cohort.ipynb #look-ahead
 def look_ahead(rules: Rules) -> list:
     "What the rules are known to let in that was not readable yet; stated in the manifest."
-    known = {
-        'laboratory values count from the time of the specimen, before the result could be read': rules.lab_time
-        == 'charttime',
-        'reports count from the time of the image, before the text could be read': rules.report_time
-        == 'charttime',
-        'labels are the diagnoses of the whole admission, coded after discharge': rules.task == 'phenotyping',
-        'the window is the whole stay, whose length is known only when it ends': rules.window == 'whole'
-        and rules.task == 'phenotyping',
-        'whether numbers are compared as text depends on all values of the patient, later ones included': rules.ties
-        == 'text',
-    }
-    return [what for what, holds in known.items() if holds]
+    whole = rules.window == 'whole' and rules.task == 'phenotyping'
+    known = (
+        (rules.lab_time == 'charttime',
+         'laboratory values count from the time of the specimen, before the result could be read'),
+        (rules.report_time == 'charttime',
+         'reports count from the time of the image, before the text could be read'),
+        (rules.task == 'phenotyping',
+         'labels are the diagnoses of the whole admission, coded after discharge'),
+        (whole, 'the window is the whole stay, whose length is known only when it ends'),
+        (rules.ties == 'text',
+         'whether numbers are compared as text depends on all values of the patient, later ones included'),
+    )
+    return [what for holds, what in known if holds]
 
 # %% ../../nbs/1_data/15_cohort.ipynb #write-texts
 def write_reports(folder: Path, folders: list, corpus: Corpus):
@@ -575,11 +576,10 @@ def build_cohort(
     split_files=None,  # (test list, validation list) of the prior work
     out=None,  # folder to write
     corpus=None,  # general-domain texts: a file or a list; default: those of a synthetic hospital
-    work=None,  # folder of intermediate results, kept for other builds; default: beside `out`, removed at the end
+    work=None,  # folder of intermediate results, kept for other builds; default: removed at the end
     **switches,  # fields of `Rules` to set otherwise
 ) -> Cohort:
-    """Build the cohort, audit it and write it to `out`; if it is already there, open it; if a build was
-    killed, go on."""
+    "Build the cohort, audit it and write it to `out`; one that is there is opened, a killed build goes on."
     rules = make_rules(preset, task, **{**({'split': 'files'} if split_files else {}), **switches})
     out = check_out(out)
     before, tables = built_in(out), open_mimic(mimic, notes)
@@ -589,7 +589,8 @@ def build_cohort(
         return Cohort.load(out)
     with disk_watched(filling(out, work)), sole_writer(out):
         if to_build(out, before, inputs):
-            with working(out, work, not is_open(tables)) as shared, new_folder(out, not is_open(tables)) as folder:
+            private = not is_open(tables)
+            with working(out, work, private) as shared, new_folder(out, private) as folder:
                 compute(tables, rules, split_files, texts, inputs, folder, shared)
     return Cohort.load(out)
 

@@ -115,13 +115,11 @@ def read_codes(path: Path, note_id: pl.Series) -> pl.DataFrame:
     place = pl.DataFrame(dict(note_id=note_id)).with_row_index('text')
     joined = frame.join(place, on='note_id', maintain_order='left')
     if len(wrong) or len(joined) != len(frame):
-        raise UserError(
-            f'statements about the texts beside it in {path}, each with a finding and a polarity among {", ".join(POLARITIES)}',
-            f'{len(wrong):,} of {len(frame):,} with others'
-            if len(wrong)
-            else 'others, of unknown or repeated note_id',
-            again,
-        )
+        known = f'each with a finding and a polarity among {", ".join(POLARITIES)}'
+        got = 'others, of unknown or repeated note_id'
+        if len(wrong):
+            got = f'{len(wrong):,} of {len(frame):,} with others'
+        raise UserError(f'statements about the texts beside it in {path}, {known}', got, again)
     return joined.select(pl.col(name).cast(kind) for name, kind in CODES.items())
 
 # %% ../../nbs/1_data/11_corpus.ipynb #corpus-read

@@ -289,18 +289,17 @@ def report_text(config: HospitalConfig, dice: random.Random, exam: int, template
     person = {'M': 'man', 'F': 'woman'}[gender]
     question = f'___ year old {person} with {dice.choice(SYMPTOMS)}. Evaluate for {doubt}.'
     prior = dice.choice(('None.', '___.', f'{name.capitalize()} ___.'))
+    asked = f'INDICATION:  {question}\n\n'
     if template == 0:
-        return (f'EXAMINATION:  {name}\n\nINDICATION:  {question}\n\nCOMPARISON:  {prior}\n\n'
+        return (f'EXAMINATION:  {name}\n\n{asked}COMPARISON:  {prior}\n\n'
                 f'FINDINGS: \n\n{stop(lines)}\n\nIMPRESSION: \n\n{stop(again)}\n')
     if template == 1:
-        return (f'{name}   ___\n\nINDICATION:  {question}\n\nFINDINGS:  {stop(lines)}\n')
+        return f'{name}   ___\n\n{asked}FINDINGS:  {stop(lines)}\n'
     if template == 2:
         numbered = '\n'.join(f'{i}. {stop([line])}' for i, line in enumerate(again, 1))
-        return (
-            f'EXAMINATION:  {name}\n\nINDICATION:  {question}\n\nTECHNIQUE:  Standard.\n\nCOMPARISON:  {prior}\n\n'
-            f'FINDINGS: \n\n{stop(lines)}\n\nIMPRESSION: \n\n{numbered}\n'
-        )
-    return f'FINAL REPORT\nINDICATION:  {question}\n\nCOMPARISON:  {prior}\n\nIMPRESSION:  {stop(lines, ".  ")}\n'
+        return (f'EXAMINATION:  {name}\n\n{asked}TECHNIQUE:  Standard.\n\nCOMPARISON:  {prior}\n\n'
+                f'FINDINGS: \n\n{stop(lines)}\n\nIMPRESSION: \n\n{numbered}\n')
+    return f'FINAL REPORT\n{asked}COMPARISON:  {prior}\n\nIMPRESSION:  {stop(lines, ".  ")}\n'
 
 # %% ../../nbs/1_data/02_dictation.ipynb #draw-reports
 KINDS = ('report', 'addendum', 'copy', 'blank')
@@ -316,7 +315,8 @@ def draw_reports(config: HospitalConfig, r, stays: pl.DataFrame) -> pl.DataFrame
     late = np.repeat(np.arange(n), some * r.poisson(np.maximum(hours - 48, 0) / 24 * .35))
     before = np.flatnonzero(some & (r.random(n) < .04))
     stay = np.concatenate([stay, late, before])
-    after = np.concatenate([after, 48 + r.random(len(late)) * (hours[late] - 48), -r.uniform(.5, 9, len(before))])
+    beyond = 48 + r.random(len(late)) * (hours[late] - 48)
+    after = np.concatenate([after, beyond, -r.uniform(.5, 9, len(before))])
     chart = stays['intime'].to_numpy()[stay] + (after * HOUR).astype(np.int64)
     delay = np.exp(r.normal(np.log(1.8), .9, len(stay)))
     return pl.DataFrame(

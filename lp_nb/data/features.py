@@ -18,7 +18,7 @@ from .series import CATEGORIES, CHARTED, COMA, PLACE, VARIABLES
 class FeatureRules:
     "How hourly values become what a model sees."
 
-    start: str = 'median'  # before the first value: 'median' of the training stays, or the benchmark's 'normal' values
+    start: str = 'median'  # before the first value: 'median' of training stays, or the benchmark's 'normal'
     scale: str = 'train'  # mean and deviation of the 'train' stays, or the benchmark's of 'mimic3'
 
 # %% ../../nbs/1_data/09_features.ipynb #benchmark-numbers

@@ -43,12 +43,15 @@ def as_text(values, decimals: int) -> pl.Series:
 
 # %% ../../nbs/1_data/03_hospital.ipynb #columns
 COLUMNS = {
-    'hosp/admissions': 'subject_id hadm_id admittime dischtime deathtime admission_type admit_provider_id admission_location '
-    'discharge_location insurance language marital_status race edregtime edouttime hospital_expire_flag',
-    'hosp/labevents': 'labevent_id subject_id hadm_id specimen_id itemid order_provider_id charttime storetime value valuenum '
-    'valueuom ref_range_lower ref_range_upper flag priority comments',
-    'icu/chartevents': 'subject_id hadm_id stay_id caregiver_id charttime storetime itemid value valuenum valueuom warning',
-    'icu/d_items': 'itemid label abbreviation linksto category unitname param_type lownormalvalue highnormalvalue',
+    'hosp/admissions': 'subject_id hadm_id admittime dischtime deathtime admission_type admit_provider_id '
+    'admission_location discharge_location insurance language marital_status race edregtime edouttime '
+    'hospital_expire_flag',
+    'hosp/labevents': 'labevent_id subject_id hadm_id specimen_id itemid order_provider_id charttime '
+    'storetime value valuenum valueuom ref_range_lower ref_range_upper flag priority comments',
+    'icu/chartevents': 'subject_id hadm_id stay_id caregiver_id charttime storetime itemid value valuenum '
+    'valueuom warning',
+    'icu/d_items': 'itemid label abbreviation linksto category unitname param_type lownormalvalue '
+    'highnormalvalue',
 }
 
 # %% ../../nbs/1_data/03_hospital.ipynb #in-order
@@ -100,14 +103,16 @@ def admissions_table(config: HospitalConfig, block: int, visits: pl.DataFrame) -
     ed = r.random(n) < .6
     home = r.choice(['HOME', 'HOME HEALTH CARE', 'SKILLED NURSING FACILITY', 'REHAB', 'HOSPICE', ''], n,
                     p=[.3, .28, .22, .1, .03, .07])
+    kinds = ['EW EMER.', 'URGENT', 'OBSERVATION ADMIT', 'SURGICAL SAME DAY ADMISSION', 'ELECTIVE']
+    kind = r.choice(kinds, n, p=[.5, .2, .15, .1, .05])
+    provider = [f'P{i:05d}' for i in r.integers(0, 4000, n)]
+    origin = np.where(ed, 'EMERGENCY ROOM', r.choice(['PHYSICIAN REFERRAL', 'TRANSFER FROM HOSPITAL'], n))
     return in_order('hosp/admissions', pl.DataFrame(dict(
         subject_id=visits['subject_id'], hadm_id=visits['hadm_id'], admittime=stamp(admit),
-        dischtime=stamp(np.where(midnight, leave - leave % DAY, leave)), deathtime=stamp(np.where(died, leave, np.nan)),
-        admission_type=r.choice(['EW EMER.', 'URGENT', 'OBSERVATION ADMIT', 'SURGICAL SAME DAY ADMISSION', 'ELECTIVE'], n,
-                                p=[.5, .2, .15, .1, .05]),
-        admit_provider_id=[f'P{i:05d}' for i in r.integers(0, 4000, n)],
-        admission_location=np.where(ed, 'EMERGENCY ROOM', r.choice(['PHYSICIAN REFERRAL', 'TRANSFER FROM HOSPITAL'], n)),
-        discharge_location=np.where(died, 'DIED', home), language=np.where(r.random(n) < .9, 'ENGLISH', '?'),
+        dischtime=stamp(np.where(midnight, leave - leave % DAY, leave)),
+        deathtime=stamp(np.where(died, leave, np.nan)), admission_type=kind, admit_provider_id=provider,
+        admission_location=origin, discharge_location=np.where(died, 'DIED', home),
+        language=np.where(r.random(n) < .9, 'ENGLISH', '?'),
         insurance=r.choice(['Other', 'Medicare', 'Medicaid'], n, p=[.5, .42, .08]),
         marital_status=r.choice(['MARRIED', 'SINGLE', 'WIDOWED', ''], n),
         race=visits['race'], edregtime=stamp(np.where(ed, admit - 5 * HOUR, np.nan)),
@@ -153,7 +158,8 @@ def code_book() -> dict:
 def diagnoses_table(config: HospitalConfig, block: int, visits: pl.DataFrame, y) -> pl.DataFrame:
     "hosp/diagnoses_icd"
     r, book = rng(config.seed, 'diagnoses', block), code_book()
-    year = 2008 + 3 * visits['group'].to_numpy() + visits['year_in_group'].to_numpy() + r.random(len(visits)) * 1.5
+    first = 2008 + 3 * visits['group'].to_numpy() + visits['year_in_group'].to_numpy()
+    year = first + r.random(len(visits)) * 1.5
     version = np.where(year >= 2015.75, 10, 9)
     usual, which, extra = r.random(y.shape) < .55, r.random(y.shape), r.random((len(y), 14))
     rows = []
@@ -406,8 +412,10 @@ def body_size(r, stays: pl.DataFrame) -> pl.DataFrame:
 
 # %% ../../nbs/1_data/03_hospital.ipynb #others-text
 OTHERS = '''
-227969 130 | Safety Measures | Restraint/Support Systems | Bed locked in low position; Call light within reach; ID band on
-220048 100 | Heart Rhythm | Routine Vital Signs | SR (Sinus Rhythm); ST (Sinus Tachycardia); AF (Atrial Fibrillation)
+227969 130 | Safety Measures | Restraint/Support Systems | \
+Bed locked in low position; Call light within reach; ID band on
+220048 100 | Heart Rhythm | Routine Vital Signs | \
+SR (Sinus Rhythm); ST (Sinus Tachycardia); AF (Atrial Fibrillation)
 224650 90 | Ectopy Type 1 | Routine Vital Signs | None; PVCs; PACs
 223792 50 | Pain Management | Pain/Sedation | Repositioned; Medication; Reassurance
 224080 48 | Head of Bed | Treatments | 30 Degrees; 45 Degrees; Flat
@@ -557,30 +565,32 @@ def lab_events(config: HospitalConfig, r, stays: pl.DataFrame, s: dict, draws, y
     masked = (item == 50931) | critical | (r.random(n) < .02)
     return rows.with_columns(masked=pl.Series(masked), lost=pl.Series(r.random(n) < .05))
 
+# %% ../../nbs/1_data/03_hospital.ipynb #flags
+def flags_of(rows: pl.DataFrame, low: pl.Series, high: pl.Series) -> np.ndarray:
+    "'abnormal' where a value lies outside its range, '' elsewhere; the edges of the range are texts."
+    number = rows['valuenum'].cast(pl.Float64)
+    low, high = (edge.cast(pl.Float64, strict=False) for edge in (low, high))
+    return np.where(((number < low) | (number > high)).fill_null(False), 'abnormal', '')
+
 # %% ../../nbs/1_data/03_hospital.ipynb #lab-table
-def lab_table(config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, draws, y, first: int) -> pl.DataFrame:
+def lab_table(
+    config: HospitalConfig, block: int, stays: pl.DataFrame, s: dict, draws, y, first: int
+) -> pl.DataFrame:
     "hosp/labevents; `first` numbers the rows."
     r = rng(config.seed, 'labs', block)
     rows = lab_events(config, r, stays, s, draws, y)
     n, item, masked = len(rows), rows['itemid'].to_numpy(), rows['masked'].to_numpy()
-    number = rows['valuenum'].cast(pl.Float64)
-    fact = {
-        k: pl.Series([LABS[i][j] for i in item.tolist()], dtype=pl.String)
-        for j, k in ((3, 'unit'), (4, 'low'), (5, 'high'))
-    }
-    low, high = (fact[k].cast(pl.Float64, strict=False) for k in ('low', 'high'))
-    odd = ((number < low) | (number > high)).fill_null(False)
+    unit, low, high = (pl.Series([LABS[i][j] for i in item.tolist()], dtype=pl.String) for j in (3, 4, 5))
     note = np.where(item == 50931, FASTING, np.where(masked, 'VERIFIED.', ''))
-    specimen = (
-        rows['when'].to_numpy() // 60 + rows['subject_id'].to_numpy() * 7919
-    ) % 89_999_999 + 10_000_000
+    number = rows['when'].to_numpy() // 60 + rows['subject_id'].to_numpy() * 7919
     return in_order('hosp/labevents', pl.DataFrame(dict(
-        labevent_id=np.arange(first + 1, first + n + 1), subject_id=rows['subject_id'], specimen_id=specimen, itemid=item,
+        labevent_id=np.arange(first + 1, first + n + 1), subject_id=rows['subject_id'],
+        specimen_id=number % 89_999_999 + 10_000_000, itemid=item,
         hadm_id=rows.select(pl.when(~pl.col('lost')).then('hadm_id')).to_series(),
         order_provider_id=pl.Series([None] * n, dtype=pl.String),
         charttime=stamp(rows['when']), storetime=stamp(rows['when'].to_numpy() + 60 * r.integers(2, 120, n)),
-        value=np.where(masked, '___', rows['value'].to_numpy()), valuenum=rows['valuenum'], valueuom=fact['unit'],
-        ref_range_lower=fact['low'], ref_range_upper=fact['high'], flag=np.where(odd, 'abnormal', ''),
+        value=np.where(masked, '___', rows['value'].to_numpy()), valuenum=rows['valuenum'], valueuom=unit,
+        ref_range_lower=low, ref_range_upper=high, flag=flags_of(rows, low, high),
         priority=np.where(r.random(n) < .5, 'STAT', 'ROUTINE'), comments=note)))
 
 # %% ../../nbs/1_data/03_hospital.ipynb #output-table
@@ -617,13 +627,13 @@ def items_table(config: HospitalConfig) -> pl.DataFrame:
     "icu/d_items, for every item that is written."
     known = pl.read_csv(asset('variable_map.csv')).filter(table='chartevents').select(
         'itemid', label='mimic_label', linksto='table')
-    extra = pl.DataFrame(
-        [(i, label, 'outputevents') for i, label in OUTPUTS.items()], schema=known.schema, orient='row'
-    )
+    outputs = [(i, label, 'outputevents') for i, label in OUTPUTS.items()]
+    extra = pl.DataFrame(outputs, schema=known.schema, orient='row')
     words = pl.col('itemid').is_in([220739, 223900, 223901])
     written = known.vstack(extra).sort('itemid').with_columns(
-        abbreviation='label', category=pl.lit('Routine Vital Signs'), unitname=pl.lit(''), lownormalvalue=pl.lit(''),
-        param_type=pl.when(words).then(pl.lit('Text')).otherwise(pl.lit('Numeric')), highnormalvalue=pl.lit(''))
+        abbreviation='label', category=pl.lit('Routine Vital Signs'), unitname=pl.lit(''),
+        lownormalvalue=pl.lit(''), highnormalvalue=pl.lit(''),
+        param_type=pl.when(words).then(pl.lit('Text')).otherwise(pl.lit('Numeric')))
     others = other_values() if config.other_items else other_values().clear()
     kind = pl.when(pl.col('number').is_null()).then(pl.lit('Text')).otherwise(pl.lit('Numeric'))
     others = others.unique('itemid', keep='first').select(
@@ -717,26 +727,22 @@ def write_block(
 def keep_truth(config: HospitalConfig, truth: dict, stays, y, s: dict, notes, said, note_id):
     "Add a block to the four hidden tables: stays, reports, statements, series."
     flags = pl.DataFrame(y.astype(np.int8), schema=list(disease().labels))
-    truth['stays'].append(pl.concat([stays.select(
-        'subject_id', 'hadm_id', 'stay_id', 'severity', 'burden', 'age', 'hours', 'ward', 'style', 'template', 'ventilated',
-        mortality=pl.col('died').cast(pl.Int8)), flags], how='horizontal'))
-    stay = notes['stay'].to_numpy()
+    columns = 'subject_id hadm_id stay_id severity burden age hours ward style template ventilated'
+    known = stays.select(*columns.split(), mortality=pl.col('died').cast(pl.Int8))
+    truth['stays'].append(pl.concat([known, flags], how='horizontal'))
+    own = stays[notes['stay'].to_numpy()]
     readable = np.where(notes['lost_store'], notes['chart'], notes['store'])
-    reports = notes.select(pl.Series('stay_id', stays['stay_id'].to_numpy()[stay]), note_id, 'kind', 'exam', 'rate',
-                           pl.Series('hour', (readable - stays['intime'].to_numpy()[stay]) / HOUR))
+    hour = pl.Series('hour', (readable - own['intime'].to_numpy()) / HOUR)
+    reports = notes.select(own['stay_id'], note_id, 'kind', 'exam', 'rate', hour)
     truth['reports'].append(reports)
     told = reports.select('stay_id', 'note_id', 'kind', 'hour')[said['report'].to_numpy()]
     truth['statements'].append(pl.concat([told, said.drop('report')], how='horizontal'))
     stats = sufficient(config, s, len(stays))
-    truth['series'].append(
-        pl.DataFrame(
-            dict(
-                stay_id=np.repeat(stays['stay_id'].to_numpy(), len(VITALS)),
-                vital=np.tile(np.arange(len(VITALS)), len(stays)),
-                **{k: stats[:, :, i].ravel() for i, k in enumerate(('a00', 'a01', 'a11', 'g0', 'g1'))},
-            )
-        )
-    )
+    vitals = len(VITALS)
+    truth['series'].append(pl.DataFrame(dict(
+        stay_id=np.repeat(stays['stay_id'].to_numpy(), vitals),
+        vital=np.tile(np.arange(vitals), len(stays)),
+        **{k: stats[:, :, i].ravel() for i, k in enumerate(('a00', 'a01', 'a11', 'g0', 'g1'))})))
 
 # %% ../../nbs/1_data/03_hospital.ipynb #blocks
 def blocks(total: int, size: int):

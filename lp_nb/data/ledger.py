@@ -34,18 +34,19 @@ class Ledger:
     rows: list = field(default_factory=list)
     last: dict = field(default_factory=dict)  # unit -> rows kept by its latest step
     gone: list = field(default_factory=list)  # (stay_id, step, reason) of every stay that `tally` dropped
-    whose: dict = field(default_factory=dict)  # (step, unit, reason) -> patients behind the rows, where they were counted
+    whose: dict = field(default_factory=dict)  # (step, unit, reason) -> patients behind the rows, if counted
 
     def step(self, name: str, unit: str, rows_in: int, kept: int, dropped: dict | None = None,
              whose: dict | None = None):
-        "Write a step, `dropped` being reason -> rows and `whose` reason -> patients; raises `Unbalanced` if it is not."
+        "Write a step, `dropped` being reason -> rows and `whose` reason -> patients; it has to be balanced."
         dropped = {reason: int(n) for reason, n in (dropped or {}).items()}
         if rows_in != kept + sum(dropped.values()):
             raise Unbalanced(f'{unit}, {name}: {rows_in} in, {kept} kept, {dropped} dropped')
         if self.last.get(unit, rows_in) != rows_in:
             raise Unbalanced(f'{unit}, {name}: {rows_in} in, but the step before kept {self.last[unit]}')
         self.last[unit] = int(kept)
-        self.rows += [(name, unit, int(rows_in), reason, n) for reason, n in [('kept', int(kept)), *dropped.items()]]
+        reasons = {'kept': int(kept), **dropped}
+        self.rows += [(name, unit, int(rows_in), reason, n) for reason, n in reasons.items()]
         self.whose |= {(name, unit, reason): int(n) for reason, n in (whose or {}).items()}
 
     def add(self, rows: list, whose: dict | None = None):
@@ -55,7 +56,7 @@ class Ledger:
             self.step(name, unit, rows_in, reasons.pop('kept'), reasons)
 
     def frame(self) -> pd.DataFrame:
-        "One row per step and reason: step, unit, rows_in, reason ('kept' or why dropped), rows, patients (NA: not counted)."
+        "A row per step and reason ('kept', or why dropped): its rows, and patients (NA: not counted)."
         frame = pd.DataFrame(self.rows, columns=['step', 'unit', 'rows_in', 'reason', 'rows'])
         patients = [self.whose.get((name, unit, reason)) for name, unit, _, reason, _ in self.rows]
         return frame.assign(patients=pd.array(patients, 'Int64'))

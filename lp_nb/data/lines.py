@@ -23,8 +23,9 @@ LAST = 999_999  # larger numbers, and what is none, are not told apart
 DIGIT = np.where(np.isin(np.arange(256), list(b'0123456789')), np.arange(256) - ord('0'), LAST)
 
 # %% ../../nbs/1_data/05_lines.ipynb #walk
-def walk_rows(data: np.ndarray, cells: int, feeds: bool, column: int, begins: np.ndarray, numbers: np.ndarray) -> int:
-    "How many rows of so many cells these bytes are, -1 if any has another shape; fills in where each begins, and the number in its `column`."
+def walk_rows(data: np.ndarray, cells: int, feeds: bool, column: int,
+              begins: np.ndarray, numbers: np.ndarray) -> int:
+    "How many rows, -1 if any has another shape; fills in where each begins, and the number in its `column`."
     rows = cell = start = 0
     inside = False
     for i in range(len(data)):
@@ -34,8 +35,7 @@ def walk_rows(data: np.ndarray, cells: int, feeds: bool, column: int, begins: np
         if byte == NUL or byte == FEED and inside and not feeds:
             return -1
         if byte == QUOTE:
-            # before the first byte: the last
-            if not EDGE[data[i - 1]] and not EDGE[data[(i + 1) % len(data)]]:
+            if not EDGE[data[i - 1]] and not EDGE[data[(i + 1) % len(data)]]:  # before the first: the last
                 return -1
             inside = not inside
         elif (byte == COMMA or byte == FEED) and not inside:
@@ -127,8 +127,8 @@ def fault(row: bytes, cells: int, feeds: bool) -> str:
 
 # %% ../../nbs/1_data/05_lines.ipynb #refuse
 ADVICE = (
-    'Compare the file with SHA256SUMS.txt and download it again. If it was written by a spreadsheet or a script: '
-    'a cell with a comma, a quote or a line feed in it needs quotes around it.'
+    'Compare the file with SHA256SUMS.txt and download it again. If it was written by a spreadsheet '
+    'or a script: a cell with a comma, a quote or a line feed in it needs quotes around it.'
 )
 
 
@@ -136,10 +136,10 @@ def refuse(path: Path, rows: bytes, cells: int, feeds: bool, line: int):
     """Raise what is wrong with the first row that has another shape; `line` is the number of the first line
     of `rows`."""
     for before, row in rows_apart(rows, feeds):
-        if said := fault(row, cells, feeds):
+        if what := fault(row, cells, feeds):
             raise UserError(
                 f'{cells} cells in every row of {path}, as its header has',
-                f'{said} in line {line + before:,}',
+                f'{what} in line {line + before:,}',
                 ADVICE,
             )
     # never passed over
@@ -203,15 +203,13 @@ def row_blocks(
     path: Path,  # csv or csv.gz file
     feeds: bool = False,  # may a quoted cell hold line feeds?
     done: int = 0,  # rows to leave out
-    only: tuple
-    | None = None,  # (place of a column, numbers): rows without one of them are left out; what is no number is given
+    only: tuple | None = None,  # (place of a column, numbers): rows without one of them are left out
     size: int = BLOCK,  # bytes of a block, about
 ):
     """Yield (rows as bytes, how many, how many were read for them) below the header, in order; raises on the
     first row that has another shape than the header."""
-    column, flags = (
-        (only[0], np.isin(np.arange(LAST + 1), [*only[1], LAST])) if only else (-1, np.ones(1, bool))
-    )
+    column = only[0] if only else -1
+    flags = np.isin(np.arange(LAST + 1), [*only[1], LAST]) if only else np.ones(1, bool)
     with opened(path) as f:
         cells, line = count_cells(f.readline(LONGEST)), 2
         for rows in whole_blocks(f, path, feeds, size):

@@ -325,14 +325,19 @@ VITALS = pd.DataFrame(
 ).set_index('name')
 EFFECTS = '''
 severity hr:1.6:1 sbp:-1.6:-1 rr:.4:.3 spo2:-.12:-.1 arousal:-.25:-.2 ph:-.006:-.004 fio2:1:1 temp:.03:0
-renal ph:-.025:-.01 sbp:-2:0 glucose:6:0; stroke arousal:-1.8:-.3 sbp:10:0; infarction hr:6:0 sbp:-7:0 dbp:-4:0
+renal ph:-.025:-.01 sbp:-2:0 glucose:6:0; stroke arousal:-1.8:-.3 sbp:10:0
+infarction hr:6:0 sbp:-7:0 dbp:-4:0
 complication temp:.2:.1 hr:4:0; fluids ph:-.025:0 hr:3:2; bleeding hr:9:-3 sbp:-8:3 dbp:-5:2
 lower_airway spo2:-.7:0 rr:1.2:0; upper_airway rr:1.5:0 spo2:-.4:0; pleura spo2:-.8:-.2 rr:1.8:0
-pneumonia temp:.35:-.1 rr:1.5:.5 spo2:-.8:-.2 fio2:4:1; failure rr:1.8:.6 spo2:-.6:-.2 fio2:4.5:1 ph:-.018:0 arousal:-.4:0
-sepsis hr:5.5:1.5 sbp:-4.5:-1 temp:.25:.1 rr:1.2:.3; shock sbp:-8:-2 dbp:-4.5:-1 hr:4:1 ph:-.015:-.008 arousal:-.25:-.1
+pneumonia temp:.35:-.1 rr:1.5:.5 spo2:-.8:-.2 fio2:4:1
+failure rr:1.8:.6 spo2:-.6:-.2 fio2:4.5:1 ph:-.018:0 arousal:-.4:0
+sepsis hr:5.5:1.5 sbp:-4.5:-1 temp:.25:.1 rr:1.2:.3
+shock sbp:-8:-2 dbp:-4.5:-1 hr:4:1 ph:-.015:-.008 arousal:-.25:-.1
 dysrhythmia hr:8:0; kidney ph:-.02:0 sbp:3:0; copd spo2:-1.1:0 rr:1:0 ph:-.02:0; conduction hr:-8:0
-heart rr:1.4:-.4 spo2:-.5:.2 sbp:-5:0; coronary hr:-4:0 dbp:-2:0; diabetes_c glucose:42:-8; diabetes glucose:32:-8
-lipids dbp:1:0; hypertension sbp:11:0 dbp:6:0; hypertens_c sbp:8:0 dbp:4:0; liver sbp:-6:0 dbp:-4:0 arousal:-.5:0 temp:-.2:0
+heart rr:1.4:-.4 spo2:-.5:.2 sbp:-5:0; coronary hr:-4:0 dbp:-2:0
+diabetes_c glucose:42:-8; diabetes glucose:32:-8
+lipids dbp:1:0; hypertension sbp:11:0 dbp:6:0; hypertens_c sbp:8:0 dbp:4:0
+liver sbp:-6:0 dbp:-4:0 arousal:-.5:0 temp:-.2:0
 '''
 
 # %% ../../nbs/1_data/01_people.ipynb #effects

@@ -24,17 +24,17 @@ from ..privacy import mask_count
 class ReportRules:
     "How reports are paired with stays and become documents."
 
-    report_time: str = 'storetime'  # 'storetime' (readable from then on) or 'charttime' (the image's: looks ahead)
+    report_time: str = 'storetime'  # 'storetime' (readable by then) or 'charttime' (the image: looks ahead)
     report_from: str = 'intime'  # the window begins at 'intime' (ICU) or 'admittime' (hospital)
-    report_admission: str = 'match'  # 'match' the hospital admission, or any report of the 'patient' in the window
-    hadmless_reports: str = 'by time'  # reports without hadm_id: paired by patient and time, 'by time', or 'drop'
+    report_admission: str = 'match'  # 'match' the admission, or any report of the 'patient' in the window
+    hadmless_reports: str = 'by time'  # reports without hadm_id: by patient and time, 'by time', or 'drop'
     addenda: str = 'separate'  # addenda: 'separate' documents with times of their own, or 'drop'
     duplicates: str = 'drop'  # the same text again within a stay: 'drop' or 'keep'
     near_duplicates: str = 'keep'  # almost the same text again within a stay: 'keep' or 'drop'
-    near_threshold: float = 0.9  # share of 5-word shingles in common (Jaccard) from which on a text is almost the same
+    near_threshold: float = 0.9  # share of common 5-word shingles (Jaccard) that makes texts nearly the same
     sections: str = 'all'  # 'all' of the report, its 'findings', its 'impression', or 'findings+impression'
-    missing_report: str = 'drop'  # stays without a report: 'drop', 'keep' (empty document) or 'indicator' (a fixed line)
-    joiner: str = 'hour'  # between the reports of a document: a line with the 'hour', or 'plain', a blank line
+    missing_report: str = 'drop'  # stays without a report: 'drop', 'keep' (empty), 'indicator' (a fixed line)
+    joiner: str = 'hour'  # between reports of a document: a line with the 'hour', or 'plain', a blank one
     lookahead: float = 0.0  # hours past the window that are let in; anything but 0 is a leak
 
 # %% ../../nbs/1_data/10_reports.ipynb #choices
@@ -88,22 +88,22 @@ def known(
     addendum."""
     missing = [c for c in NOTE if c not in reports.columns]
     if missing:
-        raise UserError(f'the column {missing[0]} in the reports', f'the columns {", ".join(reports.columns)}',
-                        'Read them from the table radiology of MIMIC-IV-Note.')
+        have = f'the columns {", ".join(reports.columns)}'
+        todo = 'Read them from the table radiology of MIMIC-IV-Note.'
+        raise UserError(f'the column {missing[0]} in the reports', have, todo)
     time = pl.max_horizontal('storetime', 'charttime')
     if rules.report_time == 'charttime':
         time = pl.coalesce('charttime', 'storetime')
     kind = pl.col('note_type') if 'note_type' in reports.columns else pl.lit(None, pl.String)
     by_number = pl.col('note_id').cast(pl.String).str.contains('-AR-', literal=True)
+    addendum = pl.coalesce(kind.cast(pl.String).str.strip_chars() == 'AR', by_number).fill_null(False)
     return reports.select(
         *NOTE[:-1],
         tidy(pl.col('text').cast(pl.String)).alias('text'),
         time.alias('time'),
         pl.col('storetime').is_null().alias('no_storetime'),
         pl.col('hadm_id').is_null().alias('no_hadm_id'),
-        pl.coalesce(kind.cast(pl.String).str.strip_chars() == 'AR', by_number)
-        .fill_null(False)
-        .alias('addendum'),
+        addendum.alias('addendum'),
     )
 
 # %% ../../nbs/1_data/10_reports.ipynb #window-of
@@ -163,14 +163,18 @@ def explain(
 HEADERS = {  # section -> how its header is written, in capitals; alternatives, no groups
     'findings and impression': r'FINDINGS? AND IMPRESSIONS?|FINDINGS? *[&/] *IMPRESSIONS?',
     'findings': r'FINDINGS?',
-    'impression': r'IMPRESSIONS?|IMPRESSIONS? AND RECOMMENDATIONS?|IMPRESSIONS? AND RECOMMENDATION\(S\)|CONCLUSIONS?',
-    'wet read': r'WET READ|WET READING|PRELIMINARY READ|PRELIMINARY REPORT|PROVISIONAL FINDINGS IMPRESSION|PROVISIONAL FINDINGS IMPRESSION \(PFI\)',
+    'impression': r'IMPRESSIONS?|IMPRESSIONS? AND RECOMMENDATIONS?|IMPRESSIONS? AND RECOMMENDATION\(S\)|'
+    r'CONCLUSIONS?',
+    'wet read': r'WET READ|WET READING|PRELIMINARY READ|PRELIMINARY REPORT|PROVISIONAL FINDINGS IMPRESSION|'
+    r'PROVISIONAL FINDINGS IMPRESSION \(PFI\)',
     'comment': r'COMMENTS?',
     'examination': r'EXAM|EXAMINATION|STUDY',
-    'history': r'HISTORY|CLINICAL HISTORY|PATIENT HISTORY|MEDICAL HISTORY|PAST MEDICAL HISTORY|BRIEF HISTORY|UNDERLYING MEDICAL CONDITION',
-    'indication': r'INDICATIONS?|CLINICAL INDICATIONS?|INFORMATION|CLINICAL INFORMATION|REASON FOR EXAM|REASON FOR EXAMINATION|'
-    r'REASON FOR THIS EXAM|REASON FOR THIS EXAMINATION|REASON FOR STUDY',
-    'technique': r'TECHNIQUES?|PROCEDURES?|PROCEDURE DETAILS|PROTOCOL|CONTRAST|MEDICATIONS?|ANESTHESIA|SEDATION|OPERATORS?',
+    'history': r'HISTORY|CLINICAL HISTORY|PATIENT HISTORY|MEDICAL HISTORY|PAST MEDICAL HISTORY|BRIEF HISTORY|'
+    r'UNDERLYING MEDICAL CONDITION',
+    'indication': r'INDICATIONS?|CLINICAL INDICATIONS?|INFORMATION|CLINICAL INFORMATION|REASON FOR EXAM|'
+    r'REASON FOR EXAMINATION|REASON FOR THIS EXAM|REASON FOR THIS EXAMINATION|REASON FOR STUDY',
+    'technique': r'TECHNIQUES?|PROCEDURES?|PROCEDURE DETAILS|PROTOCOL|CONTRAST|MEDICATIONS?|ANESTHESIA|'
+    r'SEDATION|OPERATORS?',
     'dose': r'DOSE|RADIATION DOSE|DOSE REPORT|DLP|TOTAL DLP|FLUOROSCOPY TIME|FLUOROSCOPY TIME AND DOSE',
     'comparison': r'COMPARISONS?',
     'recommendation': r'RECOMMENDATIONS?|RECOMMENDATION\(S\)',
@@ -290,7 +294,7 @@ def near_duplicates(
 
 def near_duplicate_pairs(
     frame: pl.DataFrame,  # stay_id, note_id, text; in time order within a stay
-    threshold: float = 0.9,  # smallest Jaccard similarity that is listed; pairs without a common shingle never are
+    threshold: float = 0.9,  # smallest similarity listed; pairs without a common shingle never are
 ) -> pl.DataFrame:
     """Pairs of similar reports of the same stay, for looking: stay_id, first (note_id of the earlier one),
     note_id, jaccard."""
@@ -433,20 +437,20 @@ def document_statistics(
     """Per group: stays, reports, quantiles of lengths (without separator lines), shares of addenda and of
     missing entries."""
     groups = [by] if isinstance(by, str) else list(by or ())
-    keys, text = groups or ['all'], pl.col('text').str
-    each = reports.with_columns(all=pl.lit('all'), words=text.count_matches(r'\S+'), characters=text.len_chars())
+    keys = groups or ['all']
+    text = pl.col('text').str
+    words = text.count_matches(r'\S+')
+    each = reports.with_columns(all=pl.lit('all'), words=words, characters=text.len_chars())
     whole = each.group_by(*keys, 'stay_id', maintain_order=True).agg(
         pl.len().alias('reports'), pl.col('words', 'characters').sum())
-    size = each.group_by(keys).agg(
-        stays=pl.col('stay_id').n_unique().cast(pl.Int64), reports=pl.len().cast(pl.Int64)
-    )
+    size = each.group_by(keys).agg(stays=pl.col('stay_id').n_unique(), reports=pl.len())
+    size = size.cast(dict(stays=pl.Int64, reports=pl.Int64))
     parts = [summary(whole, keys, 'reports', 'reports per stay')]
     for of, frame in (('report', each), ('document', whole)):
         parts += [summary(frame, keys, unit, f'{unit} per {of}') for unit in ('words', 'characters')]
     parts += [share(each, keys, column) for column in MISSING if column in each.columns]
-    table = pl.concat(parts, how='diagonal').join(
-        size, on=keys, how='left', maintain_order='left', nulls_equal=True
-    )
+    table = pl.concat(parts, how='diagonal')
+    table = table.join(size, on=keys, how='left', maintain_order='left', nulls_equal=True)
     table = table.sort(keys, maintain_order=True)
     table = table.select(*groups, 'measure', 'stays', 'reports', *QUANTILES, 'count', 'share')
     return masked(table) if shareable else table

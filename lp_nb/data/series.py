@@ -7,9 +7,9 @@ __all__ = ['VARIABLES', 'CHARTED', 'OTHER_FLUIDS', 'HISTORY', 'SCORES', 'CATEGOR
            'OUTSIDE', 'OTHERS', 'EPSILON', 'PLAIN', 'PLACE', 'LABORATORY', 'AS_TEXT', 'COMA', 'EVER', 'FATES', 'LEVELS',
            'Variable', 'items', 'SeriesRules', 'word_scores', 'by_word', 'number', 'needs_words', 'as_number',
            'stays_with_words', 'extract_events', 'block_events', 'count_tables', 'of_patients', 'elapsed', 'in_window',
-           'is_history', 'place_events', 'admit', 'from_text', 'read_values', 'conversions', 'convert',
-           'patients_of_fates', 'plausible', 'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'as_scores',
-           'quantiles', 'quality', 'by_month']
+           'place_events', 'admit', 'from_text', 'read_values', 'conversions', 'convert', 'patients_of_fates',
+           'plausible', 'one_per_moment', 'Hourly', 'per_hour', 'charted', 'hourly', 'as_scores', 'quantiles',
+           'quality', 'by_month']
 
 # %% ../../nbs/1_data/08_series.ipynb #imports
 from dataclasses import dataclass
@@ -86,20 +86,20 @@ def items() -> pl.DataFrame:
 class SeriesRules:
     "How events become hourly values."
 
-    event_owner: str = 'row'  # the stay that the 'row' names, time where it names none; or 'identifiers' and moments, as in prior work
-    value_from: str = 'number'  # the 'number' column; or 'text', which loses masked laboratory values, as in prior work
-    fluids: str = 'blood'  # 'blood', or 'all' to mix in glucose and pH of urine and other fluids, as prior work does
-    gcs_none: str = 'score'  # the eye opening 'None' is a 'score' of 1; or 'missing', as pandas 2 reads that word
+    event_owner: str = 'row'  # the stay that the 'row' names, else time; or by 'identifiers', as prior work
+    value_from: str = 'number'  # the 'number'; or 'text', which loses masked laboratory values, as prior work
+    fluids: str = 'blood'  # 'blood', or 'all': with glucose and pH of urine and other fluids, as prior work
+    gcs_none: str = 'score'  # the eye opening 'None' is a 'score' of 1; or 'missing', as pandas 2 has it
     fio2: str = 'range'  # per cents recognised by 'range'; or 'hundredth': every value is divided by 100
     temperature: str = 'range'  # Fahrenheit recognised by 'range' (70 to 130); or '79': from 79 on
     height: str = 'cm'  # inches become 'cm'; or 'charted': they stay inches
     pounds: str = 'exact'  # 0.45359237 kg; or 'rounded': 0.453592
-    bounds: str = 'physiological'  # values that no living adult has are missing; or 'none': everything is kept
+    bounds: str = 'physiological'  # what no living adult has is missing; or 'none': everything is kept
     ties: str = 'mean'  # values at one moment: 'mean', 'maximum', or 'text': the later word in the alphabet
     within_hour: str = 'last'  # several moments in one hour: 'last', 'mean' or 'first'
-    hour_edge: str = 'left'  # hour k is [k, k+1) and the window is half open; or 'right': (k, k+1], and it is closed
+    hour_edge: str = 'left'  # hour k is [k, k+1), the window half open; or 'right': (k, k+1], it is closed
     history: str = 'admission'  # height and weight from before the ICU: of this 'admission', or 'none'
-    lab_time: str = 'charttime'  # when a laboratory value counts: 'charttime' (drawn) or 'storetime' (readable)
+    lab_time: str = 'charttime'  # when laboratory values count: 'charttime' (drawn) or 'storetime' (readable)
     words: str = 'scores'  # coma words become 'scores'; or 'categories' of the benchmark's 76 columns
     lookahead: float = 0.0  # hours past the window that are let in; anything but 0 is a leak
 
@@ -125,10 +125,11 @@ SCORES = {
 }
 CATEGORIES = {
     220739: 'To Pain; 3 To speech; 1 No Response; 4 Spontaneously; None; To Speech; Spontaneously; 2 To pain',
-    223901: '1 No Response; 3 Abnorm flexion; Abnormal extension; No response; 4 Flex-withdraws; Localizes Pain; Flex-withdraws; '
-    'Obeys Commands; Abnormal Flexion; 6 Obeys Commands; 5 Localizes Pain; 2 Abnorm extensn',
-    223900: '1 No Response; No Response; Confused; Inappropriate Words; Oriented; No Response-ETT; 5 Oriented; '
-    'Incomprehensible sounds; 1.0 ET/Trach; 4 Confused; 2 Incomp sounds; 3 Inapprop words',
+    223901: '1 No Response; 3 Abnorm flexion; Abnormal extension; No response; 4 Flex-withdraws; '
+    'Localizes Pain; Flex-withdraws; Obeys Commands; Abnormal Flexion; 6 Obeys Commands; '
+    '5 Localizes Pain; 2 Abnorm extensn',
+    223900: '1 No Response; No Response; Confused; Inappropriate Words; Oriented; No Response-ETT; '
+    '5 Oriented; Incomprehensible sounds; 1.0 ET/Trach; 4 Confused; 2 Incomp sounds; 3 Inapprop words',
 }
 CATEGORIES = {item: {w: i for i, w in enumerate(words.split('; '))} for item, words in CATEGORIES.items()}
 
@@ -160,40 +161,35 @@ def number() -> pl.Expr:
 # %% ../../nbs/1_data/08_series.ipynb #pick
 EVENT_TABLES = ('chartevents', 'labevents')
 MIMIC3 = dict(chartevents=228_647, labevents=51_555)  # last itemid of MIMIC-III
+# what pandas reads as missing
 NOT_A_VALUE = (
-    '',
-    '#N/A',
-    '#N/A N/A',
-    '#NA',
-    '-1.#IND',
-    '-1.#QNAN',
-    '-NaN',
-    '-nan',
-    '1.#IND',
-    '1.#QNAN',
-    '<NA>',
-    'N/A',
-    'NA',
-    'NULL',
-    'NaN',
-    'n/a',
-    'nan',
-    'null',
-)  # what pandas reads as missing
+    '', '#N/A', '#N/A N/A', '#NA', '-1.#IND', '-1.#QNAN', '-NaN', '-nan', '1.#IND',
+    '1.#QNAN', '<NA>', 'N/A', 'NA', 'NULL', 'NaN', 'n/a', 'nan', 'null',
+)
 
 
 def needs_words(rules: SeriesRules) -> bool:
     "Whether the rules read texts of events."
-    return (rules.value_from, rules.gcs_none, rules.words) != (
-        'number',
-        'score',
-        'scores',
-    ) or rules.ties == 'text'
+    numbers_only = (rules.value_from, rules.gcs_none, rules.words) == ('number', 'score', 'scores')
+    return not numbers_only or rules.ties == 'text'
 
 
 def as_number(column: str = 'value') -> pl.Expr:
     "A text as the number it spells, null if it does not spell one."
     return pl.col(column).str.strip_chars().cast(pl.Float64, strict=False)
+
+# %% ../../nbs/1_data/08_series.ipynb #as-stored
+def as_stored(mine: pl.DataFrame, name: str, words: bool) -> pl.DataFrame:
+    "The columns that are kept of picked rows, with `x`, their number, and whether their text is `masked`."
+    kept = ['hadm_id', 'stay_id', *['value'] * words]
+    stored = ['storetime'] if name == 'labevents' else []
+    masked = ((pl.col('value') == '___') & pl.col('valuenum').is_not_null()).fill_null(False).alias('masked')
+    bare = (pl.col('valuenum').is_null() & pl.col('itemid').is_in(list(SCORES))).any()
+    x = number() if mine.select(bare).item() else pl.col('valuenum')
+    absent = [pl.lit(None, pl.Int64).alias(c) for c in kept if c not in mine.columns]
+    mine = mine.with_columns(x.alias('x'), masked, *absent)
+    item = pl.col('itemid').cast(pl.Int32)
+    return mine.select('block', 'subject_id', item, 'charttime', *stored, 'x', 'masked', *kept)
 
 # %% ../../nbs/1_data/08_series.ipynb #pick-events
 def pick_events(
@@ -203,22 +199,17 @@ def pick_events(
 ):
     "For `extract`: a function that picks the events of the variables of these patients."
     ids = items().filter(pl.col('table') == name)['itemid'].implode()
-    masked = ((pl.col('value') == '___') & pl.col('valuenum').is_not_null()).fill_null(False).alias('masked')
-    kept = ['hadm_id', 'stay_id', *['value'] * words]
 
     def pick(batch: pl.DataFrame):
         time = [as_kind(c, 'time', batch.schema.get(c)) for c in ('charttime', 'storetime')]
         known = batch.filter(pl.col('itemid').is_in(ids))
-        mine = known.join(patients, on='subject_id', how='left', maintain_order='left').filter(pl.col('block').is_not_null()).with_columns(*time)
-        bare = (pl.col('valuenum').is_null() & pl.col('itemid').is_in(list(SCORES))).any()
-        x = number() if mine.select(bare).item() else pl.col('valuenum')
-        mine = mine.with_columns(x.alias('x'), masked, *(pl.lit(None, pl.Int64).alias(c) for c in kept if c not in mine.columns))
-        stored = ['storetime'] if name == 'labevents' else []
-        mine = mine.select('block', 'subject_id', pl.col('itemid').cast(pl.Int32), 'charttime', *stored, 'x', 'masked', *kept)
+        mine = known.join(patients, on='subject_id', how='left', maintain_order='left')
+        mine = mine.filter(pl.col('block').is_not_null()).with_columns(*time)
         dropped = {'another item': len(batch) - len(known), 'patient never in an ICU': len(known) - len(mine)}
-        return pl.concat(
-            [mine, stays_with_words(batch, patients, name)], how='diagonal'
-        ) if words else mine, dropped
+        mine = as_stored(mine, name, words)
+        if words:
+            mine = pl.concat([mine, stays_with_words(batch, patients, name)], how='diagonal')
+        return mine, dropped
 
     return pick
 
@@ -240,17 +231,12 @@ def extract_events(tables: Tables, patients: pl.DataFrame, words: bool, folder) 
         for name in EVENT_TABLES
     }
     wanted = dict(items().group_by('table').agg('itemid').iter_rows())
-    return {
-        name: extract(
-            tables,
-            name,
-            pick_events(name, patients, words),
-            folder / name,
-            known[name],
-            items=None if words else wanted[name],
-        )
-        for name in EVENT_TABLES
-    }
+    out = {}
+    for name in EVENT_TABLES:
+        pick = pick_events(name, patients, words)
+        ids = None if words else wanted[name]
+        out[name] = extract(tables, name, pick, folder / name, known[name], items=ids)
+    return out
 
 # %% ../../nbs/1_data/08_series.ipynb #block-events
 def block_events(parts: dict, number: int, rules: SeriesRules) -> pl.DataFrame:
@@ -303,7 +289,7 @@ def of_patients(
                 {'urine or other fluid': mine.filter('fluid')['subject_id'].n_unique()})
     return blood
 
-# %% ../../nbs/1_data/08_series.ipynb #window-expressions
+# %% ../../nbs/1_data/08_series.ipynb #in-window
 OUTSIDE = ('no time', 'before the stay', 'after the window or between stays')
 OTHERS = ('of another stay or admission', 'outside the time of the stay that it names')
 EPSILON = 1e-6  # hours; the tolerance of prior work
@@ -321,7 +307,7 @@ def in_window(rules: SeriesRules) -> pl.Expr:
     end = pl.col('window_end') + pl.duration(minutes=round(60 * rules.lookahead))
     return pl.col('time').is_between(pl.col('intime'), end, closed='left')
 
-
+# %% ../../nbs/1_data/08_series.ipynb #hour-of
 def is_history(rules: SeriesRules) -> pl.Expr:
     "Whether the event is a height or weight of this admission from before the ICU."
     lasting = [i for i, v in enumerate(VARIABLES) if v.name in HISTORY and rules.history == 'admission']
@@ -329,7 +315,7 @@ def is_history(rules: SeriesRules) -> pl.Expr:
         pl.col('admittime'), pl.col('intime'), closed='left'
     )
 
-# %% ../../nbs/1_data/08_series.ipynb #hour-of
+
 def hour_of(rules: SeriesRules) -> pl.Expr:
     "The hour of the window (0, 1, ...), -1 for history; what `lookahead` let in counts in the last hour."
     hour = ((pl.col('time') - pl.col('intime')).dt.total_microseconds() // 3_600_000_000)
@@ -338,42 +324,19 @@ def hour_of(rules: SeriesRules) -> pl.Expr:
         hour = pl.when(elapsed() > -EPSILON).then(hour.clip(0)).otherwise(hour)
     return pl.min_horizontal(hour.clip(-1), pl.col('hours') - 1).cast(pl.Int32).alias('hour')
 
-
+# %% ../../nbs/1_data/08_series.ipynb #windows-of
 def windows_of(stays: pl.DataFrame) -> pl.DataFrame:
     """What placing needs of each stay: stay (its row), nth of its patient, first ICU admission of the
     patient, and the window."""
-    numbered = stays.with_row_index('stay').with_columns(
-        nth=pl.int_range(pl.len()).over('subject_id'), first=pl.col('intime').min().over('subject_id'))
+    nth = pl.int_range(pl.len()).over('subject_id')
+    first = pl.col('intime').min().over('subject_id')
+    numbered = stays.with_row_index('stay').with_columns(nth=nth, first=first)
     return numbered.select(
-        'stay',
-        'nth',
-        'first',
-        'subject_id',
-        'hadm_id',
-        'stay_id',
-        'admittime',
-        'intime',
-        'outtime',
-        'window_end',
-        'end_hours',
-        'hours',
+        'stay', 'nth', 'first', 'subject_id', 'hadm_id', 'stay_id', 'admittime', 'intime', 'outtime',
+        'window_end', 'end_hours', 'hours',
     )
 
-# %% ../../nbs/1_data/08_series.ipynb #count-reasons
-def count_reasons(rows: int, lost: pl.DataFrame, reasons: tuple, ledger: Ledger):
-    """The step 'window' of the ledger of events: how many were lost for each reason (column why), and of how
-    many patients."""
-    counts, whose = dict(lost['why'].value_counts().iter_rows()), patients_by(lost, 'why', list(reasons))
-    ledger.step(
-        'window',
-        'events',
-        rows,
-        rows - len(lost),
-        {r: counts.get(r, 0) for r in reasons},
-        {r: n for r, n in whose.items() if r in reasons},
-    )
-
-# %% ../../nbs/1_data/08_series.ipynb #whose
+# %% ../../nbs/1_data/08_series.ipynb #names-of-the-row
 def of_this_admission() -> pl.Expr:
     "Whether the row names the admission of the stay (`own_`); null where it names none."
     return pl.col('hadm_id') == pl.col('own_hadm_id')
@@ -388,7 +351,17 @@ def of_this_stay() -> pl.Expr:
         .otherwise(pl.col('stay_id') == pl.col('own_stay_id'))
     )
 
+# %% ../../nbs/1_data/08_series.ipynb #count-reasons
+def count_reasons(rows: int, lost: pl.DataFrame, reasons: tuple, ledger: Ledger):
+    """The step 'window' of the ledger of events: how many were lost for each reason (column why), and of how
+    many patients."""
+    counts = dict(lost['why'].value_counts().iter_rows())
+    patients = patients_by(lost, 'why', list(reasons))
+    dropped = {r: counts.get(r, 0) for r in reasons}
+    dropped_patients = {r: n for r, n in patients.items() if r in reasons}
+    ledger.step('window', 'events', rows, rows - len(lost), dropped, dropped_patients)
 
+# %% ../../nbs/1_data/08_series.ipynb #count-lost
 def count_lost(rows: int, lost: pl.DataFrame, stays: pl.DataFrame, ledger: Ledger):
     "The step of the ledger for events that belong to no stay: whose they are said to be, and when."
     named = stays.select('stay_id', its_start='intime', its_end='outtime')
@@ -413,7 +386,7 @@ def count_lost(rows: int, lost: pl.DataFrame, stays: pl.DataFrame, ledger: Ledge
 # %% ../../nbs/1_data/08_series.ipynb #place
 def place_events(
     events: pl.DataFrame,  # with subject_id, hadm_id, stay_id, time, variable
-    stays: pl.DataFrame,  # subject_id, hadm_id, stay_id, admittime, intime, outtime, window_end, end_hours, hours
+    stays: pl.DataFrame,  # identifiers, admittime, intime, outtime, window_end, end_hours, hours
     rules: SeriesRules,
     ledger: Ledger,
 ) -> pl.DataFrame:
@@ -586,20 +559,24 @@ def plausible(
     x, converted = convert(events['itemid'].to_numpy(), charted, rules)
     low, high = (np.array([getattr(v, side) for v in VARIABLES], float)[variable] for side in ('low', 'high'))
     number = np.isfinite(x)
-    good = number & ((x >= low) & (x <= high) | (rules.bounds == 'none') | (rules.words == 'categories') & np.isin(variable, COMA))
-    flags = (np.ones(len(x), bool), events['masked'].to_numpy(), ~number, number & ~good, converted & good, good)
+    bounded = (x >= low) & (x <= high) | (rules.bounds == 'none')
+    good = number & (bounded | (rules.words == 'categories') & np.isin(variable, COMA))
+    every, masked = np.ones(len(x), bool), events['masked'].to_numpy()
+    flags = (every, masked, ~number, number & ~good, converted & good, good)
     fates = np.stack([np.bincount(variable[f], minlength=CHARTED) for f in flags], axis=1)  # (15, 6)
-    (none, out), people = (
-        (int(flags[i].sum()) for i in (2, 3)),
-        [events['subject_id'].filter(pl.Series(flags[i])).n_unique() for i in (5, 2, 3)],
-    )
-    ledger.step('plausible', unit, len(x), int(good.sum()), {'no number': none, 'out of range': out}, dict(zip(('kept', 'no number', 'out of range'), people)))
+    reasons = {'kept': good, 'no number': ~number, 'out of range': number & ~good}
+    people = {reason: events['subject_id'].filter(pl.Series(f)).n_unique() for reason, f in reasons.items()}
+    lost = {reason: int(reasons[reason].sum()) for reason in ('no number', 'out of range')}
+    ledger.step('plausible', unit, len(x), int(good.sum()), lost, people)
     fates = np.concatenate([fates, patients_of_fates(variable, events['subject_id'], flags)], axis=1)
     return events.with_columns(x=pl.Series(x)).filter(pl.Series(good)), fates
 
 # %% ../../nbs/1_data/08_series.ipynb #one-per-moment
-def one_per_moment(values: pl.DataFrame, whose: str, rules: SeriesRules, unit: str, ledger: Ledger) -> pl.DataFrame:
-    "One value per (`whose`, time, variable): the largest, as number or as text; with ties='mean' all are kept, but for categories."
+def one_per_moment(
+    values: pl.DataFrame, whose: str, rules: SeriesRules, unit: str, ledger: Ledger
+) -> pl.DataFrame:
+    """One value per (`whose`, time, variable): the largest, as number or as text; with ties='mean' all are
+    kept, but for categories."""
     as_text = pl.col('variable').is_in(COMA)
     if rules.ties == 'mean' and rules.words == 'scores':
         return values
@@ -615,13 +592,8 @@ def one_per_moment(values: pl.DataFrame, whose: str, rules: SeriesRules, unit: s
         .unique(key, keep='last', maintain_order=True)
     )
     out = pl.concat([averaged, out.drop('_text')])
-    ledger.step(
-        'one value a moment',
-        unit,
-        len(values),
-        len(out),
-        {'a larger value at the same moment': len(values) - len(out)},
-    )
+    smaller = {'a larger value at the same moment': len(values) - len(out)}
+    ledger.step('one value a moment', unit, len(values), len(out), smaller)
     return out
 
 # %% ../../nbs/1_data/08_series.ipynb #hourly-class
@@ -645,21 +617,22 @@ def per_hour(
     ledger: Ledger,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "(hourly (sum of hours, 16), history (stays, 16), time of the latest value used (stays))."
-    width, offsets = len(VARIABLES), np.concatenate([[0], np.cumsum(hours)])
+    width = len(VARIABLES)
+    offsets = np.concatenate([[0], np.cumsum(hours)])
     stay, hour, variable, x = (values[c].to_numpy() for c in ('stay', 'hour', 'variable', 'x'))
-    time, size = values['time'].to_numpy().view(np.int64), int(offsets[-1]) * width
+    time = values['time'].to_numpy().view(np.int64)
+    size = int(offsets[-1]) * width
     place = np.where(hour < 0, size + stay * width + variable, (offsets[stay] + hour) * width + variable)
     places, at = np.unique(place, return_inverse=True)
     chosen = latest(at, time, len(places), rules.within_hour)
     mean = np.bincount(at[chosen], x[chosen], len(places)) / np.bincount(at[chosen], minlength=len(places))
-    kind, inside = np.float64 if rules.words == 'categories' else np.float32, places < size
-    table, before = np.full(size, np.nan, kind), np.full(len(hours) * width, np.nan, kind)
-    table[places[inside]], before[places[~inside] - size] = mean[inside], mean[~inside]
-    ledger.step('one value an hour', 'values', len(x), len(places), {
-        'another value of the hour was taken': len(x) - int(chosen.sum()), 'averaged with others': int(chosen.sum()) - len(places)})
+    kind = np.float64 if rules.words == 'categories' else np.float32
+    flat = np.full(size + len(hours) * width, np.nan, kind)  # the hours, and behind them the history
+    flat[places] = mean
+    count_hours(len(x), int(chosen.sum()), len(places), ledger)
     last = np.full(len(hours), np.iinfo(np.int64).min)
     np.maximum.at(last, stay[hour >= 0], time[hour >= 0])
-    return table.reshape(-1, width), before.reshape(-1, width), last.view('datetime64[us]')
+    return flat[:size].reshape(-1, width), flat[size:].reshape(-1, width), last.view('datetime64[us]')
 
 # %% ../../nbs/1_data/08_series.ipynb #latest
 def latest(place: np.ndarray, time: np.ndarray, size: int, within_hour: str) -> np.ndarray:
@@ -669,6 +642,12 @@ def latest(place: np.ndarray, time: np.ndarray, size: int, within_hour: str) -> 
     edge = np.full(size, np.iinfo(np.int64).min if within_hour == 'last' else np.iinfo(np.int64).max)
     (np.maximum if within_hour == 'last' else np.minimum).at(edge, place, time)
     return time == edge[place]
+
+
+def count_hours(rows: int, chosen: int, places: int, ledger: Ledger):
+    "The step of the ledger from values to hours: those that stand for their hour, and hours with a value."
+    dropped = {'another value of the hour was taken': rows - chosen, 'averaged with others': chosen - places}
+    ledger.step('one value an hour', 'values', rows, places, dropped)
 
 # %% ../../nbs/1_data/08_series.ipynb #charted
 def charted(
@@ -681,9 +660,8 @@ def charted(
     if rules.event_owner == 'identifiers':
         mine, words = admit(mine, selected, ledger), admit(words, selected, Ledger())
         good, fates = plausible(read_values(mine, words['subject_id'], rules), rules, ledger, 'events')
-        return place_owned(
-            one_per_moment(good, 'subject_id', rules, 'events', ledger), stays, rules, ledger
-        ), fates
+        single = one_per_moment(good, 'subject_id', rules, 'events', ledger)
+        return place_owned(single, stays, rules, ledger), fates
     placed = place_events(read_values(mine, words['subject_id'], rules), stays, rules, ledger)
     good, fates = plausible(placed, rules, ledger)
     return one_per_moment(good, 'stay', rules, 'values', ledger), fates
@@ -691,7 +669,7 @@ def charted(
 # %% ../../nbs/1_data/08_series.ipynb #hourly
 def hourly(
     events: pl.DataFrame,  # of `block_events`
-    stays: pl.DataFrame,  # one row a stay: identifiers, admittime, intime, outtime, window_end, end_hours, hours
+    stays: pl.DataFrame,  # a row each: identifiers, admittime, intime, outtime, window_end, end_hours, hours
     selected: pl.DataFrame,  # identifiers of all stays that selection kept
     rules: SeriesRules,
     ledger: Ledger,
@@ -731,8 +709,8 @@ def as_scores(
         return values
     out = np.array(values, float)
     for item, i in zip(CATEGORIES, COMA):
-        said = ~np.isnan(out[:, i])
-        out[said, i] = word_scores(item)[out[said, i].astype(int)]
+        known = ~np.isnan(out[:, i])
+        out[known, i] = word_scores(item)[out[known, i].astype(int)]
     out[:, CHARTED] = out[:, COMA].sum(axis=1)
     return out
 
@@ -767,6 +745,18 @@ def quality(values: np.ndarray, before: np.ndarray, fates: np.ndarray, words: st
     table['stays_with_history'] = (~np.isnan(before[:, :CHARTED])).sum(axis=0)
     return table.join(pd.DataFrame(rows, dtype=float))
 
+# %% ../../nbs/1_data/08_series.ipynb #of-one-month
+MONTHLY = ['variable', 'month', 'stays', 'patients', 'charted_patients', 'hours_charted', *LEVELS]
+
+
+def of_one_month(column: np.ndarray, who: np.ndarray, with_levels: bool) -> tuple:
+    "Patients with a value, share of hours charted, and quantiles: of a month's hours and whose they are."
+    charted = ~np.isnan(column)
+    levels = [np.nan] * len(LEVELS)
+    if with_levels and charted.any():
+        levels = np.quantile(column[charted], list(LEVELS.values()))
+    return len(np.unique(who[charted])), charted.sum() / max(1, len(column)), *map(float, levels)
+
 # %% ../../nbs/1_data/08_series.ipynb #by-month
 def by_month(
     values: np.ndarray,  # (sum of hours, 16)
@@ -777,18 +767,17 @@ def by_month(
 ) -> pd.DataFrame:
     """Per variable and month: stays, their patients, patients with a value, share of hours charted, quantiles
     of the hourly values."""
-    subjects, of_hour = np.arange(len(month)) if subjects is None else subjects, np.repeat(month, np.diff(offsets)).astype(np.int8)
-    order, months = np.argsort(of_hour, kind='stable'), np.unique(month)
-    ends, who = np.searchsorted(of_hour[order], [*months, 13]), np.repeat(subjects, np.diff(offsets))[order]
+    subjects = np.arange(len(month)) if subjects is None else subjects
+    of_hour = np.repeat(month, np.diff(offsets)).astype(np.int8)
+    order = np.argsort(of_hour, kind='stable')
+    who = np.repeat(subjects, np.diff(offsets))[order]
+    months = np.unique(month)
+    ends = np.searchsorted(of_hour[order], [*months, 13])
     out = []
     for i, v in enumerate(VARIABLES[:CHARTED]):
         column = np.array(values[:, i])[order]
         for m, a, b in zip(months, ends[:-1], ends[1:]):
-            seen = column[a:b][~np.isnan(column[a:b])]
-            none = not len(seen) or words == 'categories' and i in COMA
-            levels = [np.nan] * len(LEVELS) if none else np.quantile(seen, list(LEVELS.values()))
-            people = len(np.unique(subjects[month == m])), len(np.unique(who[a:b][~np.isnan(column[a:b])]))
-            out.append((v.name, int(m), int((month == m).sum()), *people, len(seen) / max(1, b - a), *map(float, levels)))
-    return pd.DataFrame(
-        out, columns=['variable', 'month', 'stays', 'patients', 'charted_patients', 'hours_charted', *LEVELS]
-    )
+            people = subjects[month == m]
+            charted = of_one_month(column[a:b], who[a:b], words == 'scores' or i not in COMA)
+            out.append((v.name, int(m), len(people), len(np.unique(people)), *charted))
+    return pd.DataFrame(out, columns=MONTHLY)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NUMBERS', 'GROUPS', 'UNKNOWN', 'FORMATS', 'verify', 'meanings', 'switches', 'effects', 'fate_of', 'parted', 'diff',
-           'race_group', 'spread', 'quartiles', 'as_levels', 'covered', 'cell_texts', 'levels_of', 'characteristics',
-           'save_table', 'as_latex', 'export']
+           'race_group', 'spread', 'quartiles', 'as_levels', 'covered', 'cell_texts', 'characteristics', 'save_table',
+           'as_latex', 'export']
 
 # %% ../../nbs/1_data/16_sharing.ipynb #imports
 import inspect
@@ -108,6 +108,12 @@ def cells_changed(a: dict, b: dict) -> int | None:
         n += int((~np.isclose(x[:rows], y[:rows], rtol=0, atol=1e-6, equal_nan=True)).sum())
     return n
 
+
+def stays_changed(a: dict, b: dict) -> dict:
+    "How many stays `b` lost, gained and labelled otherwise; both are stay_id -> labels."
+    relabelled = sum(a[stay] != b[stay] for stay in set(a) & set(b))
+    return dict(stays_lost=len(set(a) - set(b)), stays_gained=len(set(b) - set(a)), relabelled=relabelled)
+
 # %% ../../nbs/1_data/16_sharing.ipynb #effects
 def effects(
     mimic,  # folder of tables
@@ -119,20 +125,20 @@ def effects(
 ) -> pd.DataFrame:
     """One row per switch that differs: stays lost, gained, relabelled, and cells changed by setting it as
     `other` has it."""
-    tables, start, end = open_mimic(mimic, notes), make_rules(base, task), asdict(make_rules(other, task))
+    tables = open_mimic(mimic, notes)
+    start, end = make_rules(base, task), asdict(make_rules(other, task))
     labels, seen, hours = collect(tables, start, work)
     rows = []
     differing = [k for k, v in asdict(start).items() if k != 'preset' and end[k] != v]
     for name in track(differing, 'one switch at a time'):
+        row = dict(switch=name, base=getattr(start, name), other=end[name])
         try:
             y, x, h = collect(tables, make_rules(base, task, **{name: end[name]}), work)
         except UserError as e:  # a combination that the rules or these tables do not allow
-            rows.append(dict(switch=name, base=getattr(start, name), other=end[name], note=str(e)))
+            rows.append(dict(row, note=str(e)))
             continue
-        both = set(labels) & set(y)
         changed = cells_changed(seen, x) if name in ('start', 'scale') else cells_changed(hours, h)
-        rows.append(dict(switch=name, base=getattr(start, name), other=end[name], stays_lost=len(set(labels) - set(y)),
-                         stays_gained=len(set(y) - set(labels)), relabelled=sum(labels[s] != y[s] for s in both), cells=changed))
+        rows.append(dict(row, **stays_changed(labels, y), cells=changed))
     return pd.DataFrame(rows).set_index('switch').rename(columns=dict(base=base, other=other))
 
 # %% ../../nbs/1_data/16_sharing.ipynb #diff-manifests
@@ -325,7 +331,8 @@ def covered(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which cells are hidden, so that no small one follows from the sums of its group and of its level; and
     which of them say nothing at all."""
-    hidden, mute = (0 < counts) & ((counts if patients is None else patients) < least), np.zeros(counts.shape, bool)
+    hidden = (0 < counts) & ((counts if patients is None else patients) < least)
+    mute = np.zeros(counts.shape, bool)
     lines = [(slice(None), g) for g in range(counts.shape[1])]
     # sums over the groups stand in other tables
     lines += [(k, slice(None)) for k in range(len(counts)) if counts.shape[1] > 1]
@@ -379,7 +386,7 @@ def follows(counts: np.ndarray, hidden: np.ndarray, mute: np.ndarray, least: int
     small = np.flatnonzero((hidden | mute).ravel() & (counts > 0).ravel() & (counts < least).ravel())
     return any(np.ptp(reach(one)) < 0.5 for one in np.eye(counts.size)[small])
 
-# %% ../../nbs/1_data/16_sharing.ipynb #characteristics
+# %% ../../nbs/1_data/16_sharing.ipynb #levels
 def levels_of(cohort: Cohort, stays: pd.DataFrame, by: str) -> dict:
     """Characteristic -> level -> whether each stay is of it; a label has one level, whose text is empty, and
     the rest."""
@@ -389,6 +396,22 @@ def levels_of(cohort: Cohort, stays: pd.DataFrame, by: str) -> dict:
     }
 
 
+def level_rows(name: str, levels: dict, parts: dict) -> list:
+    "Rows (characteristic, level, group -> text, difference) of one characteristic, its small cells hidden."
+    counts, whose = (
+        [[f(p[is_in[p.index]]) for p in parts.values()] for is_in in levels.values()]
+        for f in (len, lambda p: p['subject_id'].nunique())
+    )
+    rows = []
+    cells = cell_texts(np.array(counts), [len(p) for p in parts.values()], np.array(whose))
+    for (level, is_in), texts in zip(levels.items(), cells):
+        told = 'hidden' not in texts and '<10' not in texts  # else the difference would tell the share
+        d = spread([is_in[p.index].astype(float) for p in parts.values()]) if told else None
+        if level != 'rest' or name in GROUPS:
+            rows.append((name, level, dict(zip(parts, texts)), d))
+    return rows
+
+# %% ../../nbs/1_data/16_sharing.ipynb #characteristics
 def characteristics(
     cohort: Cohort,
     by: str = 'split',  # 'split', 'all', or the name of a label
@@ -396,21 +419,15 @@ def characteristics(
     "Patient characteristics by group, with small cells hidden: it may be shared."
     stays = cohort.stays.assign(race_group=race_group(cohort.stays['race']))
     parts = groups_of(stays, by)
-    rows = [('stays', '', mask_counts({k: len(p) for k, p in parts.items()}, patients={k: p['subject_id'].nunique() for k, p in parts.items()}), None),
-            ('patients', '', mask_counts({k: p['subject_id'].nunique() for k, p in parts.items()}), None)]
+    people = {k: p['subject_id'].nunique() for k, p in parts.items()}
+    stays_of = {k: len(p) for k, p in parts.items()}
+    rows = [('stays', '', mask_counts(stays_of, patients=people), None),
+            ('patients', '', mask_counts(people), None)]
     for name, column in NUMBERS.items():
-        rows.append((name, 'median [quartiles]', {k: quartiles(p[column], p['subject_id']) for k, p in parts.items()}, spread([p[column] for p in parts.values()])))
+        texts = {k: quartiles(p[column], p['subject_id']) for k, p in parts.items()}
+        rows.append((name, 'median [quartiles]', texts, spread([p[column] for p in parts.values()])))
     for name, levels in levels_of(cohort, stays, by).items():
-        counts, whose = (
-            [[f(p[is_in[p.index]]) for p in parts.values()] for is_in in levels.values()]
-            for f in (len, lambda p: p['subject_id'].nunique())
-        )
-        for (level, is_in), texts in zip(
-            levels.items(), cell_texts(np.array(counts), [len(p) for p in parts.values()], np.array(whose))
-        ):
-            told = 'hidden' not in texts and '<10' not in texts  # else the difference would tell the share
-            d = spread([is_in[p.index].astype(float) for p in parts.values()]) if told else None
-            rows += [(name, level, dict(zip(parts, texts)), d)] * (level != 'rest' or name in GROUPS)
+        rows += level_rows(name, levels, parts)
     frame = pd.DataFrame([dict(characteristic=n, level=v, **cells, difference=d) for n, v, cells, d in rows])
     return frame.set_index(['characteristic', 'level'])
 
@@ -510,48 +527,65 @@ def last_moments(stays: pl.DataFrame) -> pl.DataFrame:
     return ends.select('subject_id', time=pl.coalesce('here', 'later'))
 
 # %% ../../nbs/1_data/16_sharing.ipynb #meds-course
+def event(of: pl.DataFrame, time, code, *more) -> pl.DataFrame:
+    "Rows of MEDS: the patient, `more` columns, the time, and the code as a text or an expression."
+    code = code if isinstance(code, pl.Expr) else pl.lit(code)
+    return of.select('subject_id', *more, time=time, code=code)
+
+
 def meds_course(stays: pl.DataFrame) -> pl.DataFrame:
     "Rows of MEDS about these stays (with their course): static facts, birth, admissions, discharges, death."
     person = stays.sort('intime').unique('subject_id', keep='first', maintain_order=True)
     admission = stays.unique('hadm_id', keep='first', maintain_order=True)
-    row = lambda of, time, code, *more: of.select('subject_id', *more, time=time, code=code if isinstance(code, pl.Expr) else pl.lit(code))
     end = (
         pl.when(pl.col('died').fill_null(False))
         .then(pl.lit('HOSPITAL_DISCHARGE//DIED'))
         .otherwise(pl.lit('HOSPITAL_DISCHARGE//ALIVE'))
     )
     birth = pl.datetime(pl.col('intime').dt.year() - pl.col('age').cast(pl.Int32), 1, 1)
-    timed = [row(person, birth, 'MEDS_BIRTH'), row(admission, 'admittime', 'HOSPITAL_ADMISSION', 'hadm_id'), row(stays, 'intime', 'ICU_ADMISSION', 'hadm_id'),
-             row(stays, 'outtime', 'ICU_DISCHARGE', 'hadm_id'), row(admission, 'dischtime', end, 'hadm_id'), row(last_moments(stays), 'time', 'MEDS_DEATH')]
+    timed = [
+        event(person, birth, 'MEDS_BIRTH'),
+        event(admission, 'admittime', 'HOSPITAL_ADMISSION', 'hadm_id'),
+        event(stays, 'intime', 'ICU_ADMISSION', 'hadm_id'),
+        event(stays, 'outtime', 'ICU_DISCHARGE', 'hadm_id'),
+        event(admission, 'dischtime', end, 'hadm_id'),
+        event(last_moments(stays), 'time', 'MEDS_DEATH'),
+    ]
     none = pl.lit(None, pl.Datetime('us'))
-    facts = [row(person.drop_nulls(c), none, pl.format(f'{c.upper()}//{{}}', c)) for c in ('gender', 'race')]
-    facts.append(
-        row(
-            person.drop_nulls('age'),
-            none,
-            'AGE//YEARS',
-            pl.col('age').cast(pl.Float32).alias('numeric_value'),
-        )
-    )
+    codes = {c: pl.format(f'{c.upper()}//{{}}', c) for c in ('gender', 'race')}
+    facts = [event(person.drop_nulls(c), none, code) for c, code in codes.items()]
+    age = pl.col('age').cast(pl.Float32).alias('numeric_value')
+    facts.append(event(person.drop_nulls('age'), none, 'AGE//YEARS', age))
     return pl.concat([*facts, *(part.drop_nulls('time') for part in timed)], how='diagonal_relaxed')
+
+# %% ../../nbs/1_data/16_sharing.ipynb #meds-values
+def meds_values(cohort: Cohort, mine: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
+    "Rows of MEDS for the hourly values of these stays, each at the end of its hour."
+    hours = hourly_frame(cohort, first, last).join(mine, on='stay_id', maintain_order='left')
+    end = pl.min_horizontal(pl.col('intime') + pl.duration(hours=pl.col('hour') + 1), 'window_end')
+    values = hours.with_columns(end.alias('time')).unpivot(
+        [v.name for v in VARIABLES],
+        index=['subject_id', 'hadm_id', 'time'],
+        variable_name='code',
+        value_name='numeric_value',
+    )
+    named = {v.name: f'{v.name}//{v.unit}' if v.unit else v.name for v in VARIABLES}
+    return values.drop_nulls('numeric_value').with_columns(pl.col('code').replace_strict(named))
 
 # %% ../../nbs/1_data/16_sharing.ipynb #meds-events
 def meds_events(cohort: Cohort, times: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
     """Rows of MEDS for the stays number `first` to `last`: who they are and how they fared, hourly values,
     reports."""
     mine = times[first:last]
-    hours = hourly_frame(cohort, first, last).join(mine, on='stay_id', maintain_order='left')
-    end = pl.min_horizontal(pl.col('intime') + pl.duration(hours=pl.col('hour') + 1), 'window_end')
-    values = hours.with_columns(end.alias('time')).unpivot(
-        [v.name for v in VARIABLES], index=['subject_id', 'hadm_id', 'time'], variable_name='code', value_name='numeric_value').drop_nulls('numeric_value')
-    named = {v.name: f'{v.name}//{v.unit}' if v.unit else v.name for v in VARIABLES}
-    parts = [meds_course(mine), values.with_columns(pl.col('code').replace_strict(named))]
+    parts = [meds_course(mine), meds_values(cohort, mine, first, last)]
     if cohort.has_reports:
-        texts = pl.from_pandas(cohort.reports).drop('subject_id', 'hadm_id', strict=False).join(mine.select('stay_id', 'subject_id', 'hadm_id'), on='stay_id')
+        texts = pl.from_pandas(cohort.reports).drop('subject_id', 'hadm_id', strict=False)
+        texts = texts.join(mine.select('stay_id', 'subject_id', 'hadm_id'), on='stay_id')
         known = pl.coalesce(pl.max_horizontal('storetime', 'charttime'), 'charttime')
-        parts.append(texts.select('subject_id', 'hadm_id', known.alias('time'), code=pl.lit('RADIOLOGY_REPORT'), text_value='text'))
+        parts.append(event(texts, known, 'RADIOLOGY_REPORT', 'hadm_id', pl.col('text').alias('text_value')))
     frame = pl.concat(parts, how='diagonal_relaxed')
-    missing = [pl.lit(None, t).alias(c) for c, t in (('numeric_value', pl.Float32), ('text_value', pl.String)) if c not in frame.columns]
+    kinds = (('numeric_value', pl.Float32), ('text_value', pl.String))
+    missing = [pl.lit(None, kind).alias(c) for c, kind in kinds if c not in frame.columns]
     return frame.with_columns(*missing).select(
         'subject_id',
         pl.col('time').cast(pl.Datetime('us')),
@@ -605,33 +639,32 @@ def write_arrow(frame: pl.DataFrame, path: Path, **types):
 # %% ../../nbs/1_data/16_sharing.ipynb #export-meds
 def export_meds(cohort: Cohort, out: Path):
     "data/SPLIT/*.parquet, metadata/ and labels/ in the layout of MEDS 0.4."
-    kept = cohort.stays[['subject_id', 'hadm_id', 'split', 'age', 'gender', 'race', *cohort.labels]].join(cohort.course)
-    stays = pl.from_pandas(kept.reset_index()).with_row_index('row')
-    times = stays.join(pl.read_parquet(cohort.dir / 'audit.parquet', glob=False), on='stay_id', maintain_order='left')
+    columns = ['subject_id', 'hadm_id', 'split', 'age', 'gender', 'race', *cohort.labels]
+    stays = pl.from_pandas(cohort.stays[columns].join(cohort.course).reset_index()).with_row_index('row')
+    audited = pl.read_parquet(cohort.dir / 'audit.parquet', glob=False)
+    times = stays.join(audited, on='stay_id', maintain_order='left')
     codes = set()
     patients = stays['subject_id'].unique(maintain_order=True)
     for shard, first in enumerate(track(range(0, len(patients), 2_000), 'writing MEDS')):
         some = times.filter(pl.col('subject_id').is_in(patients[first:first + 2_000].implode()))
-        events = meds_events(cohort, times, some['row'].min(), some['row'].max() + 1).sort('subject_id', 'time', nulls_last=False, maintain_order=True)
+        events = meds_events(cohort, times, some['row'].min(), some['row'].max() + 1)
+        events = events.sort('subject_id', 'time', nulls_last=False, maintain_order=True)
         for split, name in SPLITS.items():
-            of = events.filter(pl.col('subject_id').is_in(some.filter(pl.col('split') == split)['subject_id'].implode()))
+            own = some.filter(pl.col('split') == split)['subject_id'].implode()
+            of = events.filter(pl.col('subject_id').is_in(own))
             if len(of):
                 write_arrow(of, out / 'data' / name / f'{shard}.parquet', text_value='large_string')
                 codes |= set(of['code'].unique())
     write_meds_metadata(cohort, stays, sorted(codes), out / 'metadata')
     for i, label in enumerate(cohort.labels):
-        values = times.select('subject_id', prediction_time='window_end', boolean_value=pl.col(label).cast(pl.Boolean))
-        write_arrow(
-            values,
-            out
-            / 'labels'
-            / f'{i:02d}-{re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")}'
-            / 'labels.parquet',
-        )
+        value = pl.col(label).cast(pl.Boolean)
+        name = re.sub('[^a-z0-9]+', '-', label.lower()).strip('-')
+        path = out / 'labels' / f'{i:02d}-{name}' / 'labels.parquet'
+        write_arrow(times.select('subject_id', prediction_time='window_end', boolean_value=value), path)
 
 # %% ../../nbs/1_data/16_sharing.ipynb #benchmark-moments
 def benchmark_moments(cohort: Cohort, first: int, last: int) -> pl.DataFrame:
-    "stay_id, hours, variable, x: what was charted and when, or the hourly values at the middle of their hours."
+    "stay_id, hours, variable, x: what was charted and when, or hourly values at the middle of their hours."
     if cohort.rules.words == 'categories':
         stays = cohort.stays.index[first:last].tolist()
         return (
@@ -749,7 +782,10 @@ def export_medfuse(cohort: Cohort, out: Path):
     )
     stays = stays.assign(los=stays['los'] / 24, mortality_inhospital=stays['died'].astype(int))
     stays = stays.rename(columns=dict(race='ethnicity', careunit='first_careunit'))
-    columns = 'subject_id hadm_id stay_id first_careunit intime outtime los admittime dischtime deathtime ethnicity gender dod age mortality_inhospital'
+    columns = (
+        'subject_id hadm_id stay_id first_careunit intime outtime los admittime dischtime deathtime '
+        'ethnicity gender dod age mortality_inhospital'
+    )
     (out / 'root').mkdir()
     stays[columns.split()].to_csv(out / 'root' / 'all_stays.csv', index=False)
 

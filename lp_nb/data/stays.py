@@ -29,21 +29,21 @@ class Rules(SeriesRules, FeatureRules, ReportRules):
     "What makes a cohort: the switches of series, features and reports, and these."
 
     preset: str = 'clean'  # where the values came from
-    task: str = 'mortality'  # 'mortality' (in this hospital admission) or 'phenotyping' (25 groups of diagnoses)
+    task: str = 'mortality'  # 'mortality' (in this admission) or 'phenotyping' (25 groups of diagnoses)
     min_age: int = 18  # years
     age_at: str = 'icu'  # age at 'icu' admission; or the patient's 'anchor' age, which may be years off
     transfers: str = 'drop'  # stays that end in another unit than they began in: 'drop' or 'keep'
     stays_per_admission: str = 'only'  # 'only' admissions with one stay, the 'first' stay, or 'all'
-    los_from: str = 'times'  # length of stay from the 'times' of ICU admission and discharge; or the 'column' los
+    los_from: str = 'times'  # length of stay from the 'times' in and out of the ICU; or the 'column' los
     min_hours: float = 48.0  # shortest stay for mortality
     window: str = '48h'  # '48h' from ICU admission; or the 'whole' stay (phenotyping only)
-    death_from: str = 'flag'  # hospital_expire_flag; or 'dates': dod or deathtime between admission and discharge
-    death_in_window: str = 'drop'  # who died or left the hospital before the prediction is made: 'drop' or 'keep'
+    death_from: str = 'flag'  # hospital_expire_flag; or 'dates': dod or deathtime within the admission
+    death_in_window: str = 'drop'  # who died or left the hospital before the prediction: 'drop' or 'keep'
     codes: str = 'complete'  # diagnosis codes by version; or 'legacy', the prior work's list, version ignored
     code_book: str = 'ignored'  # or 'required': codes that d_icd_diagnoses does not list are dropped
-    no_diagnosis: str = 'drop'  # admissions without any code: 'drop' from phenotyping, 'always' drop, or 'negative'
+    no_diagnosis: str = 'drop'  # admissions without a code: 'drop' from phenotyping, 'always', or 'negative'
     empty_series: str = 'drop'  # stays without a value in the window: 'drop' or 'keep'
-    split: str = 'hash'  # by a seeded 'hash' of the patient, prior work's 'files', or 'temporal' by year group
+    split: str = 'hash'  # by a seeded 'hash' of the patient, prior work's 'files', or 'temporal' by years
     split_seed: int = 0  # another seed, another split
     test_share: float = 0.2  # of patients
     val_share: float = 0.1  # of patients
@@ -132,32 +132,40 @@ def make_rules(
     check_rules(rules)
     return rules
 
+# %% ../../nbs/1_data/12_stays.ipynb #contradictions
+def contradictions(rules: Rules) -> tuple:
+    "(whether the rules have it, expected, got, what to do) of combinations that look ahead or mean nothing."
+    mortality = rules.task == 'mortality'
+    owned = rules.event_owner == 'identifiers'
+    split = 0 < rules.test_share and 0 < rules.val_share and rules.test_share + rules.val_share < 1
+    return (
+        (mortality and rules.window == 'whole', 'a window that does not depend on the outcome',
+         "window='whole' for mortality, where the stay ends with the death", "Use window='48h'."),
+        (not split, 'shares of test and validation patients above 0 that leave some for training',
+         f'test_share={rules.test_share}, val_share={rules.val_share}', 'Lower them.'),
+        (owned and rules.stays_per_admission == 'all',
+         'one stay per admission where identifiers say whose an event is', "stays_per_admission='all'",
+         "Use event_owner='row', or 'only' or 'first' stays."),
+        (rules.words == 'categories' and rules.within_hour == 'mean',
+         'one word an hour where words are categories', "within_hour='mean', and words have no mean",
+         "Use within_hour='last', or words='scores'."),
+        (mortality and rules.min_hours < 48, 'mortality stays that fill the window of 48 hours',
+         f'min_hours={rules.min_hours}', 'Use 48 or more.'),
+    )
+
 # %% ../../nbs/1_data/12_stays.ipynb #check-rules
 def check_rules(rules: Rules):
     "Raise `UserError` on a value that is not a choice, or on a combination that looks ahead."
     for name, allowed in CHOICES.items():
-        if getattr(rules, name) not in allowed:
-            raise UserError(f'{name} to be one of {", ".join(allowed)}', repr(getattr(rules, name)), 'Correct the switch.')
-    if rules.task == 'mortality' and rules.window == 'whole':
-        raise UserError('a window that does not depend on the outcome',
-                        "window='whole' for mortality, where the stay ends with the death", "Use window='48h'.")
-    if not (0 < rules.test_share and 0 < rules.val_share and rules.test_share + rules.val_share < 1):
-        raise UserError('shares of test and validation patients above 0 that leave some for training',
-                        f'test_share={rules.test_share}, val_share={rules.val_share}', 'Lower them.')
-    low = [n for n in ('min_age', 'min_hours', 'split_seed') if getattr(rules, n) < 0]
-    if low:
-        raise UserError(f'{low[0]} of 0 or more', str(getattr(rules, low[0])), 'Correct the switch.')
-    if rules.event_owner == 'identifiers' and rules.stays_per_admission == 'all':
-        raise UserError('one stay per admission where identifiers say whose an event is', "stays_per_admission='all'",
-                        "Use event_owner='row', or 'only' or 'first' stays.")
-    if rules.words == 'categories' and rules.within_hour == 'mean':
-        raise UserError('one word an hour where words are categories', "within_hour='mean', and words have no mean", "Use within_hour='last', or words='scores'.")
-    if rules.task == 'mortality' and rules.min_hours < 48:
-        raise UserError(
-            'mortality stays that fill the window of 48 hours',
-            f'min_hours={rules.min_hours}',
-            'Use 48 or more.',
-        )
+        value = getattr(rules, name)
+        if value not in allowed:
+            raise UserError(f'{name} to be one of {", ".join(allowed)}', repr(value), 'Correct the switch.')
+    for name in ('min_age', 'min_hours', 'split_seed'):
+        if getattr(rules, name) < 0:
+            raise UserError(f'{name} of 0 or more', str(getattr(rules, name)), 'Correct the switch.')
+    for holds, *message in contradictions(rules):
+        if holds:
+            raise UserError(*message)
 
 # %% ../../nbs/1_data/12_stays.ipynb #one-each
 def one_each(tables: Tables, name: str, key: list) -> pl.DataFrame:
@@ -228,23 +236,22 @@ def select_stays(tables: Tables, rules: Rules, ledger: Ledger) -> pl.DataFrame:
     stays = all_stays(tables, rules)
     stays = tally(ledger, 'known', 'stays', stays, {
         'stay_id missing or repeated': pl.col('stay_id').is_null() | ~pl.col('stay_id').is_first_distinct(),
-        'no such admission': pl.col('admittime').is_null(), 'no such patient, or no age': pl.col('age').is_null()})
+        'no such admission': pl.col('admittime').is_null(),
+        'no such patient, or no age': pl.col('age').is_null()})
     moved = pl.col('first_careunit').ne_missing(pl.col('last_careunit'))
     stays = tally(
         ledger, 'one unit', 'stays', stays, {'moved between units': moved & (rules.transfers == 'drop')}
     )
     first = pl.col('intime') == pl.col('intime').min().over('hadm_id')
-    more = {'only': pl.len().over('hadm_id') > 1, 'first': ~first, 'all': pl.lit(False)}[
-        rules.stays_per_admission
-    ]
-    stays = stays.with_columns(more.alias('more'))
+    others = {'only': pl.len().over('hadm_id') > 1, 'first': ~first, 'all': pl.lit(False)}
+    stays = stays.with_columns(others[rules.stays_per_admission].alias('more'))
     reason = {'another stay in the same admission': pl.col('more')}
     stays = tally(ledger, 'one stay per admission', 'stays', stays, reason).drop('more')
     stays = tally(ledger, 'adults', 'stays', stays, {f'under {rules.min_age}': pl.col('age') < rules.min_age})
     order = pl.struct('intime', 'outtime').rank('ordinal').over('subject_id').cast(pl.Int32)
     return stays.with_columns(order.alias('episode'))
 
-# %% ../../nbs/1_data/12_stays.ipynb #gone
+# %% ../../nbs/1_data/12_stays.ipynb #left-early
 def died_before(end: str) -> pl.Expr:
     """Whether a time of death, or a date of death of whose day no other record gives the hour, lies before
     the moment in column `end`."""
@@ -255,6 +262,16 @@ def died_before(end: str) -> pl.Expr:
         (pl.col('dod') < pl.col(end)) & ~timed
     ).fill_null(False)
 
+
+def left_early(rules: Rules) -> dict:
+    "Reason -> whether a stay is not asked about for mortality, from window_end and the three records."
+    asked = rules.death_in_window == 'drop'
+    return {
+        f'shorter than {rules.min_hours:g} hours': pl.col('los') < rules.min_hours - EPSILON,
+        'died within the window': died_before('window_end') & asked,
+        'left the hospital within the window': (pl.col('dischtime') < pl.col('window_end')) & asked,
+    }
+
 # %% ../../nbs/1_data/12_stays.ipynb #windows
 LONGEST = 24 * 366  # hours; nobody stays longer in an ICU, but typing errors do
 
@@ -262,10 +279,12 @@ LONGEST = 24 * 366  # hours; nobody stays longer in an ICU, but typing errors do
 def set_windows(stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> pl.DataFrame:
     """The stays that have a window, with window_end, end_hours, period (hours), and hours (whole, the last
     one may be partial)."""
+    untimed = pl.col('intime').is_null() | pl.col('los').is_null() | pl.col('los').is_nan()
+    backward = pl.col('los') < 0 if rules.hour_edge == 'right' else pl.col('los') <= EPSILON
     stays = tally(ledger, 'timed', 'stays', stays, {
-        'no time of ICU admission or no length of stay': pl.col('intime').is_null() | pl.col('los').is_null() | pl.col('los').is_nan(),
+        'no time of ICU admission or no length of stay': untimed,
         'longer than a year': pl.col('los') > LONGEST,
-        'discharged before admission': pl.col('los') < 0 if rules.hour_edge == 'right' else pl.col('los') <= EPSILON})
+        'discharged before admission': backward})
     hours = pl.lit(48.0) if rules.task == 'mortality' else pl.col('los')
     hours = pl.min_horizontal(hours, 48.0) if rules.window == '48h' else hours
     length = pl.duration(microseconds=(pl.col('end_hours') * 3.6e9).round().cast(pl.Int64))
@@ -279,10 +298,7 @@ def set_windows(stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> pl.DataFra
     stays = stays.with_columns(whole.cast(pl.Int32).alias('hours'))
     if rules.task != 'mortality':
         return stays
-    asked = rules.death_in_window == 'drop'
-    return tally(ledger, 'window', 'stays', stays, {
-        f'shorter than {rules.min_hours:g} hours': pl.col('los') < rules.min_hours - EPSILON, 'died within the window': died_before('window_end') & asked,
-        'left the hospital within the window': (pl.col('dischtime') < pl.col('window_end')) & asked})
+    return tally(ledger, 'window', 'stays', stays, left_early(rules))
 
 # %% ../../nbs/1_data/12_stays.ipynb #mortality
 def death_by_dates() -> pl.Expr:
@@ -409,7 +425,9 @@ def diagnoses(
     return listed
 
 # %% ../../nbs/1_data/12_stays.ipynb #phenotypes
-def label_phenotypes(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger) -> tuple[pl.DataFrame, dict]:
+def label_phenotypes(
+    tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger
+) -> tuple[pl.DataFrame, dict]:
     "The stays with 25 label columns (int8), and what was found on the way."
     all_rows = as_listed(read(tables, 'diagnoses_icd'))
     found = check_codes(tables, all_rows)
@@ -418,24 +436,19 @@ def label_phenotypes(tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: 
     stays = tally(ledger, 'label', 'stays', stays, {'no diagnosis recorded': none})
     key = [c for c in codes.columns if c != 'label_index']
     grouped = rows.join(codes.select(key).unique(), on=key, how='semi', maintain_order='left')
-    ledger.step('groups', 'diagnoses', len(rows), len(grouped), {'code of none of the 25 groups': len(rows) - len(grouped)})
-    pairs = grouped.join(codes, on=key).join(
-        stays.select('stay_id', 'subject_id', 'hadm_id'), on=['subject_id', 'hadm_id']
-    )
+    other = {'code of none of the 25 groups': len(rows) - len(grouped)}
+    ledger.step('groups', 'diagnoses', len(rows), len(grouped), other)
+    ids = stays.select('stay_id', 'subject_id', 'hadm_id')
+    pairs = grouped.join(codes, on=key).join(ids, on=['subject_id', 'hadm_id'])
     positive = pairs.select('stay_id', 'label_index').unique()
-    ledger.step(
-        'phenotypes',
-        'labels',
-        len(pairs),
-        len(positive),
-        {'another code of the same group': len(pairs) - len(positive)},
-    )
+    again = {'another code of the same group': len(pairs) - len(positive)}
+    ledger.step('phenotypes', 'labels', len(pairs), len(positive), again)
     y = np.zeros((len(stays), 25), np.int8)  # (stays, 25)
     row = dict(zip(stays['stay_id'], range(len(stays))))
     y[[row[s] for s in positive['stay_id']], positive['label_index'].to_list()] = 1
     return stays.with_columns(pl.Series(n, y[:, i]) for i, n in enumerate(phenotype_names())), found
 
-
+# %% ../../nbs/1_data/12_stays.ipynb #label-stays
 def label_stays(
     tables: Tables, stays: pl.DataFrame, rules: Rules, ledger: Ledger
 ) -> tuple[pl.DataFrame, dict, tuple]:

@@ -28,13 +28,18 @@ from ..privacy import form, is_demo, is_synthetic, open_data, outlined, refuse_u
 # %% ../../nbs/1_data/07_tables.ipynb #schema
 SCHEMA = dict(
     patients='subject_id:int gender:text anchor_age:int anchor_year:int? anchor_year_group:text? dod:day',
-    admissions='subject_id:int hadm_id:int admittime:time dischtime:time deathtime:time race:text hospital_expire_flag:int?',
-    icustays='subject_id:int hadm_id:int stay_id:int first_careunit:text last_careunit:text intime:time outtime:time los:float?',
+    admissions='subject_id:int hadm_id:int admittime:time dischtime:time deathtime:time race:text '
+    'hospital_expire_flag:int?',
+    icustays='subject_id:int hadm_id:int stay_id:int first_careunit:text last_careunit:text '
+    'intime:time outtime:time los:float?',
     diagnoses_icd='subject_id:int hadm_id:int seq_num:int icd_code:code icd_version:int',
     d_icd_diagnoses='icd_code:code icd_version:int?',
-    chartevents='subject_id:int hadm_id:int? stay_id:int? charttime:time itemid:int value:text valuenum:float',
-    labevents='subject_id:int hadm_id:int? charttime:time storetime:time? itemid:int value:text valuenum:float',
-    radiology='note_id:text note_type:text? subject_id:int hadm_id:int charttime:time storetime:time? text:text',
+    chartevents='subject_id:int hadm_id:int? stay_id:int? charttime:time itemid:int value:text '
+    'valuenum:float',
+    labevents='subject_id:int hadm_id:int? charttime:time storetime:time? itemid:int value:text '
+    'valuenum:float',
+    radiology='note_id:text note_type:text? subject_id:int hadm_id:int charttime:time '
+    'storetime:time? text:text',
 )
 SCHEMA = {name: dict(c.split(':') for c in columns.split()) for name, columns in SCHEMA.items()}
 OPTIONAL = ('d_icd_diagnoses', 'radiology')  # tables that only some rules need
@@ -219,7 +224,7 @@ def explain(error: Exception, path: Path, kinds: dict):
         raise error
     try:
         misfit = first_misfit(path, kinds)
-    except (pl.exceptions.PolarsError, OSError):  # OSError: a truncated or damaged gzip file, or one that may not be read
+    except (pl.exceptions.PolarsError, OSError):  # a truncated or damaged gzip file, or one not to be read
         misfit = None
     if misfit is None:
         raise UserError(f'a complete, readable table in {path}', scrubbed(error),
