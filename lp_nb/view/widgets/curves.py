@@ -167,7 +167,7 @@ def curves_figure(curves: 'DeviationCurves', dark: bool = False):
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #deviation-curves
 class DeviationCurves(View):
-    "Curves of geometry over a run, drawn by `assets/curves.js`; a click or the arrow keys set `step`, `stage`."
+    "Curves of geometry over a run, drawn by `assets/curves.js`; a click or the arrow keys set `step`."
 
     draws = 'curves'
     _esm = script('curves')
