@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['STEP_RULES', 'SPLIT_RULE', 'INTERVAL', 'TURNED', 'SORTS', 'MEASURE_ORDER', 'rules_of_step', 'rule_rows',
            'printed_number', 'printed_share', 'flow_chart', 'said_numbers', 'withheld', 'CohortFlow', 'finite', 'keyed',
-           'forest_reads', 'forest_data', 'turned', 'sentence', 'declared_pairs', 'from_reference', 'of_metric',
-           'power_line', 'differences_data', 'share_ticks', 'labels_data', 'reliability_both', 'measure_rows',
-           'calibration_data', 'subgroups_data', 'ResultsBoard']
+           'forest_reads', 'forest_data', 'turned', 'sentence', 'declared_pairs', 'from_reference', 'differences_data',
+           'share_ticks', 'labels_data', 'reliability_both', 'measure_rows', 'calibration_data', 'subgroups_data',
+           'ResultsBoard']
 
 # %% ../../../nbs/6_view/widgets/07_boards.ipynb #imports
 import re

@@ -372,6 +372,7 @@ class Courier:
             self.nobody.run(self.carry)
 
     def carry(self):
+        "Hand over what has changed: the numbers and rows, and news of the curves if there are any."
         self.shown_at = time.monotonic()
         self.post(header(self.watch), [track.row() for track in self.watch.tracks])
         if new := news(self.watch.tracks):
@@ -562,6 +563,7 @@ class Job:
         threading.Thread(target=self.work, daemon=True).start()
 
     def work(self):
+        "The worker: whatever comes out of the run, the panel says it, and then the run has ended."
         try:
             self.outcome = outcome_of(self.watch, self.events)
             self.hands.say(*last_words(self.watch, self.outcome))
@@ -692,9 +694,10 @@ class Live(View):
         self.courier.show()
 
     def __call__(self, event: str, trainer):
+        "What the loop tells."
         self.courier(event, trainer)
 
-    def post(self, shown: dict, stages: list):
+    def post(self, shown: dict, stages: list):  # what the courier carries
         with self.hold_sync():
             self.shown, self.stages = shown, stages
 
