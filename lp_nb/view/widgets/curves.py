@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLAIN_NAMES', 'PROBES', 'KEYS', 'run_curves', 'read_trajectory', 'plain', 'ends', 'longest_seed', 'one_curve',
-           'curve_points', 'curve_tracks', 'CurveView', 'DeviationCurves']
+           'curve_points', 'curve_tracks', 'DeviationCurves']
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #imports
 import numpy as np
@@ -20,9 +20,9 @@ from .views import View, script, sheet
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #read-run
 PLAIN_NAMES = MEASURES | {
     's_paper': 's(f)', 's_2019': 's, Arora et al. 2019', 's_unit': 's, unit vectors',
-                          's_over_trace': 's / trace', 'ratio': 'within / between',
-    'manova_r2': 'MANOVA R²', 'alignment': 'alignment', 'lda_auroc': 'probe AUROC',
-                          'mean_auroc': 'AUROC of class means', 'uniformity': 'uniformity'}
+    's_over_trace': 's / trace', 'ratio': 'within / between', 'manova_r2': 'MANOVA R²',
+    'alignment': 'alignment', 'lda_auroc': 'probe AUROC', 'mean_auroc': 'AUROC of class means',
+    'uniformity': 'uniformity'}
 PROBES = ('lda_auroc', 'mean_auroc', 'd2', 'gaussian_gap')
 KEYS = ('plan', 'seed', 'stage', 'step', 'global_step')  # columns of a trajectory that are no measure
 
@@ -49,8 +49,8 @@ def read_trajectory(source, measures, band=None) -> pd.DataFrame:
     for measure in measures:
         one_of(measure, [c for c in source if c not in KEYS], 'a measure',
                'Add its column to the table, or name another.')
-    return source.assign(**{c: source.get(c, default) for c,
-                            default in dict(seed=0, plan='').items()}).reset_index(drop=True)
+    filled = {c: source.get(c, default) for c, default in dict(seed=0, plan='').items()}
+    return source.assign(**filled).reset_index(drop=True)
 
 # %% ../../../nbs/6_view/widgets/02_curves.ipynb #one-curve
 def plain(values) -> list:
@@ -81,8 +81,8 @@ def one_curve(
     """The points of one plan and measure: `x`, the (geometric) mean `y` over seeds, the seeds, the ends of
     the band."""
     longest = longest_seed(part)
-    y = np.stack([g[measure].to_numpy(float) for _,
-                  g in part.groupby('seed', sort=False) if len(g) == len(longest)])
+    seeds = [g[measure].to_numpy(float) for _, g in part.groupby('seed', sort=False)]
+    y = np.stack([values for values in seeds if len(values) == len(longest)])
     mean = y[0] if len(y) == 1 else np.exp(np.log(y).mean(0)) if (y > 0).all() else y.mean(0)
     thin = [plain(v) for v in y] if len(y) > 1 and band != 'seeds' else []
     return dict(x=plain(curve_axis(longest, axis)[0]), y=plain(mean),
@@ -119,10 +119,10 @@ def curve_points(part: pd.DataFrame, axis: str) -> list[dict]:
     """The probes of one plan (its longest seed) that the cursor can stand on: x, stage (name), number (of the
     stage, 0 is init), step and global step."""
     one = longest_seed(part)
-    x, first = plain(curve_axis(one, axis)[0]), 0 if one.stage.iloc[0] == 'init' else 1
-    number = segments(one) + first
-    # step 0 is what the stage before left
-    number = np.where((one.step == 0) & (number > 0), number - 1, number)
+    x = plain(curve_axis(one, axis)[0])
+    number = segments(one) + (one.stage.iloc[0] != 'init')
+    before = (one.step == 0) & (number > 0)  # step 0 is what the stage before left
+    number = np.where(before, number - 1, number)
     keys = zip(x, one.stage, number, one.step, one.global_step)
     return [dict(x=x, stage=s, number=int(k), step=int(t), global_step=int(g)) for x, s, k, t, g in keys]
 
@@ -139,97 +139,90 @@ def curve_tracks(trajectory: pd.DataFrame, axis: str) -> list[dict]:
                         ticks=[[float(x), text] for x, text in ticks]))
     return out
 
-# %% ../../../nbs/6_view/widgets/02_curves.ipynb #curve-view
-class CurveView(View):
-    "What curves show and where their cursor stands; drawn by `assets/curves.js`."
-
-    draws = 'curves'
-    _esm = script('curves')
-    _css = sheet('curves')
-    # shown: titles of panels; notes: sentences
-    series, tracks, points, shown, notes = (T.List().tag(sync=True, share=True) for _ in range(5))
-    at = T.Int(-1).tag(sync=True, share=True)  # the number of the probe under the cursor, -1: none
-    log, bands, parts = (T.Bool(on).tag(sync=True, share=True) for on in (True, True, False))
-    height = T.Int(150).tag(sync=True, share=True)  # of a panel, pixels
-    xlabel = T.Unicode('step within the stage').tag(sync=True, share=True)
-    step = T.Int(None, allow_none=True).tag(sync=True, share=True)  # global step under the cursor
-    # number of the stage that it belongs to (0 is init)
-    stage = T.Int(None, allow_none=True).tag(sync=True, share=True)
-
-    @T.observe('at')
-    def _moved(self, change):
-        point = self.points[self.at] if 0 <= self.at < len(self.points) else {}
-        self.step, self.stage = point.get('global_step'), point.get('number')
-
-    def go(self, stage: int, step: int | None = None):
-        """Put the cursor on a step of a stage (0 is init), by default its last; it stays where it is if it is
-        in that stage already."""
-        at = [i for i, p in enumerate(self.points) if p['number'] == stage and (p['step'] or not stage)]
-        if at and (self.stage != stage or step is not None):
-            self.at = at[-1] if step is None else min(at, key=lambda i: abs(self.points[i]['step'] - step))
-
-# %% ../../../nbs/6_view/widgets/02_curves.ipynb #show-curves
-def show_curves(curves: 'DeviationCurves'):
-    "Send the curves, the tracks of the plans and the sentences below to the browser, all at once."
-    df = curves.trajectory
-    with curves.hold_sync():
-        curves.series = curve_lists(df, curves.measures, curves.axis, curves.band, curves.labels)
-        curves.tracks = curve_tracks(df, curves.axis)
-        curves.points = curves.tracks[0]['points']
-        curves.notes = [*gaps(df, curves.measures, PLAIN_NAMES),
-                        *(seeds_said(df) if curves.band == 'seeds' else ())]
-
-
-def by_label_of(source) -> pd.DataFrame | None:
-    "The curves of each label of runs; None for a table that somebody brings."
-    if isinstance(source, pd.DataFrame):
-        return None
+# %% ../../../nbs/6_view/widgets/02_curves.ipynb #by-label-of
+def by_label_of(source, labels) -> pd.DataFrame | None:
+    "The curves of each label: those that are given, or (labels=True) those of the runs."
+    if labels is not True or isinstance(source, pd.DataFrame):
+        return labels if isinstance(labels, pd.DataFrame) else None
     from lp_nb.study.trajectories import label_trajectory
 
     return pd.concat([label_trajectory(run) for run in check_runs(source)], ignore_index=True)
 
-# %% ../../../nbs/6_view/widgets/02_curves.ipynb #deviation-curves
+
 def names_of(names) -> tuple:
     "One name, or several."
     return (names,) if isinstance(names, str) else tuple(names)
+
+# %% ../../../nbs/6_view/widgets/02_curves.ipynb #curves-figure
+def notes_of(trajectory: pd.DataFrame, measures, band: str | None) -> list[str]:
+    "The sentences below the curves: where one has no value and why, and how many seeds are behind a band."
+    return [*gaps(trajectory, measures, PLAIN_NAMES), *(seeds_said(trajectory) if band == 'seeds' else ())]
 
 
 def curves_figure(curves: 'DeviationCurves', dark: bool = False):
     "The panels that are shown, as a figure."
     seen = [m for m in curves.measures if PLAIN_NAMES.get(m, m) in curves.shown]
-    return deviation_curves(curves.trajectory, seen, curves.log, curves.axis,
-                            curves.band is not None and curves.bands, dark)
+    bands = curves.band is not None and curves.bands
+    return deviation_curves(curves.trajectory, seen, curves.log, curves.axis, bands, dark)
 
-# %% ../../../nbs/6_view/widgets/02_curves.ipynb #deviationcurves
-class DeviationCurves(CurveView):
-    """Curves of geometry over a run: a click or the arrow keys set `step` and `stage`; `append` adds rows
-    while training."""
+# %% ../../../nbs/6_view/widgets/02_curves.ipynb #deviation-curves
+class DeviationCurves(View):
+    "Curves of geometry over a run, drawn by `assets/curves.js`; a click or the arrow keys set `step`."
+
+    draws = 'curves'
+    _esm = script('curves')
+    _css = sheet('curves')
+    series, tracks, points, shown, notes = (T.List().tag(sync=True, share=True) for _ in range(5))
+    at = T.Int(-1).tag(sync=True, share=True)  # the number of the probe under the cursor, -1: none
+    log, bands, parts = (T.Bool(on).tag(sync=True, share=True) for on in (True, True, False))
+    height = T.Int(150).tag(sync=True, share=True)  # of a panel, pixels
+    xlabel = T.Unicode('step within the stage').tag(sync=True, share=True)
+    # under the cursor: the global step, and the number of the stage that it belongs to (0 is init)
+    step, stage = (T.Int(None, allow_none=True).tag(sync=True, share=True) for _ in range(2))
 
     def __init__(
         self,
-        source,  # a run, several runs, or a trajectory: DataFrame of stage, step, global_step, measures; optionally seed, plan
-        measures=('s_paper', 's_unit', 's_over_trace', 'ratio', 'uniformity'),  # one or several; also 'alignment', 'lda_auroc', any column
+        source,  # runs, or a trajectory: stage, step, global_step, measures; optionally seed, plan
+        measures=('s_paper', 's_unit', 's_over_trace', 'ratio', 'uniformity'),  # or 'alignment', any column
         shown=2,  # measures that are shown at first: how many, or their names
         axis: str = 'stage',  # 'stage': equal widths, logarithmic inside; 'step': global steps, for live use
-        band: str | None = None,  # 'seeds': lowest to highest, or 'patients': two standard errors under other patients
-        labels=True,  # curves of each label: True to read them from the runs, False, or a table like `label_trajectory`
+        band: str | None = None,  # 'seeds': lowest to highest; 'patients': two standard errors
+        labels=True,  # curves of each label: True: those of the runs; False; or as of `label_trajectory`
         **traits,
     ):
         one_of(band, (None, 'seeds', 'patients'), 'a band')
         super().__init__(xlabel='step within the stage' if axis == 'stage' else 'global step', **traits)
         self.measures, self.axis, self.band = names_of(measures), axis, band
         self.trajectory = read_trajectory(source, self.measures, band)
-        self.labels = (
-            by_label_of(source) if labels is True else labels if isinstance(labels, pd.DataFrame) else None
-        )
-        self.shown = [PLAIN_NAMES.get(m, m)
-                      for m in (self.measures[:shown] if isinstance(shown, int) else names_of(shown))]
-        show_curves(self)
+        self.labels = by_label_of(source, labels)
+        first = self.measures[:shown] if isinstance(shown, int) else names_of(shown)
+        self.shown = [PLAIN_NAMES.get(m, m) for m in first]
+        self._show()
+
+    def _show(self):
+        df, tracks = self.trajectory, curve_tracks(self.trajectory, self.axis)
+        with self.hold_sync():
+            self.series = curve_lists(df, self.measures, self.axis, self.band, self.labels)
+            self.tracks, self.points = tracks, tracks[0]['points']
+            self.notes = notes_of(df, self.measures, self.band)
+
+    @T.observe('at')
+    def _moved(self, change):
+        point = self.points[self.at] if 0 <= self.at < len(self.points) else {}
+        self.step, self.stage = point.get('global_step'), point.get('number')
 
     def append(self, rows: pd.DataFrame):
         "Add rows of the trajectory, for example while a stage trains."
-        self.trajectory = pd.concat([self.trajectory, read_trajectory(rows, self.measures)],
-                                    ignore_index=True)
-        show_curves(self)
+        more = read_trajectory(rows, self.measures)
+        self.trajectory = pd.concat([self.trajectory, more], ignore_index=True)
+        self._show()
 
-    static = curves_figure
+    def go(self, stage: int, step: int | None = None):
+        "Go to a step of a stage (0 is init), by default its last; not where the cursor is in it already."
+        at = [i for i, p in enumerate(self.points) if p['number'] == stage and (p['step'] or not stage)]
+        if at and (self.stage != stage or step is not None):
+            self.at = at[-1] if step is None else min(at, key=lambda i: abs(self.points[i]['step'] - step))
+
+    def static(self, dark: bool = False):
+        "The panels that are shown, as a figure."
+        return curves_figure(self, dark)

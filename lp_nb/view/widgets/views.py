@@ -37,8 +37,8 @@ def sheet(name: str) -> str:
 
 # %% ../../../nbs/6_view/widgets/01_views.ipynb #view
 class View(anywidget.AnyWidget):
-    """A widget drawn by the script `draws` of this package; subclasses set `_esm = script(draws)` and `_css =
-    sheet(draws)`."""
+    """A widget drawn by the script `draws` of this package; subclasses set `_esm = script(draws)` and
+    `_css = sheet(draws)`."""
 
     draws = ''  # name of the files in assets
 
@@ -74,14 +74,21 @@ class Model {
     this.values[name] = value
     for (const act of [...(this.heard.get(`change:${name}`) || [])]) act()
   }
-  on(event, act) { if (!this.heard.has(event)) this.heard.set(event, new Set()); this.heard.get(event).add(act) }
+  on(event, act) {
+    if (!this.heard.has(event)) this.heard.set(event, new Set())
+    this.heard.get(event).add(act)
+  }
   off(event, act) { this.heard.get(event)?.delete(act) }
   save_changes() {}
   send() {}
 }
 const models = views.map(([, values]) => new Model(values))
-for (const [a, from, b, to] of links) models[a].on(`change:${from}`, () => models[b].set(to, models[a].get(from)))
-document.querySelectorAll('.lp-view').forEach((el, i) => drawings[views[i][0]].render({ model: models[i], el }))
+for (const [a, from, b, to] of links) {
+  models[a].on(`change:${from}`, () => models[b].set(to, models[a].get(from)))
+}
+document.querySelectorAll('.lp-view').forEach((el, i) => {
+  drawings[views[i][0]].render({ model: models[i], el })
+})
 '''
 
 # %% ../../../nbs/6_view/widgets/01_views.ipynb #page-path
@@ -112,13 +119,21 @@ def page_script(views: list, links) -> str:
 PAGE = '''<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{{ hash }}'">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{{ hash }}'">
 <title>{{ title }}{% if credentialed %} (credentialed only){% endif %}</title><style>{{ css }}</style></head>
 <body class="lp-page"><header><h1>{{ title }}{% if credentialed %} (credentialed only){% endif %}</h1>
-{% if credentialed %}<p class="lede"><strong>Credentialed only.</strong> This page has a row for every stay, and some can be told apart: it goes where the tables may go, and nowhere else.</p>{% endif %}{% if lede %}<p class="lede">{{ lede }}</p>{% endif %}</header>
+{% if credentialed %}<p class="lede"><strong>Credentialed only.</strong>
+This page has a row for every stay, and some can be told apart: it goes where the tables may go, and
+nowhere else.</p>{% endif %}
+{% if lede %}<p class="lede">{{ lede }}</p>{% endif %}</header>
 <main>{% for _ in views %}<section class="lp-view"></section>
-{% endfor %}<noscript><p>This page draws with a script that it carries itself; the browser forbids it.</p></noscript></main>
-<footer><p>Made by lp_nb. This page loads nothing and holds no identifiers and no text of reports.</p></footer>
+{% endfor %}<noscript>
+<p>This page draws with a script that it carries itself; the browser forbids it.</p>
+</noscript></main>
+<footer>
+<p>Made by lp_nb. This page loads nothing and holds no identifiers and no text of reports.</p>
+</footer>
 <script type="module">{{ script }}</script></body></html>
 '''
 
@@ -129,16 +144,16 @@ def write_page(
     views: list,  # of `View`
     links=(),  # of (view number, trait, view number, trait): the first sets the second
     lede: str = '',  # a sentence under the title
-    credentialed: bool = False,  # it tells of single patients: says so, is for its owner alone, and is not written where git would take it up
+    credentialed: bool = False,  # it tells of single patients, and is not written where git takes it up
 ) -> Path:
     "Write views as one self-contained page, and say where; refuses what is shaped like an identifier."
     path = page_path(path)
     body, names = page_script(views, links), dict.fromkeys(v.draws for v in views)
     css = Markup(REPORT_CSS + ''.join(map(sheet, names)))
     digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
-    text = jinja2.Template(PAGE, autoescape=True).render(title=title, lede=lede, css=css, views=views,
-                                                         script=Markup(body), hash=Markup(digest),
-                                                         credentialed=credentialed)
+    text = jinja2.Template(PAGE, autoescape=True).render(
+        title=title, lede=lede, css=css, views=views, script=Markup(body), hash=Markup(digest),
+        credentialed=credentialed)
     refuse_identifiers(text, f'"{title}"')
     with new_file(path, credentialed) as tmp:
         tmp.write_text(text, encoding='utf-8')
