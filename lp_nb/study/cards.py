@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['TIERS', 'WORDS', 'NUMBER', 'SOURCES', 'PAPER', 'CITED', 'SHOWN', 'METRIC_TYPES', 'sharing_tier', 'tag_of',
-           'origin_tier', 'origins', 'run_tier', 'Sharing', 'sharing', 'base_name', 'base_of', 'base_licence',
-           'weights_note', 'corpus_note', 'origin_notes', 'phrases_of', 'quotes', 'refuse_patients', 'markdown_cell',
-           'as_markdown', 'bullets', 'source_of', 'citations', 'license_of', 'on_test', 'run_metrics', 'check_metrics',
-           'with_interval', 'results_table', 'calibration_points', 'interval_facts', 'eval_results', 'last_stage',
-           'predicts', 'preset_of', 'changed_switches', 'score_words', 'stage_rows', 'public_plan', 'setting_words',
+           'origin_tier', 'origins', 'run_tier', 'Sharing', 'sharing', 'base_name', 'base_of', 'corpus_note',
+           'origin_notes', 'phrases_of', 'quotes', 'refuse_patients', 'markdown_cell', 'as_markdown', 'bullets',
+           'source_of', 'citations', 'license_of', 'on_test', 'run_metrics', 'check_metrics', 'with_interval',
+           'results_table', 'calibration_points', 'interval_facts', 'eval_results', 'last_stage', 'predicts',
+           'preset_of', 'changed_switches', 'score_words', 'stage_rows', 'public_plan', 'setting_words',
            'stage_settings', 'report_words', 'encoder_words', 'run_versions', 'look_aheads', 'sizes', 'data_section',
            'model_card', 'data_card', 'save_run', 'SavedRun', 'load_run']
 

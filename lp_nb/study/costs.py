@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Texts', 'Work', 'Device', 'DEVICES', 'SHARES', 'LAUNCH', 'BASE', 'SPLIT', 'PAPER', 'texts', 'Sizes', 'read_sizes',
            'met', 'Weights', 'weights_of', 'read_flops', 'series_flops', 'backward', 'passes', 'epochs_of', 'labelled',
-           'encoded_once', 'stage_work', 'took', 'this_device', 'device_named', 'paper_sizes', 'works', 'bill_of',
-           'PaperCohort', 'paper_study', 'Count']
+           'stage_work', 'took', 'this_device', 'device_named', 'paper_sizes', 'works', 'bill_of', 'PaperCohort',
+           'paper_study', 'Count']
 
 # %% ../../nbs/4_study/09_costs.ipynb #imports
 import math
@@ -158,7 +158,7 @@ def labelled(stage, train: int) -> int:
     labels = getattr(stage, 'labels', None)
     return train if labels is None else max(1, min(train, int(labels if labels >= 1 else labels * train)))
 
-# %% ../../nbs/4_study/09_costs.ipynb #stage-work
+# %% ../../nbs/4_study/09_costs.ipynb #encoded-once
 def encoded_once(found: list) -> Work:
     "The work of a frozen stage: every vector is computed once, and kept."
     every = [sum(read[:3]) for read, *_ in found]  # of all splits
@@ -166,7 +166,7 @@ def encoded_once(found: list) -> Work:
     flops = sum(n * one for n, (_, one, _) in zip(every, found, strict=True))
     return Work(sum(every), tokens, flops, 0)
 
-
+# %% ../../nbs/4_study/09_costs.ipynb #stage-work
 def stage_work(stage, sizes: Sizes, weights: Weights) -> Work:
     "What a stage reads and computes, at most."
     found = passes(stage, sizes, weights)
