@@ -22,10 +22,12 @@ from .trajectories import modalities
 def planted_pairs(seed: int = 0, n: int = 400, d: int = 32) -> list[tuple[np.ndarray, np.ndarray]]:
     "Reports and series (n, d) of the same stays: unaligned, then aligned."
     draw = rng(seed, 'pairs')
-    said, corner, out = draw.normal(size=(n, 4)) * [1, 0.7, 0.5, 0.4], draw.normal(size=d) / d ** 0.5, []
+    stay = draw.normal(size=(n, 4)) * [1, 0.7, 0.5, 0.4]
+    corner = draw.normal(size=d) / d ** 0.5
+    out = []
     for axes, gap in (((0, 4), 1.5), ((0, 0), 0.3)):
-        own = [0.15 * draw.normal(size=(n, d)) + said @ np.eye(d)[at:at + 4] for at in axes]
-        out.append((own[0] - gap * corner, own[1] + gap * corner))
+        reports, series = (0.15 * draw.normal(size=(n, d)) + stay @ np.eye(d)[at:at + 4] for at in axes)
+        out.append((reports - gap * corner, series + gap * corner))
     return out
 
 # %% ../../nbs/4_study/12_pairs.ipynb #axes
@@ -71,32 +73,28 @@ class Pairs:
     def table(self) -> pd.DataFrame:
         """A row a stage: gap, link, median place of the own series as a share of all, share within the
         nearest tenth, and what chance gives."""
-        rows = [
-            dict(
-                stage=name,
-                gap=self.gaps[k],
-                link=self.links[k],
-                place=float(np.median(self.places[k]) / len(self.ids)),
-                tenth=self.within(k),
-                chance=0.1,
-            )
-            for k, name in enumerate(self.names)
-        ]
+        rows = []
+        for k, name in enumerate(self.names):
+            place = float(np.median(self.places[k]) / len(self.ids))
+            found = dict(place=place, tenth=self.within(k), chance=0.1)
+            rows.append(dict(stage=name, gap=self.gaps[k], link=self.links[k], **found))
         return pd.DataFrame(rows)
 
     def said(self, k: int) -> str:
         "How well reports find their series after a stage, in words."
-        return f'own series in the nearest tenth: {self.within(k):.0%}\n(chance 10%); gap between the two {self.gaps[k]:.2f}'
+        tenth = f'own series in the nearest tenth: {self.within(k):.0%}'
+        return f'{tenth}\n(chance 10%); gap between the two {self.gaps[k]:.2f}'
 
 # %% ../../nbs/4_study/12_pairs.ipynb #pairs-of
 def links_of(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
     "The median distance of the rows of two arrays, over that of rows dealt out anew."
     between = lambda other: np.median(np.linalg.norm(a - other, axis=1))
-    return float(between(b) / max(between(b[rng(seed, 'strangers').permutation(len(b))]), 1e-12))
+    strangers = b[rng(seed, 'strangers').permutation(len(b))]
+    return float(between(b) / max(between(strangers), 1e-12))
 
 
 def pairs_of(
-    shown,  # for every stage, the one before alignment first, (reports, series): DataFrames by stay id, or arrays (n, d)
+    shown,  # (reports, series) per stage, the unaligned first: DataFrames by stay id, or arrays (n, d)
     learned,  # the same of other stays, which the axes are learned from
     names,  # of the stages
 ) -> Pairs:
@@ -110,9 +108,14 @@ def pairs_of(
         places.append(ranks(a, b))
         gaps.append(np.linalg.norm(a.mean(0) - b.mean(0)))
         links.append(links_of(a, b))
-    ids = np.asarray(getattr(shown[0][0], 'index', np.arange(len(shown[0][0]))))
+    reports = shown[0][0]
     return Pairs(
-        ids, tuple(names), np.stack(xy).astype(np.float32), np.stack(places), np.array(gaps), np.array(links)
+        ids=np.asarray(getattr(reports, 'index', np.arange(len(reports)))),
+        names=tuple(names),
+        xy=np.stack(xy).astype(np.float32),
+        places=np.stack(places),
+        gaps=np.array(gaps),
+        links=np.array(links),
     )
 
 # %% ../../nbs/4_study/12_pairs.ipynb #pair-label
@@ -130,12 +133,13 @@ def pair_label(
     labels = np.tile(y[names].to_numpy(int), (2, 1))  # of reports, then of series
     found = auroc(labels, neighbour_vote(np.concatenate(pairs.xy[-1]), labels, k))
     best = int(np.argmax(found.round(2)))
-    return names[best], (
+    why = (
         f'the colour of {len(names)} that neighbours in the picture tell best after {pairs.names[-1]} '
         f'(k-NN AUROC {found[best]:.2f}, chance 0.50); a choice of view, no finding'
     )
+    return names[best], why
 
-# %% ../../nbs/4_study/12_pairs.ipynb #run-pairs
+# %% ../../nbs/4_study/12_pairs.ipynb #own-stages
 def aligned_at(run) -> list[int]:
     "The numbers of a run's stages that bring reports and series together."
     return [k for k, stage in enumerate(run.stages) if stage.name.startswith('contrastive')]
@@ -151,7 +155,12 @@ def own_stages(run, split: str, start: int) -> list[int]:
         before = now
     return out
 
-# %% ../../nbs/4_study/12_pairs.ipynb #run-pairs-b
+# %% ../../nbs/4_study/12_pairs.ipynb #other-split
+def other_split(split: str) -> str:
+    "The split whose stays the axes of a picture of `split` are learned from."
+    return 'test' if split == 'val' else 'val'
+
+# %% ../../nbs/4_study/12_pairs.ipynb #run-pairs
 def run_pairs(
     run,  # a run
     split: str = 'test',  # whose stays: 'test', 'val' or 'train'
@@ -162,35 +171,26 @@ def run_pairs(
     require(run, ('stages', 'lab'), 'a run', 'Give what lab.run(plan) hands back.')
     one_of(split, ('train', 'val', 'test'), 'stays')
     if not aligned_at(run):
-        raise UserError(
-            'a run with a stage that aligns, such as contrastive', str(run.plan), 'Choose another run.'
-        )
+        wanted = 'a run with a stage that aligns, such as contrastive'
+        raise UserError(wanted, str(run.plan), 'Choose another run.')
     at = own_stages(run, split, max(aligned_at(run)[0] - 1, 0))
-    shown, other = [modalities(run, split, k) for k in at], 'test' if split == 'val' else 'val'
-    learned = [modalities(run, other, k) for k in (at[0], aligned_at(run)[-1])]
-    if len(shown[0][0]) < 10:
-        raise UserError('at least 10 stays with a report', f'{len(shown[0][0])}', 'Choose a larger split.')
-    keep = np.sort(rng(seed, 'pairs').permutation(len(shown[0][0]))[:most])
-    return pairs_of(
-        [tuple(z.iloc[keep] for z in pair) for pair in shown],
-        learned,
-        [f'{k} {run.stages[k].name}' for k in at],
-    )
+    shown = [modalities(run, split, k) for k in at]
+    learned = [modalities(run, other_split(split), k) for k in (at[0], aligned_at(run)[-1])]
+    n = len(shown[0][0])
+    if n < 10:
+        raise UserError('at least 10 stays with a report', f'{n}', 'Choose a larger split.')
+    keep = np.sort(rng(seed, 'pairs').permutation(n)[:most])
+    few = [tuple(z.iloc[keep] for z in pair) for pair in shown]
+    return pairs_of(few, learned, [f'{k} {run.stages[k].name}' for k in at])
 
 # %% ../../nbs/4_study/12_pairs.ipynb #pairs-ready
 def pairs_ready(run, split: str = 'test') -> bool:
     "Whether all that the pairs of a run need was read before, so that they are drawn at once."
     if not hasattr(run, 'lab') or not aligned_at(run):
         return False
-    start, last, other = (
-        max(aligned_at(run)[0] - 1, 0),
-        aligned_at(run)[-1],
-        'test' if split == 'val' else 'val',
-    )
-    wanted = [(k, split) for k in range(start, len(run.stages))] + [(k, other) for k in (start, last)]
-    files = [
-        f'{run.stages[k].address}-{part}-{name}.safetensors'
-        for k, part in wanted
-        for name in ('reports', 'series')
-    ]
-    return all((run.lab.folder / 'embeddings' / name).exists() for name in files)
+    start, last = max(aligned_at(run)[0] - 1, 0), aligned_at(run)[-1]
+    shown = [(k, split) for k in range(start, len(run.stages))]
+    learned = [(k, other_split(split)) for k in (start, last)]
+    folder = run.lab.folder / 'embeddings'
+    read = lambda k, part, kind: (folder / f'{run.stages[k].address}-{part}-{kind}.safetensors').exists()
+    return all(read(k, part, kind) for k, part in shown + learned for kind in ('reports', 'series'))

@@ -34,11 +34,9 @@ def characteristics_of(
     "The characteristics of every stay as text: sex, age band, race, care unit, year group, report."
     stays = getattr(cohort, 'stays', cohort)
     text = lambda column: as_levels(stays[column])
-    report = (
-        text('has_report').replace({'True': 'with a report', 'False': 'without'})
-        if 'has_report' in stays
-        else 'without'
-    )
+    report = 'without'
+    if 'has_report' in stays:
+        report = text('has_report').replace({'True': 'with a report', 'False': 'without'})
     return pd.DataFrame(
         {
             'sex': text('gender'),
@@ -51,7 +49,7 @@ def characteristics_of(
         stays.index,
     )
 
-# %% ../../nbs/4_study/02_subgroups.ipynb #group
+# %% ../../nbs/4_study/02_subgroups.ipynb #too-few
 # defined, and safe to show, with few events
 OF_RISKS = ('Brier', 'log loss', 'ECE', 'calibration slope', 'calibration in the large')
 
@@ -68,14 +66,16 @@ def too_few(y: np.ndarray, codes: np.ndarray, metric: str, least: int) -> str:
             return f'fewer than {least} {what}'
     return '' if scored_labels(y, metric, least).any() else f'fewer than {least} events or non-events'
 
-
+# %% ../../nbs/4_study/02_subgroups.ipynb #group
 def group_row(y, p, codes, metric: str, n: int, seed: int, least: int, hidden: bool = False) -> dict:
     """Value, interval and reason of one group under one metric; a rate is no secret, so none where counts are
     hidden."""
-    why, use = too_few(y, codes, metric, least), scored_labels(y, metric, least)
-    why = why or ('its counts are hidden' if hidden and metric not in (*RANKED, *OF_RISKS) else '')
+    why = too_few(y, codes, metric, least)
+    if not why and hidden and metric not in (*RANKED, *OF_RISKS):
+        why = 'its counts are hidden'
     if why:
         return dict(value=np.nan, low=np.nan, high=np.nan, reason=why)
+    use = scored_labels(y, metric, least)
     found = evaluate(y[:, use], p[:, use], codes, metrics=metric, n=n, seed=seed).iloc[-1]
     part = '' if use.all() else f'mean over {use.sum()} of {len(use)} labels'
     return dict(found[['value', 'low', 'high']]) | dict(reason=found['reason'] or part)
@@ -91,25 +91,22 @@ def masked(
     inside = {k: y[(of == k).to_numpy()] for k in sorted(of.unique())}
     n = mask_counts({k: len(rows) for k, rows in inside.items()}, least)
     cells = {k: (int(rows.sum()), int((1 - rows).sum())) for k, rows in inside.items()}  # events, non-events
-    secret = {
-        k
-        for k, two in cells.items()
-        if not n[k].replace(',', '').isdigit() or any(0 < c < least for c in two)
-    }
+    is_shown = lambda k: n[k].replace(',', '').isdigit()
+    secret = {k for k, two in cells.items() if not is_shown(k) or any(0 < c < least for c in two)}
     rest = sorted((min(two) < least, two[0], k) for k, two in cells.items() if k not in secret)
-    secret |= {rest[0][2]} if len(secret) == 1 and rest else set()  # the next smallest with it
-    return pd.DataFrame(
-        dict(n=n, events={k: 'hidden' if k in secret else f'{two[0]:,}' for k, two in cells.items()})
-    )
+    if len(secret) == 1 and rest:
+        secret.add(rest[0][2])  # the next smallest with it
+    events = {k: 'hidden' if k in secret else f'{two[0]:,}' for k, two in cells.items()}
+    return pd.DataFrame(dict(n=n, events=events))
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #fold
 def unguessable(parts: list[tuple[int, int]], least: int) -> bool:
     """Whether hidden counts of a known sum, each as (count, the least that it can be), leave the small ones
     among them more than one value."""
     counts = [count for count, _ in parts]
-    return (
-        not any(0 < c < least for c in counts) or safe(counts, least) and sum(c - low for c, low in parts) > 0
-    )
+    if not any(0 < c < least for c in counts):
+        return True
+    return safe(counts, least) and sum(count - low for count, low in parts) > 0
 
 
 def hidden_stays(kept: dict, folded: list, least: int, floor: int) -> tuple[bool, list] | None:
@@ -151,6 +148,18 @@ def hidden_events(
         secret.add(rest.pop(0)[1])
     return shown, secret
 
+# %% ../../nbs/4_study/02_subgroups.ipynb #fold-text
+def folded_text(own: dict, folded: list, least: int, stays: tuple, events: tuple) -> pd.DataFrame:
+    """Stays and events of levels and their fold, whose cells are (stays, events, non-events), but for what
+    `hidden_stays` and `hidden_events` hide."""
+    unless = lambda is_hidden, count: 'hidden' if is_hidden else f'{count:,}'
+    text = {k: (unless(k in stays[1], c[0]), unless(k in events[1], c[1])) for k, c in own.items()}
+    n, found = sum(c[0] for c in folded), sum(c[1] for c in folded)
+    n_text = mask_count(n, least) if n < least and not stays[0] else unless(not stays[0], n)
+    other = f'other levels ({len(folded)} level{"s" * (len(folded) > 1)})'
+    text[other] = n_text, unless(not events[0], found)
+    return pd.DataFrame.from_dict(text, orient='index', columns=['n', 'events'])
+
 # %% ../../nbs/4_study/02_subgroups.ipynb #fold-counts
 def folded_counts(
     of: pd.Series,  # level of each stay of one characteristic
@@ -161,65 +170,47 @@ def folded_counts(
 ) -> pd.DataFrame | None:
     """Stays and events of the kept levels and of the fold, as text; index: the levels. None where nothing can
     be shown."""
-    of = as_levels(of)
-    cells = {k: (len(rows), int(rows.sum()), int((1 - rows).sum())) for k in sorted(of.unique()) if len(rows := y[(of == k).to_numpy()])}
-    folded, own = [c for k, c in cells.items() if k not in kept], {k: c for k, c in cells.items() if k in kept}
+    levels = as_levels(of)
+    inside = {k: y[(levels == k).to_numpy()] for k in sorted(levels.unique())}
+    count = lambda rows: (len(rows), int(rows.sum()), int((1 - rows).sum()))
+    cells = {k: count(rows) for k, rows in inside.items() if len(rows)}
+    own = {k: cell for k, cell in cells.items() if k in kept}
+    folded = [cell for k, cell in cells.items() if k not in kept]
     if not folded or not own:
-        return masked(of, y, least) if own else None
-    stays = hidden_stays({k: c[0] for k, c in own.items()}, [c[0] for c in folded], least, (1 + ranked) * least)
-    events = stays and hidden_events({k: c[1:] for k, c in own.items()}, [c[1:] for c in folded], least, ranked * least, stays)
-    if not events:
+        return masked(levels, y, least) if own else None
+    sizes, outcomes = {k: c[0] for k, c in own.items()}, {k: c[1:] for k, c in own.items()}
+    stays = hidden_stays(sizes, [c[0] for c in folded], least, (1 + ranked) * least)
+    if stays is None:
         return None
-    other, n = f'other levels ({len(folded)} level{"s" * (len(folded) > 1)})', sum(c[0] for c in folded)
-    text = {k: ('hidden' if k in stays[1] else f'{c[0]:,}', 'hidden' if k in events[1] else f'{c[1]:,}') for k, c in own.items()}
-    of_fold = (
-        f'{n:,}' if stays[0] else mask_count(n, least) if n < least else 'hidden',
-        f'{sum(c[1] for c in folded):,}' if events[0] else 'hidden',
-    )
-    return pd.DataFrame.from_dict(text | {other: of_fold}, orient='index', columns=['n', 'events'])
+    events = hidden_events(outcomes, [c[1:] for c in folded], least, ranked * least, stays)
+    return None if events is None else folded_text(own, folded, least, stays, events)
 
-# %% ../../nbs/4_study/02_subgroups.ipynb #subgroups
+# %% ../../nbs/4_study/02_subgroups.ipynb #characteristic-columns
 def characteristic_columns(by, n: int) -> list[tuple[str, pd.Series]]:
     "(name, levels as text) of each characteristic, or a `UserError` for another number of rows."
-    by = (
-        by.to_frame(by.name or 'group')
-        if isinstance(by, pd.Series)
-        else by
-        if isinstance(by, pd.DataFrame)
-        else pd.DataFrame(dict(group=by))
-    )
+    if isinstance(by, pd.Series):
+        by = by.to_frame(by.name or 'group')
+    elif not isinstance(by, pd.DataFrame):
+        by = pd.DataFrame(dict(group=by))
     if len(by) != n:
-        raise UserError(
-            f'{n} rows of characteristics, one per stay',
-            f'{len(by)}',
-            'Give those of the same stays in the same order.',
-        )
+        wanted = f'{n} rows of characteristics, one per stay'
+        raise UserError(wanted, f'{len(by)}', 'Give those of the same stays in the same order.')
     return [(c, as_levels(by[c]).reset_index(drop=True)) for c in by]
 
-# %% ../../nbs/4_study/02_subgroups.ipynb #subgroups-b
+# %% ../../nbs/4_study/02_subgroups.ipynb #lines
 NOTHING = 'no level has enough to be scored'
 
 
 def lines_of(of: pd.Series, y: np.ndarray, codes: np.ndarray, metrics: tuple, least: int) -> list[tuple]:
     "(level, stays, events, which stays, reason not to be scored) for each line of a characteristic."
     levels = sorted(of.unique())
-    kept = [
-        k
-        for k in levels
-        if not any(too_few(y[i], codes[i], m, least) for m in metrics for i in [(of == k).to_numpy()])
-    ]
+    is_small = lambda i: any(too_few(y[i], codes[i], metric, least) for metric in metrics)
+    kept = [k for k in levels if not is_small((of == k).to_numpy())]
     counts = folded_counts(of, y, kept, least, any(m not in OF_RISKS for m in metrics))
     if counts is None:
         whole = masked(pd.Series(['all levels'] * len(y)), y, least).iloc[0]
-        return [
-            (
-                'all levels',
-                whole['n'],
-                whole['events'],
-                np.ones(len(y), bool),
-                NOTHING if not kept else 'small counts could be worked out',
-            )
-        ]
+        why = 'small counts could be worked out' if kept else NOTHING
+        return [('all levels', whole['n'], whole['events'], np.ones(len(y), bool), why)]
     among = lambda k: (of == k if k in levels else ~of.isin(kept)).to_numpy()
     return [(k, row['n'], row['events'], among(k), '') for k, row in counts.iterrows()]
 
@@ -227,27 +218,13 @@ def lines_of(of: pd.Series, y: np.ndarray, codes: np.ndarray, metrics: tuple, le
 def scored(y, p, codes, line: tuple, metric: str, n: int, seed: int, least: int) -> dict:
     "The row of one line under one metric."
     level, stays, events, i, why = line
+    about = dict(level=level, metric=metric, n=stays, events=events)
     if why:
-        return dict(
-            level=level,
-            metric=metric,
-            n=stays,
-            events=events,
-            value=np.nan,
-            low=np.nan,
-            high=np.nan,
-            reason=why,
-        )
+        return about | dict(value=np.nan, low=np.nan, high=np.nan, reason=why)
     hidden = not events.replace(',', '').isdigit()
-    return dict(
-        level=level,
-        metric=metric,
-        n=stays,
-        events=events,
-        **group_row(y[i], p[i], codes[i], metric, n, seed, least, hidden),
-    )
+    return about | group_row(y[i], p[i], codes[i], metric, n, seed, least, hidden)
 
-# %% ../../nbs/4_study/02_subgroups.ipynb #subgroups-c
+# %% ../../nbs/4_study/02_subgroups.ipynb #subgroups
 def subgroups(
     y,  # labels 0/1, (n,) or (n, L); or `Aligned`
     p=None,  # probabilities, the shape of y
@@ -266,27 +243,21 @@ def subgroups(
     everybody = [('all test stays', *masked(whole, y, least).iloc[0], np.ones(len(y), bool), '')]
     for name, of in track([('all', whole), *characteristic_columns(by, len(y))], 'subgroups'):
         lines = everybody if of is whole else lines_of(of, y, codes, metrics, least)
-        rows += [
-            dict(characteristic=name) | scored(y, p, codes, line, m, n, seed, least)
-            for line in lines
-            for m in metrics
-        ]
+        row = lambda line, metric: scored(y, p, codes, line, metric, n, seed, least)
+        rows += [dict(characteristic=name) | row(line, m) for line in lines for m in metrics]
     return pd.DataFrame(rows)
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #comparable
 def comparable(y, codes, of: np.ndarray, metric: str, least: int) -> tuple[list, np.ndarray]:
     """The levels of a characteristic that can be compared, and the labels on which all of them can be: (L,)
     bool."""
-    can = {
-        k: scored_labels(y[of == k], metric, least)
-        for k in np.unique(of)
-        if not too_few(y[of == k], codes[of == k], metric, least)
-    }
+    enough = [k for k in np.unique(of) if not too_few(y[of == k], codes[of == k], metric, least)]
+    can = {k: scored_labels(y[of == k], metric, least) for k in enough}
     most = scored_labels(y, metric, least).sum()
     can = {k: labels for k, labels in can.items() if 2 * labels.sum() >= most}
     return list(can), np.all([*can.values()] or [[False] * y.shape[1]], axis=0)
 
-
+# %% ../../nbs/4_study/02_subgroups.ipynb #dealing
 def rows_by_patient(codes: np.ndarray) -> list[np.ndarray]:
     "The rows of the patients with one stay, with two, ...: arrays (patients, stays)."
     order, counts = np.argsort(codes, kind='stable'), np.bincount(codes)
@@ -305,7 +276,7 @@ def dealt(
         out[rows] = of[rows[g.permutation(len(rows))]]
     return out
 
-# %% ../../nbs/4_study/02_subgroups.ipynb #gap
+# %% ../../nbs/4_study/02_subgroups.ipynb #gaps-drawn
 def of_level(of: np.ndarray, levels: list) -> np.ndarray:
     "Which stays are of which level, (n, K) of 0 and 1."
     return (of[:, None] == np.array(levels)).astype(np.int64)
@@ -317,7 +288,7 @@ def gaps_drawn(y, p, codes, both: np.ndarray, metric: str, n: int, seed: int) ->
     found = replicates(y, p, (metric,), weights)[metric].mean(1).reshape(n, 2)
     return found[:, 0] - found[:, 1]
 
-
+# %% ../../nbs/4_study/02_subgroups.ipynb #gaps-dealt
 def gaps_dealt(y, p, codes, member: np.ndarray, metric: str, n: int, seed: int) -> np.ndarray:
     "The largest difference between levels, columns of `member` (m, K), each time they are dealt, shape (n,)."
     g, same = rng(seed, 'deals'), rows_by_patient(codes)
@@ -328,28 +299,22 @@ def gaps_dealt(y, p, codes, member: np.ndarray, metric: str, n: int, seed: int) 
 def gap_row(y, p, codes, of: np.ndarray, metric: str, n: int, seed: int, least: int) -> dict:
     "The largest difference between the levels of one characteristic."
     levels, use = comparable(y, codes, of, metric, least)
-    values = replicates(y, p, (metric,), [of_level(of, levels)])[metric] if levels else np.empty((0, y.shape[1]))  # (K, L)
+    values = np.empty((0, y.shape[1]))  # (K, L)
+    if levels:
+        values = replicates(y, p, (metric,), [of_level(of, levels)])[metric]
     use = use & np.isfinite(values).all(0)
     if len(levels) < 2 or not use.any():
         return dict(levels=len(levels), gap=np.nan, reason='fewer than two levels that can be compared')
     y, p, values = y[:, use], p[:, use], values[:, use].mean(1)
-    ends, gap = [levels[values.argmax()], levels[values.argmin()]], float(np.ptp(values))
+    ends = [levels[values.argmax()], levels[values.argmin()]]
+    gap = float(np.ptp(values))
     low, high, _, why = interval(gaps_drawn(y, p, codes, of_level(of, ends), metric, n, seed), value=gap)
     chance = gaps_dealt(y, p, codes, of_level(of, levels), metric, n, seed)
     _, usual, lost, lack = interval(chance, level=0.9)  # up to the 95th percentile
     tail = np.nan if lack else (1 + (chance >= gap - 1e-12).sum()) / (1 + n - lost)
     part = '' if use.all() else f'mean over {use.sum()} of {len(use)} labels'
-    return dict(
-        levels=len(levels),
-        highest=ends[0],
-        lowest=ends[1],
-        gap=gap,
-        low=low,
-        high=high,
-        chance=usual,
-        p=tail,
-        reason=why or lack or part,
-    )
+    which = dict(levels=len(levels), highest=ends[0], lowest=ends[1])
+    return which | dict(gap=gap, low=low, high=high, chance=usual, p=tail, reason=why or lack or part)
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #gaps
 def subgroup_gaps(
@@ -366,11 +331,10 @@ def subgroup_gaps(
     percentile), and p."""
     same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
     y, p, codes = checked(y, p, patients)
-    rows = [
-        dict(characteristic=name, metric=metric)
-        | gap_row(y, p, codes, of.to_numpy(str), known(metric)[0], n, seed, least)
-        for name, of in track(characteristic_columns(by, len(y)), 'gaps between subgroups')
-    ]
-    columns = ['characteristic', 'metric', 'levels', 'highest', 'lowest', 'gap', 'low', 'high', 'chance', 'p', 'reason']
+    rows = []
+    for name, of in track(characteristic_columns(by, len(y)), 'gaps between subgroups'):
+        row = gap_row(y, p, codes, of.to_numpy(str), known(metric)[0], n, seed, least)
+        rows.append(dict(characteristic=name, metric=metric) | row)
+    columns = 'characteristic metric levels highest lowest gap low high chance p reason'.split()
     found = pd.DataFrame(rows).reindex(columns=columns)
     return found.assign(p_holm=holm(found['p']))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER_TABLE', 'ROWS', 'BASELINES', 'JUDGEMENT', 'SHOWN', 'METRICS_KEPT', 'LAYERED', 'TOGETHER', 'FAMILY', 'MARGIN',
-           'SHARES', 'PARTS', 'published', 'encoder_said', 'differs', 'arms_of', 'kept_frame', 'kept_baselines',
+           'SHARES', 'PARTS', 'published', 'arms_of', 'encoder_said', 'differs', 'kept_frame', 'kept_baselines',
            'Predictor', 'truth', 'predictors', 'drawn', 'table_rows', 'layered_arm', 'compared', 'against_baselines',
            'amount_said', 'label_points', 'label_study', 'label_rows', 'label_points_of', 'skill_shares', 'cell',
            'wide', 'beaten', 'powers', 'Judgement', 'words', 'judge', 'save_judgement']
@@ -50,56 +50,13 @@ def published() -> pd.DataFrame:
         ('phenotyping', 'AUROC'): ((.776, .764, .788), (.772, .764, .783), (.783, .766, .792)),
         ('phenotyping', 'AUPRC'): ((.474, .450, .499), (.471, .448, .478), (.480, .459, .511)),
     }
-    rows = [
-        (t, arm, arms[arm], 'published', m, *v)
-        for (t, m), three in printed.items()
-        for arm, v in zip(arms, three)
-    ]
+    rows = []
+    for (task, metric), three in printed.items():
+        rows += [(task, arm, arms[arm], 'published', metric, *found) for arm, found in zip(arms, three)]
     return pd.DataFrame(rows, columns=['task', 'arm', 'plan', 'kind', 'metric', 'value', 'low', 'high'])
 
 
 PAPER_TABLE = published()
-
-# %% ../../nbs/4_study/08_table1.ipynb #differs
-def encoder_said(study: Study) -> str:
-    "The report encoder of a study in a few words, and what its plans load into it."
-    e = next(iter(study.labs.values())).encoder
-    scratch = {'small': 'a small ModernBERT from scratch', 'small-bert': 'a small BERT from scratch'}
-    begun = (
-        f'one with the sizes of {model_words(e.architecture)}, from scratch'
-        if e.architecture
-        else scratch.get(e.model) or model_words(e.model)
-    )
-    loads = dict.fromkeys(
-        s.model for whole in study.arms.values() for s in whole.stages if isinstance(s, Load)
-    )
-    return begun + ''.join(f'; where a plan says so, with the weights of {model_words(m)}' for m in loads)
-
-# %% ../../nbs/4_study/08_table1.ipynb #differs-of
-def differs(study: Study) -> list[str]:
-    "In sentences, what keeps a study's numbers from being the published ones."
-    sizes = []
-    loads = sorted({s.model for whole in study.arms.values() for s in whole.stages if s.name == 'load'})
-    stands = (
-        f'beside it stands the row that loads one ({", ".join(map(model_words, loads))})'
-        if loads
-        else 'no row here loads one'
-    )
-    for task, one in study.labs.items():
-        release, rules = one.cohort.manifest['release'], one.cohort.manifest['rules']
-        sizes.append(f'{task}: {release} tables, preset {rules["preset"]}, {len(one.cohort.stays):,} stays')
-    last = {dataclasses.asdict(whole.stages[-1]).get('train', 'all') for whole in study.arms.values()}
-    frozen = 'Some encoders are frozen in the last stage. ' if last & {'projection', 'head'} else ''
-    return [
-        'The published stays: 22,626 (mortality) and 53,576 (phenotyping), release not stated. Here: '
-        + '; '.join(sizes)
-        + '.',
-        f'The published "MLM" is a model that was trained elsewhere and loaded: {stands}. Our row "MLM" is trained from nothing on the cohort\'s general corpus.',
-        f'The published report encoder: BioBERT. Here: {encoder_said(study)}. {frozen}The published table does not say whether it was frozen; its code freezes it.',
-        f'The published search: 10 runs, rates 1e-5 to 1e-3. Here: {study.search.runs} of the last stage, {study.search.low:g} to {study.search.high:g}, '
-        f'{study.search.sampler}, {len(study.seeds)} seed(s).',
-        'The published intervals resample stays and average the bounds of 25 labels. Here patients are resampled, and the mean of 25 labels has its own interval.',
-    ]
 
 # %% ../../nbs/4_study/08_table1.ipynb #arms-of
 ROWS = {  # name of a row -> the stages before the last that it keeps
@@ -118,11 +75,52 @@ def arms_of(layered: str | Plan) -> dict[str, Plan]:
             'That is supervised pretraining on findings: name the arms yourself, with Study(arms=...).',
         )
     there = {s.name for s in stages}
-    return {
-        arm: Plan(tuple(s for s in stages if s.name in (*names, 'supervised')))
-        for arm, names in ROWS.items()
-        if set(names) <= there
-    }
+    kept = lambda names: Plan(tuple(s for s in stages if s.name in (*names, 'supervised')))
+    return {arm: kept(names) for arm, names in ROWS.items() if set(names) <= there}
+
+# %% ../../nbs/4_study/08_table1.ipynb #differs
+def encoder_said(study: Study) -> str:
+    "The report encoder of a study in a few words, and what its plans load into it."
+    e = next(iter(study.labs.values())).encoder
+    scratch = {'small': 'a small ModernBERT from scratch', 'small-bert': 'a small BERT from scratch'}
+    begun = scratch.get(e.model) or model_words(e.model)
+    if e.architecture:
+        begun = f'one with the sizes of {model_words(e.architecture)}, from scratch'
+    stages = [s for whole in study.arms.values() for s in whole.stages]
+    loads = dict.fromkeys(s.model for s in stages if isinstance(s, Load))
+    return begun + ''.join(f'; where a plan says so, with the weights of {model_words(m)}' for m in loads)
+
+# %% ../../nbs/4_study/08_table1.ipynb #cohorts-said
+def cohorts_said(study: Study) -> str:
+    "The cohorts of a study in a few words: tables, preset, stays."
+    said = []
+    for task, lab in study.labs.items():
+        release, rules = lab.cohort.manifest['release'], lab.cohort.manifest['rules']
+        stays = f'{len(lab.cohort.stays):,} stays'
+        said.append(f'{task}: {release} tables, preset {rules["preset"]}, {stays}')
+    return '; '.join(said)
+
+# %% ../../nbs/4_study/08_table1.ipynb #differs-of
+def differs(study: Study) -> list[str]:
+    "In sentences, what keeps a study's numbers from being the published ones."
+    loads = sorted({s.model for whole in study.arms.values() for s in whole.stages if s.name == 'load'})
+    names = ', '.join(map(model_words, loads))
+    stands = f'beside it stands the row that loads one ({names})' if loads else 'no row here loads one'
+    last = {dataclasses.asdict(whole.stages[-1]).get('train', 'all') for whole in study.arms.values()}
+    frozen = 'Some encoders are frozen in the last stage. ' if last & {'projection', 'head'} else ''
+    search = study.search
+    return [
+        'The published stays: 22,626 (mortality) and 53,576 (phenotyping), release not stated. '
+        f'Here: {cohorts_said(study)}.',
+        f'The published "MLM" is a model that was trained elsewhere and loaded: {stands}. '
+        'Our row "MLM" is trained from nothing on the cohort\'s general corpus.',
+        f'The published report encoder: BioBERT. Here: {encoder_said(study)}. {frozen}'
+        'The published table does not say whether it was frozen; its code freezes it.',
+        f'The published search: 10 runs, rates 1e-5 to 1e-3. Here: {search.runs} of the last stage, '
+        f'{search.low:g} to {search.high:g}, {search.sampler}, {len(study.seeds)} seed(s).',
+        'The published intervals resample stays and average the bounds of 25 labels. '
+        'Here patients are resampled, and the mean of 25 labels has its own interval.',
+    ]
 
 # %% ../../nbs/4_study/08_table1.ipynb #baselines
 def kept_frame(path: Path, make) -> pd.DataFrame:
@@ -161,9 +159,8 @@ def best_baseline(study: Study, task: str) -> str:
     cohort = study.labs[task].cohort
     ids = cohort.ids('val')
     y = cohort.stays.loc[ids, cohort.labels].to_numpy(int)
-    values = {
-        name: macro(auroc(y, p.loc[ids].to_numpy()))[0] for name, p in kept_baselines(study, task).items()
-    }
+    fitted = kept_baselines(study, task)
+    values = {name: macro(auroc(y, p.loc[ids].to_numpy()))[0] for name, p in fitted.items()}
     return max(values, key=lambda name: np.nan_to_num(values[name]))
 
 # %% ../../nbs/4_study/08_table1.ipynb #reference
@@ -204,30 +201,22 @@ def predictors(study: Study, task: str, references: dict) -> list[Predictor]:
     for arm in dict.fromkeys(row[1] for row in study.rows if row[0] == task):
         runs = [chosen_run(study, task, arm, seed) for seed in study.seeds]
         tests = [read(r.predictions('test')) for r in runs]
-        out.append(
-            Predictor(arm, 'arm', str(study.arms[arm]), tests, read(runs[0].predictions('val'), 'val'))
-        )
+        val = read(runs[0].predictions('val'), 'val')
+        out.append(Predictor(arm, 'arm', str(study.arms[arm]), tests, val))
     for name, frame in kept_baselines(study, task).items():
         out.append(Predictor(name, 'baseline', '', [read(frame)], read(frame, 'val')))
     return out + [Predictor(name, 'oracle', '', [read(reference(of))]) for name, of in references.items()]
 
 # %% ../../nbs/4_study/08_table1.ipynb #rows
 SHOWN = ('AUROC', 'AUPRC')  # the columns of the printed table
-METRICS_KEPT = SHOWN + (
-    'Brier',
-    'log loss',
-    'ECE',
-    'sensitivity at 90 % specificity',
-    'net benefit at 10 % risk',
-)
+METRICS_KEPT = (
+    *SHOWN, 'Brier', 'log loss', 'ECE', 'sensitivity at 90 % specificity', 'net benefit at 10 % risk')
 
 
 def drawn(study: Study, task: str, references: dict, n: int) -> dict[str, tuple]:
     "Name -> (predictor, its draws by metric)."
-    all_of = predictors(study, task, references)
-    return {
-        p.name: (p, arm_draws(p.test, metrics=METRICS_KEPT, n=n)) for p in track(all_of, f'resampling {task}')
-    }
+    all_of = track(predictors(study, task, references), f'resampling {task}')
+    return {p.name: (p, arm_draws(p.test, metrics=METRICS_KEPT, n=n)) for p in all_of}
 
 
 def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
@@ -235,33 +224,25 @@ def table_rows(study: Study, task: str, all_drawn: dict) -> list[dict]:
     y, _ = truth(study, task)
     out = []
     for name, (predictor, draws) in all_drawn.items():
+        about = dict(task=task, arm=name, plan=predictor.plan, kind=predictor.kind)
+        seeds = len(predictor.test) if predictor.kind == 'arm' else 0
         for metric in METRICS_KEPT:
             found = nested(draws[metric].values, draws[metric].draws)
             if metric in NO_INTERVAL:
-                found |= dict.fromkeys(('low', 'high', 'both_low', 'both_high'), np.nan) | dict(
-                    reason=NO_INTERVAL[metric]
-                )
-            out.append(
-                dict(
-                    task=task,
-                    arm=name,
-                    plan=predictor.plan,
-                    kind=predictor.kind,
-                    metric=metric,
-                    **found,
-                    n=len(y),
-                    events=int(y.sum()),
-                )
-            )
-            out[-1]['seeds'] = len(predictor.test) if predictor.kind == 'arm' else 0
+                found |= dict.fromkeys(('low', 'high', 'both_low', 'both_high'), np.nan)
+                found |= dict(reason=NO_INTERVAL[metric])
+            row = about | dict(metric=metric) | found | dict(n=len(y), events=int(y.sum()))
+            out.append(row | dict(seeds=seeds))
     return out
 
 # %% ../../nbs/4_study/08_table1.ipynb #family
 LAYERED = 'MLM + contrastive'
 TOGETHER = ('reader + contrastive', LAYERED)  # arms that have all layers, the one to look at first
-FAMILY = tuple(
-    (whole, part) for whole in TOGETHER for part in (whole.split(' + ')[0], 'contrastive', 'neither')
-) + (('fused', 'series only'), ('fused LSTM', 'series only'))
+FAMILY = (
+    *((whole, part) for whole in TOGETHER for part in (whole.split(' + ')[0], 'contrastive', 'neither')),
+    ('fused', 'series only'),
+    ('fused LSTM', 'series only'),
+)
 MARGIN = 0.01  # of AUROC: the largest difference that does not matter
 
 
@@ -275,9 +256,8 @@ def compared(study: Study, all_drawn: dict, pairs) -> pd.DataFrame:
     rows = []
     for task, of in all_drawn.items():
         arms = {name: draws['AUROC'] for name, (_, draws) in of.items()}
-        there = [
-            (a, b) for a, b in pairs(task) if a in arms and b in arms
-        ]  # a study need not have all arms of the family
+        # a study need not have all arms of the family
+        there = [(a, b) for a, b in pairs(task) if a in arms and b in arms]
         rows += [dict(task=task, **row) for row in differences(arms, there, MARGIN)]
     found = adjusted(rows)
     return found.assign(claim=[f'{r.task}: {claim(r)}' for r in found.itertuples()])
@@ -296,13 +276,9 @@ SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
 
 def amount_said(amount: float) -> str:
     "An amount of labels in words: '5 %', '100' or 'all'."
-    return (
-        'all'
-        if amount == 1 and isinstance(amount, float)
-        else f'{amount:.0%}'
-        if amount < 1
-        else f'{amount:.0f}'
-    )
+    if amount == 1 and isinstance(amount, float):
+        return 'all'
+    return f'{amount:.0%}' if amount < 1 else f'{amount:.0f}'
 
 
 def label_points(study: Study, shares=SHARES, draws: int = 3) -> dict[str, tuple]:
@@ -311,33 +287,34 @@ def label_points(study: Study, shares=SHARES, draws: int = 3) -> dict[str, tuple
     out = {}
     for arm, whole in study.arms.items():
         *first, last = whole.stages
-        for share, draw in (
-            [(s, d) for s in shares for d in range(1 if amount_said(s) == 'all' else draws)]
-            if isinstance(last, Supervised)
-            else ()
-        ):
-            stage = dataclasses.replace(
-                last, labels=None if amount_said(share) == 'all' else share, draw=draw
-            )
-            out[f'{arm}, {amount_said(share)} of labels, draw {draw}'] = (
-                arm,
-                share,
-                draw,
-                Plan((*first, stage)),
-            )
+        if not isinstance(last, Supervised):
+            continue
+        for share in shares:
+            said, is_all = amount_said(share), amount_said(share) == 'all'
+            for draw in range(1 if is_all else draws):
+                stage = dataclasses.replace(last, labels=None if is_all else share, draw=draw)
+                point = (arm, share, draw, Plan((*first, stage)))
+                out[f'{arm}, {said} of labels, draw {draw}'] = point
     return out
+
+# %% ../../nbs/4_study/08_table1.ipynb #amounts
+def check_amounts(study: Study, shares):
+    "Raise unless every task has training stays enough for the smallest share and the largest number."
+    least, numbers = min(shares), [s for s in shares if amount_said(s) != 'all' and s >= 1]
+    most = max(numbers, default=1)
+    wanted = max(int(np.ceil(1 / least)), most)
+    of = 'labels' if most >= wanted else f'a share of {least:.0%} of the labels'
+    for task, lab in study.labs.items():
+        stays = len(lab.cohort.ids('train'))
+        if stays < wanted:
+            remedy = 'Leave the label curves out (--no-curves), or give other amounts.'
+            raise UserError(f'{wanted} training stays or more for {of}', f'{stays} ({task})', remedy)
 
 # %% ../../nbs/4_study/08_table1.ipynb #label-study-of
 def label_study(study: Study, shares=SHARES, draws: int = 3, runs: int = 3) -> Study:
     "The study of the label curves: `runs` rates for each point, the same seeds, the same lab."
     lab, search = next(iter(study.labs.values())), study.search
-    for task, one in study.labs.items():
-        stays, least = len(one.cohort.ids('train')), min(shares)
-        most = max((s for s in shares if amount_said(s) != 'all' and s >= 1), default=1)
-        wanted = max(int(np.ceil(1 / least)), most)
-        if stays < wanted:
-            of = 'labels' if most >= wanted else f'a share of {least:.0%} of the labels'
-            raise UserError(f'{wanted} training stays or more for {of}', f'{stays} ({task})', 'Leave the label curves out (--no-curves), or give other amounts.')
+    check_amounts(study, shares)
     return Study(
         study.folder,
         {task: one.cohort for task, one in study.labs.items()},
@@ -358,36 +335,31 @@ Point = namedtuple('Point', 'arm kind amount labels events tests')
 
 def arm_points(study: Study, points: dict, task: str) -> tuple[list[Point], dict]:
     "The arms at every amount of labels, and the stays that show theirs by (amount, draw): positions."
-    lab, cohort, found, seen = study.labs[task], study.labs[task].cohort, {}, {}
+    lab, ids, found, seen = study.labs[task], study.labs[task].cohort.ids('test'), {}, {}
     for name, (arm, amount, draw, whole) in track(points.items(), f'label curves, {task}'):
         seen.setdefault((amount, draw), labelled_positions(lab.data, whole.stages[-1]))
-        runs = [
-            chosen_run(study, task, name, seed).predictions('test').loc[cohort.ids('test')].to_numpy()
-            for seed in study.seeds
-        ]
-        found.setdefault((arm, amount), []).extend(runs)
+        runs = [chosen_run(study, task, name, seed) for seed in study.seeds]
+        tests = [run.predictions('test').loc[ids].to_numpy() for run in runs]
+        found.setdefault((arm, amount), []).extend(tests)
     size = {amount: at for (amount, _), at in seen.items()}
-    return [
-        Point(arm, 'arm', amount, len(size[amount]), int(lab.data.labels[size[amount]].sum()), tests)
-        for (arm, amount), tests in found.items()
-    ], seen
+    events = {amount: int(lab.data.labels[at].sum()) for amount, at in size.items()}
+    made = [Point(arm, 'arm', a, len(size[a]), events[a], tests) for (arm, a), tests in found.items()]
+    return made, seen
 
 
 def other_points(study: Study, seen: dict, task: str, references: dict) -> list[Point]:
     "Baselines, and references that learn from labels, at every amount."
-    lab, ids, found, kinds, size = study.labs[task], study.labs[task].cohort.ids('test'), {}, {}, {}
+    lab, found, kinds, size = study.labs[task], {}, {}, {}
+    ids = lab.cohort.ids('test')
     for (amount, draw), at in track(seen.items(), f'baselines with few labels, {task}'):
         few = None if amount_said(amount) == 'all' else np.isin(np.arange(len(lab.cohort.stays)), at)
-        frames = kept_baselines(study, task, few) | {
-            name: of(few) for name, of in references.items() if callable(of)
-        }
-        for name, frame in frames.items():
+        learners = {name: of(few) for name, of in references.items() if callable(of)}
+        for name, frame in (kept_baselines(study, task, few) | learners).items():
             found.setdefault((name, amount), []).extend([frame.loc[ids].to_numpy()] * len(study.seeds))
-            kinds[name], size[amount] = 'oracle' if name in references else 'baseline', at
-    return [
-        Point(name, kinds[name], amount, len(size[amount]), int(lab.data.labels[size[amount]].sum()), tests)
-        for (name, amount), tests in found.items()
-    ]
+            kinds[name] = 'oracle' if name in references else 'baseline'
+            size[amount] = at
+    events = {amount: int(lab.data.labels[at].sum()) for amount, at in size.items()}
+    return [Point(name, kinds[name], a, len(size[a]), events[a], tests) for (name, a), tests in found.items()]
 
 # %% ../../nbs/4_study/08_table1.ipynb #label-curves
 def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
@@ -396,23 +368,12 @@ def label_rows(study: Study, points: list[Point], task: str) -> list[dict]:
     rows, stays = [], len(study.labs[task].cohort.ids('train'))
     for p in points:
         for metric, f in dict(AUROC=auroc, AUPRC=auprc).items():
+            share = p.amount if p.amount <= 1 else p.labels / stays
             values = [macro(f(test))[0] for test in p.tests]
-            rows.append(
-                dict(
-                    task=task,
-                    arm=p.arm,
-                    kind=p.kind,
-                    metric=metric,
-                    amount=amount_said(p.amount),
-                    share=p.amount if p.amount <= 1 else p.labels / stays,
-                    labels=p.labels,
-                    events=p.events,
-                    draws=len(p.tests),
-                    value=np.mean(values),
-                    low=np.min(values),
-                    high=np.max(values),
-                )
-            )
+            about = dict(task=task, arm=p.arm, kind=p.kind, metric=metric, amount=amount_said(p.amount))
+            counts = dict(share=share, labels=p.labels, events=p.events, draws=len(p.tests))
+            ends = dict(value=np.mean(values), low=np.min(values), high=np.max(values))
+            rows.append(about | counts | ends)
     return rows
 
 # %% ../../nbs/4_study/08_table1.ipynb #label-efficiency
@@ -434,11 +395,8 @@ def label_points_of(
 def few_claim(row, seeds: int) -> str:
     """`claim` at an amount of labels; what is averaged there are draws of the labels, and seeds where there
     are several."""
-    said = (
-        claim(row)
-        .replace('one training seed', 'one draw')
-        .replace('training seeds', 'draws of labels' if seeds == 1 else 'draws and seeds')
-    )
+    averaged = 'draws of labels' if seeds == 1 else 'draws and seeds'
+    said = claim(row).replace('one training seed', 'one draw').replace('training seeds', averaged)
     return f'{row.task}, {row.amount} labels: {said}'
 
 # %% ../../nbs/4_study/08_table1.ipynb #few-compared
@@ -451,17 +409,12 @@ def few_compared(study: Study, points: dict, n: int) -> pd.DataFrame:
         for amount in dict.fromkeys(p.amount for p in of):
             arms = {p.arm: p.tests for p in of if p.amount == amount}
             pairs = [(a, b) for a, b in (*FAMILY, (whole, 'report words')) if a == whole and b in arms]
-            drawn = {
-                name: arm_draws(arms[name], metrics=('AUROC',), n=n)['AUROC']
-                for name in dict.fromkeys(x for p in pairs for x in p)
-            }
-            rows.setdefault(amount, []).extend(
-                dict(task=task, amount=amount_said(amount), **row)
-                for row in differences(drawn, pairs, MARGIN)
-            )
-    found = pd.concat(
-        [adjusted(of) for of in rows.values()], ignore_index=True
-    )  # each amount is a table of its own, with a family of its own
+            names = dict.fromkeys(x for pair in pairs for x in pair)
+            draws = {name: arm_draws(arms[name], metrics=('AUROC',), n=n)['AUROC'] for name in names}
+            at = dict(task=task, amount=amount_said(amount))
+            rows.setdefault(amount, []).extend(at | row for row in differences(draws, pairs, MARGIN))
+    # each amount is a table of its own, with a family of its own
+    found = pd.concat([adjusted(of) for of in rows.values()], ignore_index=True)
     return found.assign(claim=[few_claim(r, len(study.seeds)) for r in found.itertuples()])
 
 # %% ../../nbs/4_study/08_table1.ipynb #skill-shares
@@ -472,14 +425,10 @@ def skill_shares(labels: pd.DataFrame, ceiling: str = 'perfect reader') -> pd.Da
         return pd.DataFrame(columns=['task', 'arm', 'amount', 'value', 'share'])
     rows = labels[labels['metric'] == 'AUROC']
     top = rows[rows['arm'] == ceiling].set_index(['task', 'amount'])['value']
-    arms = rows[
-        (rows['kind'] == 'arm') & np.array([k in top.index for k in zip(rows['task'], rows['amount'])], bool)
-    ]
-    return (
-        arms[['task', 'arm', 'amount', 'value']]
-        .assign(share=[(r.value - 0.5) / (top[r.task, r.amount] - 0.5) for r in arms.itertuples()])
-        .reset_index(drop=True)
-    )
+    has_top = np.array([k in top.index for k in zip(rows['task'], rows['amount'])], bool)
+    arms = rows.loc[(rows['kind'] == 'arm') & has_top, ['task', 'arm', 'amount', 'value']]
+    share = [(r.value - 0.5) / (top[r.task, r.amount] - 0.5) for r in arms.itertuples()]
+    return arms.assign(share=share).reset_index(drop=True)
 
 # %% ../../nbs/4_study/08_table1.ipynb #scrutiny
 def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
@@ -491,12 +440,8 @@ def looked_into(study: Study, all_drawn: dict, task: str) -> list[Predictor]:
 def of_each(study: Study, all_drawn: dict, make, arms=None) -> pd.DataFrame:
     """A table about every arm (or some `arms`) and the best baseline of each task, from `make(task,
     predictor)`."""
-    found = [
-        (task, p)
-        for task in all_drawn
-        for p in looked_into(study, all_drawn, task)
-        if arms is None or p.kind != 'arm' or p.name in arms
-    ]
+    is_asked = lambda p: arms is None or p.kind != 'arm' or p.name in arms
+    found = [(task, p) for task in all_drawn for p in looked_into(study, all_drawn, task) if is_asked(p)]
     return pd.concat([make(task, p).assign(task=task, arm=p.name) for task, p in found], ignore_index=True)
 
 # %% ../../nbs/4_study/08_table1.ipynb #calibration-of
@@ -518,11 +463,11 @@ def grouped(study: Study, task: str, p: Predictor, ask, **options) -> pd.DataFra
 
 def benefit_rows(study: Study, all_drawn: dict) -> pd.DataFrame:
     "Net benefit of each arm by threshold, mean over labels."
-    curves = {task: {p.name: p.test[0].p for p in looked_into(study, all_drawn, task)} for task in all_drawn}
-    return pd.concat(
-        [net_benefit_curve(truth(study, task)[0], arms).assign(task=task) for task, arms in curves.items()],
-        ignore_index=True,
-    )
+    curves = []
+    for task in all_drawn:
+        arms = {p.name: p.test[0].p for p in looked_into(study, all_drawn, task)}
+        curves.append(net_benefit_curve(truth(study, task)[0], arms).assign(task=task))
+    return pd.concat(curves, ignore_index=True)
 
 # %% ../../nbs/4_study/08_table1.ipynb #wide
 def cell(row) -> str:
@@ -535,14 +480,12 @@ def cell(row) -> str:
 def wide(table: pd.DataFrame) -> pd.DataFrame:
     "A line per arm and a column per task and metric, as text; published rows after all others."
     shown = table[table['metric'].isin(SHOWN)]
-    shown = shown.assign(
-        cell=[cell(r) for r in shown.itertuples()], column=shown['task'] + ' ' + shown['metric']
-    )
+    column = shown['task'] + ' ' + shown['metric']
+    shown = shown.assign(cell=[cell(r) for r in shown.itertuples()], column=column)
     shown['arm'] = np.where(shown['kind'] == 'published', shown['arm'] + ' (published)', shown['arm'])
     ours = dict.fromkeys(shown.loc[shown['kind'] != 'published', 'column'])
-    out = shown.pivot(index='arm', columns='column', values='cell').reindex(
-        index=shown['arm'].unique(), columns=list(ours)
-    )
+    out = shown.pivot(index='arm', columns='column', values='cell')
+    out = out.reindex(index=shown['arm'].unique(), columns=list(ours))
     return out.dropna(how='all').fillna('')
 
 # %% ../../nbs/4_study/08_table1.ipynb #skills-said
@@ -552,21 +495,24 @@ VERDICTS = {
     'equivalent': 'equal within the margin to',
     'no claim': 'no claim against',
 }
+BEATEN = {  # in words -> the verdict
+    'better': 'better',
+    'worse': 'worse',
+    'equal within the margin': 'equivalent',
+    'not shown to be better': 'no claim',
+}
 
 
 def few_said(few: pd.DataFrame) -> list[str]:
     "For each task and amount of labels, what may be said of the layered arm."
     out = []
     for (task, amount), rows in few.groupby(['task', 'amount'], sort=False) if len(few) else ():
-        parts = {
-            v: ', '.join(f'{r.second} ({r.difference:+.3f})' for r in rows[rows['verdict'] == v].itertuples())
-            for v in VERDICTS
-        }
-        out.append(
-            f'{task}, {amount} labels: {rows["first"].iloc[0]} is '
-            + '; '.join(f'{VERDICTS[v]} {of}' for v, of in parts.items() if of)
-            + '.'
-        )
+        parts = []
+        for verdict, words_for in VERDICTS.items():
+            of = rows[rows['verdict'] == verdict].itertuples()
+            others = ', '.join(f'{r.second} ({r.difference:+.3f})' for r in of)
+            parts += [f'{words_for} {others}'] if others else []
+        out.append(f'{task}, {amount} labels: {rows["first"].iloc[0]} is {"; ".join(parts)}.')
     return out
 
 
@@ -574,34 +520,21 @@ def skills_said(labels: pd.DataFrame) -> list[str]:
     """For each task and amount of labels, the share of the perfect reader's skill that each arm has that
     reads reports alone."""
     shares = skill_shares(labels)
-    shares = shares[shares['arm'].isin(ROWS)]
-    return [
-        f'{task}, {amount} labels: share of the perfect reader\'s skill: '
-        + ', '.join(f'{r.arm} {r.share:.2f}' for r in rows.itertuples())
-        + '.'
-        for (task, amount), rows in shares.groupby(['task', 'amount'], sort=False)
-    ]
+    out = []
+    for (task, amount), rows in shares[shares['arm'].isin(ROWS)].groupby(['task', 'amount'], sort=False):
+        each = ', '.join(f'{r.arm} {r.share:.2f}' for r in rows.itertuples())
+        out.append(f"{task}, {amount} labels: share of the perfect reader's skill: {each}.")
+    return out
 
 # %% ../../nbs/4_study/08_table1.ipynb #words
 def beaten(against: pd.DataFrame) -> list[str]:
     "For each task, which arms beat the best baseline and which do not."
     out = []
     for task, rows in against.groupby('task', sort=False):
+        arms = {word: ', '.join(rows.loc[rows['verdict'] == v, 'first']) for word, v in BEATEN.items()}
+        lists = '; '.join(f'{word}: {names}' for word, names in arms.items() if names)
         best = rows['second'].iloc[0]
-        lists = {
-            word: ', '.join(rows.loc[rows['verdict'] == v, 'first'])
-            for word, v in {
-                'better': 'better',
-                'worse': 'worse',
-                'equal within the margin': 'equivalent',
-                'not shown to be better': 'no claim',
-            }.items()
-        }
-        out.append(
-            f'{task}: against the best baseline by validation, {best}: '
-            + '; '.join(f'{k}: {v}' for k, v in lists.items() if v)
-            + '.'
-        )
+        out.append(f'{task}: against the best baseline by validation, {best}: {lists}.')
     return out
 
 
@@ -615,7 +548,7 @@ def powers(comparisons: pd.DataFrame) -> list[str]:
 class Judgement:
     "What a study shows: tables (see the page for their columns), and words."
 
-    table: pd.DataFrame  # task, arm, plan, kind, metric, value, low, high, seed_low, seed_high, both_low, both_high, seeds, n, events, reason
+    table: pd.DataFrame  # a row per arm and metric: value, its intervals, n, events, reason
     comparisons: pd.DataFrame  # the declared family
     baselines: pd.DataFrame  # each arm minus the best baseline
     calibration: pd.DataFrame  # before and after one temperature, by label and macro
@@ -636,7 +569,8 @@ class Judgement:
         return words(self)
 
     def save(self, folder, replace: bool = False) -> Path:
-        "Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace` what else lies there."
+        """Write all tables as csv and the printed one as csv, LaTeX and html, small counts masked; `replace`
+        what else lies there."""
         return save_judgement(self, place(folder), replace)
 
 # %% ../../nbs/4_study/08_table1.ipynb #all-words
@@ -645,15 +579,8 @@ def words(judgement: Judgement) -> str:
     lines = []
     if len(judgement.comparisons):
         lines += [*powers(judgement.comparisons), *judgement.comparisons['claim']]
-    return '\n'.join(
-        [
-            *lines,
-            *beaten(judgement.baselines),
-            *few_said(judgement.few),
-            *skills_said(judgement.labels),
-            *judgement.notes,
-        ]
-    )
+    lines += [*beaten(judgement.baselines), *few_said(judgement.few), *skills_said(judgement.labels)]
+    return '\n'.join([*lines, *judgement.notes])
 
 # %% ../../nbs/4_study/08_table1.ipynb #judge-parts
 def parts_of(study: Study, all_drawn, n: int) -> dict:
@@ -661,10 +588,9 @@ def parts_of(study: Study, all_drawn, n: int) -> dict:
     each = lambda make, arms=None: of_each(study, all_drawn(), make, arms)
     first = [layered_arm(study.arms)]
     asked = dict(metrics=('AUROC', 'calibration in the large'), n=n // 2)
+    rows_of = lambda task: table_rows(study, task, all_drawn()[task])
     return dict(
-        table=lambda: pd.DataFrame(
-            [r for task in study.labs for r in table_rows(study, task, all_drawn()[task])]
-        ),
+        table=lambda: pd.DataFrame([row for task in study.labs for row in rows_of(task)]),
         comparisons=lambda: compared(study, all_drawn(), lambda task: FAMILY),
         baselines=lambda: against_baselines(study, all_drawn()),
         calibration=lambda: each(lambda task, p: calibration_of(study, task, p, n // 5)),
@@ -675,20 +601,13 @@ def parts_of(study: Study, all_drawn, n: int) -> dict:
     )
 
 # %% ../../nbs/4_study/08_table1.ipynb #kept-curves
-CURVES = [
-    'task',
-    'arm',
-    'kind',
-    'metric',
-    'amount',
-    'share',
-    'labels',
-    'events',
-    'draws',
-    'value',
-    'low',
-    'high',
-]
+CURVES = 'task arm kind metric amount share labels events draws value low high'.split()
+
+
+def kept_parts(study: Study, key: str, parts: dict) -> dict[str, pd.DataFrame]:
+    "Parts of a judgement, read or made and kept under what they depend on."
+    tables = study.folder / 'tables'
+    return {name: kept_frame(tables / f'{key}-{name}.parquet', make) for name, make in parts.items()}
 
 
 def kept_curves(
@@ -696,70 +615,45 @@ def kept_curves(
 ) -> dict[str, pd.DataFrame]:
     "The label curves and the comparisons along them, made once; empty tables where none were asked for."
     if curves is None:
-        return dict(
-            labels=pd.DataFrame(columns=CURVES), few=pd.DataFrame(columns=['task', 'amount', 'claim'])
-        )
-    of = fingerprint([key, label_study(study, **curves).key])
+        few = pd.DataFrame(columns=['task', 'amount', 'claim'])
+        return dict(labels=pd.DataFrame(columns=CURVES), few=few)
     points = cache(lambda: label_points_of(study, references, **curves))
+    rows = lambda: [row for task, found in points().items() for row in label_rows(study, found, task)]
     parts = dict(
-        labels=lambda: pd.DataFrame(
-            [r for task, found in points().items() for r in label_rows(study, found, task)], columns=CURVES
-        ),
+        labels=lambda: pd.DataFrame(rows(), columns=CURVES),
         few=lambda: few_compared(study, points(), n // 2),
     )
-    return {
-        name: kept_frame(study.folder / 'tables' / f'{of}-{name}.parquet', make)
-        for name, make in parts.items()
-    }
+    return kept_parts(study, fingerprint([key, label_study(study, **curves).key]), parts)
 
 # %% ../../nbs/4_study/08_table1.ipynb #judge
 def judge(
     study: Study,  # finished
-    references: dict | None = None,  # task -> {name: test probabilities, or a function of the labels that are seen}, e.g. the oracle's
+    references: dict | None = None,  # task -> {name: test probabilities, or a function of who shows labels}
     n: int = 1000,  # patient resamples
-    curves: dict | None = None,  # shares, draws, runs of the label curves, whose study is finished; None: no curves
+    curves: dict | None = None,  # shares, draws, runs of the label curves, whose study is finished
 ) -> Judgement:
     "Table 1 and everything that is to be said about it."
     require(study, ('labs', 'arms', 'seeds'), 'a study', 'Give Study(folder, cohorts), run to its end.')
     references = references or {}
-    told = {
-        task: {k: fingerprint(reference(v).to_numpy().round(6).tolist()) for k, v in of.items()}
-        for task, of in references.items()
-    }
+    print_of = lambda of: fingerprint(reference(of).to_numpy().round(6).tolist())
+    told = {task: {name: print_of(of) for name, of in given.items()} for task, given in references.items()}
     cohorts = {task: lab.cohort.hash for task, lab in study.labs.items()}
-    key = fingerprint(
-        dict(runs=chosen(study)['address'].tolist(), references=told, cohorts=cohorts, n=n, version=JUDGEMENT)
-    )
+    runs = chosen(study)['address'].tolist()
+    key = fingerprint(dict(runs=runs, references=told, cohorts=cohorts, n=n, version=JUDGEMENT))
     all_drawn = cache(lambda: {task: drawn(study, task, references.get(task, {}), n) for task in study.labs})
-    parts = parts_of(study, all_drawn, n)
-    kept = {
-        name: kept_frame(study.folder / 'tables' / f'{key}-{name}.parquet', make)
-        for name, make in parts.items()
-    }
+    kept = kept_parts(study, key, parts_of(study, all_drawn, n))
     return Judgement(**kept, **kept_curves(study, curves, key, references, n), notes=differs(study))
 
 # %% ../../nbs/4_study/08_table1.ipynb #save
-PARTS = (
-    'table',
-    'comparisons',
-    'baselines',
-    'calibration',
-    'reliability',
-    'benefit',
-    'subgroups',
-    'gaps',
-    'labels',
-    'few',
-)
+PARTS = tuple('table comparisons baselines calibration reliability benefit subgroups gaps labels few'.split())
 
 
 def save_judgement(judgement: Judgement, folder: Path, replace: bool = False) -> Path:
     """Write the tables of a judgement into a new folder, or into one that already holds them; `replace`
     whatever else lies there."""
     def masked(frame):
-        counts = [
-            c for c in ('n', 'events', 'labels') if c in frame and pd.api.types.is_numeric_dtype(frame[c])
-        ]
+        counts = [c for c in ('n', 'events', 'labels') if c in frame]
+        counts = [c for c in counts if pd.api.types.is_numeric_dtype(frame[c])]
         return frame.assign(**{c: [mask_count(int(v)) for v in frame[c]] for c in counts})
 
     with new_folder(folder, replace=replace) as d:

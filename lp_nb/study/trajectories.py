@@ -38,11 +38,9 @@ def labels_of(
         return y
     missing = h.index.difference(y.index)
     if len(missing):
+        without = f'{len(missing)} of {len(h)} without'
         raise UserError(
-            'labels for every stay that is embedded',
-            f'{len(missing)} of {len(h)} without',
-            'Give their labels, or drop those rows.',
-        )
+            'labels for every stay that is embedded', without, 'Give their labels, or drop those rows.')
     return y.loc[h.index]
 
 
@@ -54,9 +52,8 @@ def measure_all(
     **options,  # of `measure`
 ) -> pd.DataFrame:
     "Measures of several embeddings of the same stays, one row each."
-    return pd.DataFrame(
-        {k: measure(h, labels_of(h, y), seed, readouts, **options) for k, h in maps.items()}
-    ).T.rename_axis('map')
+    columns = {k: measure(h, labels_of(h, y), seed, readouts, **options) for k, h in maps.items()}
+    return pd.DataFrame(columns).T.rename_axis('map')
 
 # %% ../../nbs/4_study/11_trajectories.ipynb #kept-rows
 MEASURES = 1  # version of the measures; raised when one of them changes its meaning
@@ -89,9 +86,8 @@ def measured_rows(
     rows = kept_rows(lab, address, what, settings, lambda: make(None))
     few = {k: v for k, v in settings.items() if k in ('split', 'seed', 'draws')}
     for name, version in OWN_MEASURES.own.items():
-        own = kept_rows(
-            lab, address, what, few | dict(own=name, version=version), lambda name=name: make(name)
-        )
+        own_settings = few | dict(own=name, version=version)
+        own = kept_rows(lab, address, what, own_settings, lambda name=name: make(name))
         rows = [row | one for row, one in zip(rows, own, strict=True)]
     return rows
 
@@ -102,17 +98,15 @@ def probe_rows(run, stage, seed: int, readouts: bool, n_min: int) -> list[dict]:
         "Measure now."
         y = run.cohort.stays[list(run.cohort.labels)]
         options = dict(readouts=readouts, n_min=n_min)
-        return [
-            dict(step=int(step)) | asked(name, h, labels_of(h, y), seed, **options)
-            for step, h in sorted(stage.probes.items())
-        ]
+        measured = lambda h: asked(name, h, labels_of(h, y), seed, **options)
+        return [dict(step=int(step)) | measured(h) for step, h in sorted(stage.probes.items())]
 
     settings = dict(seed=seed, readouts=bool(readouts), n_min=n_min)
     return measured_rows(getattr(run, 'lab', None), getattr(stage, 'address', ''), 'measures', settings, make)
 
 
 def trajectory(
-    run,  # with .stages (each .name, .probes {step: DataFrame}), .cohort (.stays, .labels), .plan, .seed; a `Run` has them
+    run,  # a `Run`, or what has its .stages (each .name, .probes), .cohort (.stays, .labels), .plan, .seed
     seed: int = 0,  # of the subsamples inside the measures
     readouts: bool = False,  # also the cross-fitted read-outs
     n_min: int = 60,  # members that a set of labels needs in powerset_...
@@ -130,12 +124,9 @@ def trajectory(
 def label_rows(h: pd.DataFrame, y: pd.DataFrame, seed: int) -> list[dict]:
     "Deviation raw and on the unit sphere, and the ratio of traces, of every usable label."
     raw, sphere = by_label(h, y, seed), by_label(unit(h), y.to_numpy(), seed)
-    table = raw.assign(
-        s_unit=sphere.s_paper.to_numpy(), ratio=raw.tr_within / raw.tr_between.where(raw.tr_between > 0)
-    )
-    return (
-        table[['s_paper', 's_2019', 's_unit', 'ratio']].rename_axis('label').reset_index().to_dict('records')
-    )
+    ratio = raw.tr_within / raw.tr_between.where(raw.tr_between > 0)
+    table = raw[['s_paper', 's_2019']].assign(s_unit=sphere.s_paper.to_numpy(), ratio=ratio)
+    return table.rename_axis('label').reset_index().to_dict('records')
 
 
 def label_trajectory(run, seed: int = 0) -> pd.DataFrame:
@@ -151,15 +142,14 @@ def label_trajectory(run, seed: int = 0) -> pd.DataFrame:
                 for row in label_rows(h, labels_of(h, y), seed)
             ]
 
-        found = kept_rows(
-            getattr(run, 'lab', None), getattr(stage, 'address', ''), 'labels', dict(seed=seed), make
-        )
+        address = getattr(stage, 'address', '')
+        found = kept_rows(getattr(run, 'lab', None), address, 'labels', dict(seed=seed), make)
         at = dict(plan=str(run.plan), seed=run.seed, stage=stage.name)
         rows += [at | dict(step=row['step'], global_step=start + row['step']) | row for row in found]
         start += max((row['step'] for row in found), default=0)
     return pd.DataFrame(rows)
 
-# %% ../../nbs/4_study/11_trajectories.ipynb #patient-spread
+# %% ../../nbs/4_study/11_trajectories.ipynb #quick-measures
 SPREAD = ('s_paper', 's_2019', 's_unit', 'ratio', 'uniformity', 'anisotropy')
 
 
@@ -168,20 +158,18 @@ def quick_measures(h: np.ndarray, y: np.ndarray, seed: int = 0, least: int = 10)
     with `least` stays in both classes."""
     y = y[:, usable(y, least)]
     binary = (2,) * y.shape[1]
-    raw, u = combine(moment_table(Moments(binary).add(h, y))), unit(h)
+    u = unit(h)
+    raw = combine(moment_table(Moments(binary).add(h, y)))
     sphere = combine(moment_table(Moments(binary).add(u, y)))
-    return {k: raw[k] for k in ('s_paper', 's_2019', 'ratio')} | dict(
-        s_unit=sphere['s_paper'], uniformity=uniformity(h, seed), anisotropy=anisotropy(h)
-    )
+    own = dict(s_unit=sphere['s_paper'], uniformity=uniformity(h, seed), anisotropy=anisotropy(h))
+    return {k: raw[k] for k in ('s_paper', 's_2019', 'ratio')} | own
 
-
+# %% ../../nbs/4_study/11_trajectories.ipynb #halves
 def half_samples(patients: np.ndarray, draws: int, seed: int) -> list[np.ndarray]:
     "Row numbers of a random half of the patients, as often as `draws`."
     known = np.unique(patients)
-    return [
-        np.flatnonzero(np.isin(patients, rng(seed, 'half', k).permutation(known)[: len(known) // 2]))
-        for k in range(draws)
-    ]
+    half = lambda k: rng(seed, 'half', k).permutation(known)[: len(known) // 2]
+    return [np.flatnonzero(np.isin(patients, half(k))) for k in range(draws)]
 
 
 def enough(y: np.ndarray) -> bool:
@@ -201,12 +189,13 @@ def spread_rows(
     drawn = [rows for rows in half_samples(patients, draws, seed) if enough(labels[rows])]
     halves = pd.DataFrame([quick(x[rows], labels[rows], least=2) for rows in drawn], columns=whole.index)
     log = (halves > 0).all() & (whole > 0)
-    spread, scaled = 2 * halves.std(), 2 * np.log(halves.where(halves > 0)).std()
+    spread = 2 * halves.std()
+    scaled = 2 * np.log(halves.where(halves > 0)).std()
     low = (whole * np.exp(-scaled)).where(log, whole - spread)
     high = (whole * np.exp(scaled)).where(log, whole + spread)
     return {f'{k}_low': float(v) for k, v in low.items()} | {f'{k}_high': float(v) for k, v in high.items()}
 
-# %% ../../nbs/4_study/11_trajectories.ipynb #patient-spread-b
+# %% ../../nbs/4_study/11_trajectories.ipynb #patient-spread
 def patient_spread(
     run,  # as for `trajectory`; its cohort's stays have subject_id
     draws: int = 40,  # random halves of the patients
@@ -214,35 +203,28 @@ def patient_spread(
 ) -> pd.DataFrame:
     """Per kept step: stage, step, and low and high end of the measures of SPREAD, and of own ones, under
     other patients."""
-    rows = []
+    stays, rows = run.cohort.stays, []
     for stage in run.stages:
         def make(name, stage=stage):
             "Measure now."
-            stays = run.cohort.stays
-            of = lambda h: (h, labels_of(h, stays[list(run.cohort.labels)]), stays.loc[h.index, 'subject_id'].to_numpy())
-            return [dict(step=int(step)) | spread_rows(*of(h), draws, seed, name) for step, h in sorted(stage.probes.items())]
+            y, patients = stays[list(run.cohort.labels)], stays['subject_id']
+            ends = lambda h: spread_rows(
+                h, labels_of(h, y), patients.loc[h.index].to_numpy(), draws, seed, name)
+            return [dict(step=int(step)) | ends(h) for step, h in sorted(stage.probes.items())]
 
-        found = measured_rows(
-            getattr(run, 'lab', None),
-            getattr(stage, 'address', ''),
-            'spread',
-            dict(draws=draws, seed=seed),
-            make,
-        )
+        address, settings = getattr(stage, 'address', ''), dict(draws=draws, seed=seed)
+        found = measured_rows(getattr(run, 'lab', None), address, 'spread', settings, make)
         rows += [dict(plan=str(run.plan), seed=run.seed, stage=stage.name) | row for row in found]
     return pd.DataFrame(rows)
 
-# %% ../../nbs/4_study/11_trajectories.ipynb #measure-run
+# %% ../../nbs/4_study/11_trajectories.ipynb #split-measures
 def of_columns(run, names) -> pd.DataFrame:
     "Columns of `cohort.stays` by name, or a `UserError` that says which there are."
     stays = run.cohort.stays
     absent = [c for c in names if c not in stays]
     if absent:
-        raise UserError(
-            'columns of cohort.stays',
-            ', '.join(absent),
-            f'Choose among {", ".join(map(str, stays.columns))}.',
-        )
+        remedy = f'Choose among {", ".join(map(str, stays.columns))}.'
+        raise UserError('columns of cohort.stays', ', '.join(absent), remedy)
     return stays[list(names)]
 
 
@@ -260,7 +242,7 @@ def split_measures(
     return asked(None, h, y.loc[h.index], seed, train=train, labels_at=labels_at, classes=known,
                  nuisances=of_columns(run, nuisances).loc[h.index], **options)
 
-# %% ../../nbs/4_study/11_trajectories.ipynb #measure-run-fn
+# %% ../../nbs/4_study/11_trajectories.ipynb #measure-run
 def measure_run(
     run,  # a `Run`
     split: str = 'test',  # whose stays are measured
@@ -273,15 +255,11 @@ def measure_run(
     n_min: int = 60,  # members that a set of labels needs in powerset_...
 ) -> dict[str, float]:
     "Every measure of one stage of a run on one split, computed once and kept in the lab."
-    settings = dict(split=split, seed=seed, readouts=bool(readouts), labels_at=list(labels_at), nuisances=list(nuisances),
-                    classes=classes, n_min=n_min)
-    return measured_rows(
-        run.lab,
-        run.stages[stage].address,
-        'measures',
-        settings,
-        lambda name: [split_measures(name, run, stage, **settings)],
-    )[0]
+    settings = dict(
+        split=split, seed=seed, readouts=bool(readouts), labels_at=list(labels_at),
+        nuisances=list(nuisances), classes=classes, n_min=n_min)
+    make = lambda name: [split_measures(name, run, stage, **settings)]
+    return measured_rows(run.lab, run.stages[stage].address, 'measures', settings, make)[0]
 
 
 def measure_stages(run, split: str = 'test', **options) -> pd.DataFrame:
@@ -294,33 +272,27 @@ def every_state(encoder, batch) -> list[torch.Tensor]:
     """Hidden states of a batch after the word embeddings and after each layer, layers + 1 tensors (tokens,
     width), padding included where it is read."""
     seen, model = [], encoder.lm.base_model
-    hooks = (
-        model.register_forward_pre_hook(
-            lambda m, a, k: (a, k | dict(output_hidden_states=True)), with_kwargs=True
-        ),
-        model.register_forward_hook(lambda m, a, out: seen.append(out)),
-    )
+    ask = lambda m, args, options: (args, options | dict(output_hidden_states=True))
+    asking = model.register_forward_pre_hook(ask, with_kwargs=True)
+    seeing = model.register_forward_hook(lambda m, args, out: seen.append(out))
     try:
         chunk_vectors(encoder, batch)
     finally:
-        for hook in hooks:
-            hook.remove()
+        asking.remove()
+        seeing.remove()
     calls = [(*out.hidden_states[:-1], out.last_hidden_state) for out in seen]  # one, or one for each length
     return [torch.cat([s.flatten(0, 1) for s in states]) for states in zip(*calls, strict=True)]
 
 
 def pooled_state(encoder, batch, state: torch.Tensor) -> torch.Tensor:
     "One hidden state pooled by the encoder's own rule: (documents, width), at least float32."
-    starts = np.cumsum(batch.lengths) - batch.lengths
+    starts, hidden = np.cumsum(batch.lengths) - batch.lengths, wide(state)
     if encoder.pool == 'padded':
-        chunks = wide(state).unflatten(0, (len(starts), -1)).mean(1)
+        chunks = hidden.unflatten(0, (len(starts), -1)).mean(1)
+    elif encoder.pool == 'cls':
+        chunks = hidden[torch.from_numpy(starts).to(hidden.device)]
     else:
-        hidden = wide(state)
-        chunks = (
-            hidden[torch.from_numpy(starts).to(hidden.device)]
-            if encoder.pool == 'cls'
-            else mean_by_chunk(hidden, batch.runs)
-        )
+        chunks = mean_by_chunk(hidden, batch.runs)
     return mean_by_document(chunks, batch.doc, batch.n)
 
 # %% ../../nbs/4_study/11_trajectories.ipynb #layer-reader
@@ -379,9 +351,8 @@ def run_by_layer(
         return [asked(name, h, y, seed, readouts=readouts, n_min=n_min) for h in layers]
 
     settings = dict(split=split, seed=seed, readouts=readouts, n_min=n_min)
-    return pd.DataFrame(measured_rows(lab, run.stages[n].address, 'layers', settings, make)).rename_axis(
-        'layer'
-    )
+    rows = measured_rows(lab, run.stages[n].address, 'layers', settings, make)
+    return pd.DataFrame(rows).rename_axis('layer')
 
 
 def stage_towers(run, stage: int) -> Towers:
@@ -390,7 +361,7 @@ def stage_towers(run, stage: int) -> Towers:
     towers.report.pool = getattr(run.plan.stages[stage - 1], 'pool', 'mean') if stage else 'mean'
     return towers
 
-# %% ../../nbs/4_study/11_trajectories.ipynb #plane
+# %% ../../nbs/4_study/11_trajectories.ipynb #modalities
 def modalities(
     run,  # a `Run`
     split: str = 'val',
@@ -401,16 +372,12 @@ def modalities(
     n, lab = range(len(run.stages))[stage], run.lab
     positions = lab.data.positions(split)
     positions = positions[document_tokens(lab.data.documents)[positions] > 0]
-    of = dict(reports=embed_reports, series=embed_series)
-    index, path = run.cohort.stays.index[positions], lab.folder / 'embeddings'
-    found = [
-        kept(
-            path / f'{run.stages[n].address}-{split}-{name}.safetensors',
-            lambda f=f: f(stage_towers(run, n), lab.data, positions),
-        )
-        for name, f in of.items()
-    ]
-    return tuple(pd.DataFrame(x, index=index) for x in found)
+    vectors = []
+    for name, embed in dict(reports=embed_reports, series=embed_series).items():
+        path = lab.folder / 'embeddings' / f'{run.stages[n].address}-{split}-{name}.safetensors'
+        vectors.append(kept(path, lambda embed=embed: embed(stage_towers(run, n), lab.data, positions)))
+    index = run.cohort.stays.index[positions]
+    return tuple(pd.DataFrame(x, index=index) for x in vectors)
 
 # %% ../../nbs/4_study/11_trajectories.ipynb #plane-point
 def plane_point(
@@ -431,9 +398,8 @@ def plane_point(
         series_anisotropy=anisotropy(b),
     )
 
-# %% ../../nbs/4_study/11_trajectories.ipynb #plane-b
+# %% ../../nbs/4_study/11_trajectories.ipynb #plane
 def plane(run, split: str = 'val', seed: int = 0) -> pd.DataFrame:
     "`plane_point` of every stage of a run, one row each, the untrained towers first."
-    return pd.DataFrame(
-        [dict(stage=s.name) | plane_point(*modalities(run, split, k), seed) for k, s in enumerate(run.stages)]
-    )
+    point = lambda k: plane_point(*modalities(run, split, k), seed)
+    return pd.DataFrame([dict(stage=stage.name) | point(k) for k, stage in enumerate(run.stages)])
