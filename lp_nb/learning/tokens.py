@@ -91,7 +91,7 @@ MODEL_FILES = ('*.json', '*.txt', '*.safetensors', '*.model', 'README.md')  # wh
 def model_folder(
     name_or_folder,  # a model folder, or a name on the hub such as 'dmis-lab/biobert-v1.1'
 ) -> Path:
-    "Where a pretrained model lies: its folder, or its place in the cache of the hub; 'reader' is in the package."
+    "Where a pretrained model lies: its folder or its place in the hub's cache; 'reader' is in the package."
     name = str(name_or_folder)
     if name == 'reader':
         return asset('reader')
