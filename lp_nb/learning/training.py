@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from ..core import Failed, Progress, UserError, file_fingerprint, rng
 from ..folders import check_files, is_sealed, new_folder, read_json, sealed, write_json
-from .encoders import merge_adapters, mixed, natural_precision, wide
+from .encoders import mixed, natural_precision, wide
 from .inputs import epoch_batches
 from .processes import (add_up, anywhere, from_lead, gather_rows, my_share, rank, sum_gradients,
                                       wait_for_all, world)
@@ -529,7 +529,7 @@ def fit(trainer: Trainer) -> Trainer:
         with Progress(trainer.stage.name, trainer.total, start=trainer.at.step) as bar:
             train(trainer, bar)
         objective.restore(trainer.best)
-        merge_adapters(objective.towers.report)
+        objective.towers.report.merge_adapters()
         objective.eval()
         look(trainer, trainer.at.step)  # what the stage hands on: the best weights
         tell(trainer, 'train_end')
