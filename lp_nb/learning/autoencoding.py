@@ -146,8 +146,6 @@ def evidence(objective: 'AutoencodeObjective', items: list) -> tuple[torch.Tenso
 class SeriesCoder(Objective):
     "The series tower, heads and a decoder; what it says of a stay is the series vector."
 
-    embeds = 'series'
-
     def __init__(self, towers: Towers, data: LearningData, stage: Autoencode, seed: int):
         super().__init__(towers)
         self.data, self.stage = data, stage

@@ -357,7 +357,7 @@ class ContrastiveObjective(ReportViews):
     def validate(self) -> Scored:
         "Mean loss over validation batches of the training size; the score is its negative."
         reports, series = (
-            self.vectors(self.data, self.val),
+            embed_reports(self.towers, self.data, self.val),
             embed_series(self.towers, self.data, self.partner[self.val]),
         )
         batches = fixed_batches(len(self.val), self.stage.batch)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TOUCH', 'SCHEDULES', 'LEAST', 'Scored', 'touches', 'touched_rate', 'noted', 'check_least', 'check_choices',
-           'check_stage', 'Stage', 'rate_at', 'undefined', 'Outputs', 'Members', 'weights', 'Objective', 'summed',
-           'all_scored']
+           'check_stage', 'Stage', 'rate_at', 'weights', 'OneNetwork', 'undefined', 'Objective', 'defines',
+           'stay_vectors', 'summed', 'all_scored']
 
 # %% ../../nbs/3_learning/05_stage.ipynb #imports
 import math
@@ -22,55 +22,46 @@ from ..core import UserError
 from .encoders import Towers
 from .inputs import LearningData, device_of, read
 
-# %% ../../nbs/3_learning/05_stage.ipynb #touched
+# %% ../../nbs/3_learning/05_stage.ipynb #touches
 TOUCH = re.compile(r'(?:rate (?P<rate>\d+(?:\.\d+)?(?:e[+-]?\d+)?)|end) at step (?P<step>\d+)')
 
 
 @lru_cache(maxsize=64)
 def touches(
-    said: str | None,  # a stage's `touched`
+    touched: str | None,  # of a stage
 ) -> tuple[tuple[int, float | None], ...]:
     """Steps in order with the multiple of the planned rate that holds from there on; None: the stage ended
     there."""
-    found, out = [TOUCH.fullmatch(part.strip()) for part in said.split(';')] if said else [], []
-    for one in found:
-        step = int(one['step']) if one else -1
-        if step <= (out[-1][0] if out else -1) or out and out[-1][1] is None:
-            raise UserError(
-                "changes in order, e.g. 'rate 0.5 at step 37; end at step 52'",
-                f'touched={said}',
-                'Change touched in the plan.',
-            )
-        out.append((step, float(one['rate']) if one['rate'] else None))
+    out = []
+    for part in touched.split(';') if touched else ():
+        change = TOUCH.fullmatch(part.strip())
+        step = int(change['step']) if change else -1
+        last, rate = out[-1] if out else (-1, 1.0)
+        if step <= last or rate is None:
+            raise UserError("changes in order, e.g. 'rate 0.5 at step 37; end at step 52'",
+                            f'touched={touched}', 'Change touched in the plan.')
+        out.append((step, float(change['rate']) if change['rate'] else None))
     return tuple(out)
 
 
-def touched_rate(said: str | None, step: int) -> float:
+def touched_rate(touched: str | None, step: int) -> float:
     "The multiple of the planned rate at a step."
-    return next((rate for at, rate in reversed(touches(said)) if at <= step and rate is not None), 1.0)
+    rates = [rate for at, rate in touches(touched) if at <= step and rate is not None]
+    return rates[-1] if rates else 1.0
 
-
-def noted(said: str | None, step: int, rate: float | None) -> str | None:
-    "The record `said` with one more change; a rate that holds already is none."
+# %% ../../nbs/3_learning/05_stage.ipynb #noted
+def noted(touched: str | None, step: int, rate: float | None) -> str | None:
+    "The record `touched` with one more change; a rate that holds already is none."
     rate = None if rate is None else float(f'{rate:g}')
-    marks = {at: r for at, r in touches(said) if at < step or at > step and rate is not None}
-    before = next((r for at, r in reversed(marks.items()) if at < step), 1.0)
-    if rate != before:
-        marks[step] = rate
-    return (
-        '; '.join(
-            f'end at step {at:d}' if r is None else f'rate {r:g} at step {at}'
-            for at, r in sorted(marks.items())
-        )
-        or None
-    )
+    changes = {at: r for at, r in touches(touched) if at < step or at > step and rate is not None}
+    before = [r for at, r in changes.items() if at < step]
+    if rate != (before[-1] if before else 1.0):
+        changes[step] = rate
+    parts = [f'end at step {at:d}' if r is None else f'rate {r:g} at step {at}'
+             for at, r in sorted(changes.items())]
+    return '; '.join(parts) or None
 
-# %% ../../nbs/3_learning/05_stage.ipynb #stage
-SCHEDULES = ('constant', 'linear', 'cosine', 'plateau')
-LEAST = dict(lr=0, batch=1, micro=1, epochs=1, patience=1, plateau=1, clip=0, warmup=0, weight_decay=0,
-             beta2=0)
-
-
+# %% ../../nbs/3_learning/05_stage.ipynb #checks
 def check_least(stage: 'Stage', **least):
     "Raise `UserError` on a setting below its least value; None is no value."
     for key, low in least.items():
@@ -86,6 +77,11 @@ def check_choices(stage: 'Stage', **choices):
             raise UserError(f'{key} to be one of {", ".join(allowed)}', f'{key}={getattr(stage, key)!r}',
                             'Change it in the plan.')
 
+# %% ../../nbs/3_learning/05_stage.ipynb #check-stage
+SCHEDULES = ('constant', 'linear', 'cosine', 'plateau')
+LEAST = dict(lr=0, batch=1, micro=1, epochs=1, patience=1, plateau=1, clip=0, warmup=0, weight_decay=0,
+             beta2=0)
+
 
 def check_stage(stage: 'Stage'):
     "Raise where a setting of the loop makes no sense."
@@ -93,7 +89,7 @@ def check_stage(stage: 'Stage'):
     touches(stage.touched)
     check_choices(stage, schedule=SCHEDULES, keep=('best', 'last'))
 
-# %% ../../nbs/3_learning/05_stage.ipynb #stage-class
+# %% ../../nbs/3_learning/05_stage.ipynb #stage
 @dataclass(frozen=True)
 class Stage:
     "The loop's settings; each stage adds its own."
@@ -109,17 +105,17 @@ class Stage:
     clip: float = 1.0  # largest gradient norm; 0: none
     beta2: float = 0.999  # Adam's memory of squared gradients
     weight_decay: float = 0.0  # decoupled from the gradient (AdamW)
-    keep: str = 'best'  # which weights are handed on: the 'best' by validation, or the 'last', after all epochs
-    validate_first: bool = False  # score before each epoch instead of after it, as the paper's released code does
-    touched: str | None = None  # what was changed by hand while it trained, e.g. 'rate 0.5 at step 37; end at step 52'
+    keep: str = 'best'  # weights that are handed on: the 'best' by validation, or the 'last'
+    validate_first: bool = False  # score before each epoch, as the paper's released code does
+    touched: str | None = None  # by hand while it trained, e.g. 'rate 0.5 at step 37; end at step 52'
 
     name = 'stage'  # the word in a plan
     version = 2  # raise when the stage computes something else: results of older versions are then not reused
-    # step by step, at a learning rate; False: what it does is known at once (`Objective.solve`)
-    learns = True
-    # whose vectors the embedding of a stay is after this stage: 'report', 'series' or 'both'
-    embeds = 'report'
-    __post_init__ = check_stage
+    learns = True  # weights step by step; False: they are known at once (`Objective.solve`)
+    embeds = 'report'  # whose vectors the embedding of a stay is after it: 'report', 'series' or 'both'
+
+    def __post_init__(self):
+        check_stage(self)
 
     def objective(self, towers: Towers, data: LearningData, seed: int) -> 'Objective':
         "What this stage trains; defined by each stage."
@@ -132,49 +128,25 @@ def rate_at(
     stage: Stage,
 ) -> float:
     "The learning rate of a step: linear warm-up, then the schedule; a function of the step alone."
-    warm, lr = int(stage.warmup * total), stage.lr * touched_rate(stage.touched, step)
+    warm = int(stage.warmup * total)
+    lr = stage.lr * touched_rate(stage.touched, step)
     if step < warm:
         return lr * (step + 1) / warm
     left = (total - step) / max(total - warm, 1)
-    return lr * dict(linear=left, cosine=(1 - math.cos(math.pi * left)) / 2).get(stage.schedule, 1.0)
+    falling = dict(linear=left, cosine=(1 - math.cos(math.pi * left)) / 2)
+    return lr * falling.get(stage.schedule, 1.0)
 
-# %% ../../nbs/3_learning/05_stage.ipynb #objective
-Scored = namedtuple('Scored', 'score val_loss by', defaults=['loss'])  # by: what the score is, e.g. 'AUROC'
+# %% ../../nbs/3_learning/05_stage.ipynb #weights
+def weights(module: nn.Module) -> dict:
+    "Copies of all weights on the CPU, safe to keep and to save (tied weights are copied twice)."
+    return {k: v.detach().cpu().clone().contiguous() for k, v in module.state_dict().items()}
 
+# %% ../../nbs/3_learning/05_stage.ipynb #one-network
+class OneNetwork:
+    "How the loop reaches the network of an objective: its gradient, and copies of its weights."
 
-def undefined(objective, what: str):
-    "Raise: a stage must define `what`."
-    raise NotImplementedError(f'{type(objective).__name__} must define `{what}`')
-
-
-class Outputs(nn.Module):
-    "Towers, and what a stage may say of them beyond its loss; the defaults suit stages that predict nothing."
-
-    def __init__(self, towers: Towers):
-        super().__init__()
-        self.towers = towers
-
-    embeds = 'report'  # as the stage has it; the trainer says so
-    device = property(lambda self: device_of(self.towers))  # where the weights are
-
-    def vectors(self, data: LearningData, positions) -> np.ndarray:
-        "The embedding of the stays at `positions`: (stays, dim), twice as wide for both towers."
-        return read(self.towers, data, positions, self.embeds)
-
-    def predictions(self) -> dict[str, np.ndarray]:
-        "Probabilities (stays, labels) by split; empty for stages that predict nothing."
-        return {}
-
-# %% ../../nbs/3_learning/05_stage.ipynb #members
-class Members(Outputs):
-    "One network, or several that learn from the same batches."
-
-    members = 1  # how many
-
-    def parameter_groups(self) -> list[dict]:
-        """Trainable parameters with `factor`, the multiple of the stage's learning rate, and the number of
-        their `member`."""
-        return [dict(params=[p for p in self.parameters() if p.requires_grad], factor=1.0, member=0)]
+    def __init__(self, objective: nn.Module):
+        self.objective = objective
 
     def backward(self, total: torch.Tensor):
         "Add the gradient of `total` to the parameters."
@@ -186,27 +158,33 @@ class Members(Outputs):
 
     def best_of(self, member: int) -> dict:
         "Copies of the weights of a member."
-        return weights(self)
+        return weights(self.objective)
 
     def restore(self, best: list[dict]):
         "Every member's best weights."
-        self.load_state_dict(best[0])
+        self.objective.load_state_dict(best[0])
 
-    def member(self, k: int) -> 'Members':
-        "Member `k` as an objective by itself."
-        return self
+# %% ../../nbs/3_learning/05_stage.ipynb #undefined
+Scored = namedtuple('Scored', 'score val_loss by', defaults=['loss'])  # by: what the score is, e.g. 'AUROC'
 
-# %% ../../nbs/3_learning/05_stage.ipynb #weights
-def weights(module: nn.Module) -> dict:
-    "Copies of all weights on the CPU, safe to keep and to save (tied weights are copied twice)."
-    return {k: v.detach().cpu().clone().contiguous() for k, v in module.state_dict().items()}
 
-# %% ../../nbs/3_learning/05_stage.ipynb #objective-must
-class Objective(Members):
+def undefined(objective, what: str):
+    "Raise: a stage must define `what`."
+    raise NotImplementedError(f'{type(objective).__name__} must define `{what}`')
+
+# %% ../../nbs/3_learning/05_stage.ipynb #objective
+class Objective(nn.Module):
     "Towers and whatever a stage adds to them, with examples, a loss and a score."
 
     examples: np.ndarray  # positions that the stage trains on
     sizes: np.ndarray  # (len(examples),) tokens or hours, to batch like with like
+    members = 1  # networks that learn side by side
+    networks = property(OneNetwork)  # how the loop reaches them
+    device = property(lambda self: device_of(self.towers))  # where the weights are
+
+    def __init__(self, towers: Towers):
+        super().__init__()
+        self.towers = towers
 
     def draw(self, index, generator: torch.Generator) -> list:
         "One item for each example of a batch, on the CPU, with the batch's random choices made."
@@ -225,71 +203,91 @@ class Objective(Members):
         undefined(self, 'together')
 
     def solve(self) -> Scored:
-        """Set the weights at once, where no steps are needed, and score them; a stage that defines it says
-        `learns = False`."""
+        "Set the weights at once and score them, without steps; for a stage that says `learns = False`."
         undefined(self, 'solve')
 
     def validate(self) -> Scored:
         "Score (higher is better) and loss on the validation split; a list of them for several members."
         undefined(self, 'validate')
 
-# %% ../../nbs/3_learning/05_stage.ipynb #check-objective
+    def vectors(self, data: LearningData, positions) -> np.ndarray:
+        "The embedding of stays where it is not simply what the towers say: (stays, dim), see `stay_vectors`."
+        undefined(self, 'vectors')
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        "Probabilities (stays, labels) by split; empty for stages that predict nothing."
+        return {}
+
+    def parameter_groups(self) -> list[dict]:
+        "What learns, with `factor`, a multiple of the stage's rate, and the number of its `member`."
+        return [dict(params=[p for p in self.parameters() if p.requires_grad], factor=1.0, member=0)]
+
+    def member(self, k: int) -> 'Objective':
+        "Member `k` as an objective by itself."
+        return self
+
+# %% ../../nbs/3_learning/05_stage.ipynb #stay-vectors
 def defines(objective: Objective, what: str) -> bool:
     "Whether a stage defines `loss`, `embed` or another part of its objective."
     return getattr(type(objective), what) is not getattr(Objective, what)
+
+
+def stay_vectors(
+    objective: Objective,
+    data: LearningData,
+    positions,  # rows of the stays
+    embeds: str,  # of the stage: 'report', 'series' or 'both'
+) -> np.ndarray:
+    "The embedding of stays by an objective: (stays, dim), twice as wide for both towers."
+    if defines(objective, 'vectors'):
+        return objective.vectors(data, positions)
+    return read(objective.towers, data, positions, embeds)
+
+# %% ../../nbs/3_learning/05_stage.ipynb #check-objective
+def check_examples(objective: Objective):
+    "Raise unless an objective has examples and their sizes."
+    kept = {what: getattr(objective, what, None) for what in ('examples', 'sizes')}
+    examples, sizes = kept.values()
+    if isinstance(examples, np.ndarray) and len(examples) and len(examples) == np.size(sizes):
+        return
+    in_words = lambda x: 'none' if x is None else f'{type(x).__name__} of {np.size(x)}'
+    name = type(objective).__name__
+    raise UserError(f'{name} to have arrays `examples` and `sizes` of the same length, at least 1',
+                    ', '.join(f'{what}: {in_words(x)}' for what, x in kept.items()), 'Set both in __init__.')
 
 
 def check_objective(objective: Objective):
     "Raise unless an objective has what the loop asks of it."
     if defines(objective, 'solve'):
         return
+    check_examples(objective)
     name = type(objective).__name__
-    here, sizes = (getattr(objective, what, None) for what in ('examples', 'sizes'))
-    if not isinstance(here, np.ndarray) or not len(here) or len(here) != np.size(sizes):
-        said = ', '.join(f'{what}: {"none" if x is None else f"{type(x).__name__} of {np.size(x)}"}' for what, x in dict(examples=here, sizes=sizes).items())
-        raise UserError(f'{name} to have arrays `examples` and `sizes` of the same length, at least 1', said, 'Set both in __init__.')
-    if not (
-        defines(objective, 'loss') or defines(objective, 'embed') and defines(objective, 'together')
-    ) or not defines(objective, 'validate'):
-        raise UserError(
-            f'{name} to define `validate(self)`, and `loss(self, items)` or `embed` with `together`',
-            ', '.join(what for what in ('loss', 'embed', 'together', 'validate') if defines(objective, what))
-            or 'none of them',
-            'Define what is missing.',
-        )
+    parts = [what for what in ('loss', 'embed', 'together', 'validate') if defines(objective, what)]
+    if 'validate' not in parts or 'loss' not in parts and not {'embed', 'together'} <= set(parts):
+        wanted = '`validate(self)`, and `loss(self, items)` or `embed` with `together`'
+        raise UserError(f'{name} to define {wanted}', ', '.join(parts) or 'none of them',
+                        'Define what is missing.')
     if not any(p.requires_grad for group in objective.parameter_groups() for p in group['params']):
-        raise UserError(
-            f'{name} to have weights that learn',
-            'none',
-            'Look at its parameter_groups() and at requires_grad.',
-        )
+        raise UserError(f'{name} to have weights that learn', 'none',
+                        'Look at its parameter_groups() and at requires_grad.')
 
 # %% ../../nbs/3_learning/05_stage.ipynb #check-answers
 def summed(objective: Objective, answer) -> tuple[torch.Tensor, int]:
     "What `loss` has returned; raises unless it is a sum with a gradient, and how many it sums."
-    if not (
-        isinstance(answer, tuple)
-        and len(answer) == 2
-        and torch.is_tensor(answer[0])
-        and answer[0].requires_grad
-        and answer[1] >= 0
-    ):
-        said = f'{type(answer).__name__} {str(answer)[:80]}'
-        raise UserError(
-            f'loss of {type(objective).__name__} to return (sum of the losses with a gradient, how many it sums)',
-            said,
-            'Return for example `losses.sum(), len(losses)`.',
-        )
-    return answer
+    is_pair = isinstance(answer, tuple) and len(answer) == 2
+    if is_pair and torch.is_tensor(answer[0]) and answer[0].requires_grad and answer[1] >= 0:
+        return answer
+    name = type(objective).__name__
+    raise UserError(f'loss of {name} to return (sum of the losses with a gradient, how many it sums)',
+                    f'{type(answer).__name__} {str(answer)[:80]}',
+                    'Return for example `losses.sum(), len(losses)`.')
 
 
 def all_scored(objective: Objective, answer) -> list[Scored]:
     "What `validate` has returned, one for each member."
-    found = answer if isinstance(answer, list) else [answer]
-    if len(found) != objective.members or not all(isinstance(s, Scored) for s in found):
-        raise UserError(
-            f'validate of {type(objective).__name__} to return Scored(score, val_loss)',
-            f'{type(answer).__name__} {str(answer)[:80]}',
-            'Return for example `Scored(-loss, loss)`; higher scores are better.',
-        )
-    return found
+    scores = answer if isinstance(answer, list) else [answer]
+    if len(scores) == objective.members and all(isinstance(s, Scored) for s in scores):
+        return scores
+    raise UserError(f'validate of {type(objective).__name__} to return Scored(score, val_loss)',
+                    f'{type(answer).__name__} {str(answer)[:80]}',
+                    'Return for example `Scored(-loss, loss)`; higher scores are better.')
