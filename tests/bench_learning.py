@@ -126,8 +126,8 @@ def kit_trainer(
     **encoder,  # changes to the encoder
 ) -> Trainer:
     "The kit's trainer of a supervised stage, ready for `train_step` or `fit`."
-    towers = build_towers(shape.encoder(series_hidden=8, **encoder), data.values.shape[1], seed=0).to(device)
-    objective = stage.objective(towers, data, seed=0).to(device)
+    towers = build_towers(shape.encoder(series_hidden=8, **encoder), data.values.shape[1], seed=0, precision=precision)
+    objective = stage.objective(towers.to(device), data, seed=0).to(device)
     trainer = Trainer(objective, stage, seed=0, folder=scratch(), precision=precision)
     objective.train()
     return trainer
@@ -287,7 +287,7 @@ def heads(data: LearningData, shape: Shape) -> Trainer:
     "Ten heads on one frozen encoder, the encoding pass included, ready to fit."
     stages = [Supervised(train='projection', batch=16, epochs=EPOCHS, patience=EPOCHS + 1, lr=float(lr))
               for lr in np.geomspace(1e-5, 1e-3, RUNS)]
-    towers = build_towers(shape.encoder(series_hidden=8), data.values.shape[1], seed=0)
+    towers = build_towers(shape.encoder(series_hidden=8), data.values.shape[1], seed=0, precision='fp32')
     objective = bundle(stages, towers, data, 0)
     return Trainer(objective, stages[0], seed=0, folder=scratch(), precision='fp32')
 

@@ -21,7 +21,7 @@ from lp_nb.learning.encoders import EncoderConfig, build_towers
 from lp_nb.learning.mlm import MLM
 from lp_nb.learning.supervised import Supervised, bundle
 from lp_nb.learning.inputs import learning_data
-from lp_nb.learning.stage import weights
+from lp_nb.learning.stage import stay_vectors, weights
 from lp_nb.learning.training import Trainer, fit, history
 
 ENCODER = EncoderConfig(width=32, layers=1, vocab_size=600, dim=24, series_hidden=24)
@@ -62,7 +62,7 @@ def train(data, stage, folder: Path):
     "One attempt; the weights of every member and the histories at its end."
     towers, stages = build_towers(ENCODER, data.values.shape[1], 0), stage if isinstance(stage, list) else [stage]
     objective = bundle(stages, towers, data, 0) if len(stages) > 1 else stages[0].objective(towers, data, 0)
-    trainer = fit(Trainer(objective, stages[0], 0, folder / 'checkpoint', save_every=0.1, probe=lambda: objective.vectors(data, np.arange(8))))
+    trainer = fit(Trainer(objective, stages[0], 0, folder / 'checkpoint', save_every=0.1, probe=lambda: stay_vectors(objective, data, np.arange(8), stages[0].embeds)))
     for k in range(objective.members):
         save_file(weights(objective.member(k)), folder / f'{k}.safetensors')
         history(trainer, k).drop(columns=['seconds', 'throughput', 'memory_gb']).to_parquet(folder / f'{k}.parquet')

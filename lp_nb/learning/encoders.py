@@ -7,10 +7,10 @@ __all__ = ['SERIES', 'add_series_encoder', 'SMALL', 'POOLS', 'TRAINS', 'WIDE', '
            'pretrained_lm', 'untrained_lm', 'make_lm', 'hashed', 'model_weights', 'save_lm', 'ChunkBatch', 'spans',
            'pack_chunks', 'collate_documents', 'document_tokens', 'wide', 'mean_by_chunk', 'mean_by_document',
            'block_keys', 'local_attention', 'attend', 'read_packed', 'read_by_length', 'read_padded', 'probe',
-           'position_offset', 'positions_of', 'check_positions', 'Standard', 'hidden_states', 'chunk_vectors',
-           'ReportEncoder', 'save_report', 'tune', 'layers_of', 'add_adapters', 'merge_adapters', 'SeriesBatch',
-           'collate_series', 'LSTMBody', 'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers',
-           'by_length', 'has_bf16', 'chosen_precision', 'natural_precision', 'mixed', 'embed']
+           'position_offset', 'positions_of', 'check_positions', 'Standard', 'chunk_vectors', 'ReportEncoder',
+           'save_report', 'tune', 'layers_of', 'SeriesBatch', 'collate_series', 'LSTMBody', 'hour_code',
+           'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'by_length', 'has_bf16', 'mixed', 'embed',
+           'chosen_precision', 'natural_precision']
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #imports
 import os
@@ -38,9 +38,8 @@ from .tokens import TokenStore, chunk_ends, load_tokenizer, model_folder
 set_threads()
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #config
-# filled below
 SERIES = Registry('series encoder', lambda *what: check_series_encoder(*what),
-                  dict.fromkeys(('lstm', 'transformer')))
+                  dict.fromkeys(('lstm', 'transformer')))  # filled below
 add_series_encoder = SERIES.add
 SMALL = ('small', 'small-bert')  # report encoders that the kit draws in the sizes of a configuration
 
@@ -50,7 +49,7 @@ class EncoderConfig:
     "Sizes of both towers; part of every result's address."
 
     model: str = 'small'  # 'small' or 'small-bert' (from scratch), or a pretrained model's folder or name
-    architecture: str = ''  # with 'small': a folder or name whose sizes and tokeniser are taken, its weights not
+    architecture: str = ''  # with 'small': a folder or name whose sizes and tokeniser are taken, no weights
     width: int = 64  # hidden size of a small encoder
     layers: int = 2  # its transformer layers
     heads: int = 4  # its attention heads
@@ -98,49 +97,27 @@ def small_modernbert(config: EncoderConfig):
     "A randomly initialised ModernBERT with its masked-language-model head; every layer sees the whole chunk."
     from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-    return ModernBertForMaskedLM(
-        ModernBertConfig(
-            vocab_size=config.vocab_size,
-            hidden_size=config.width,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            intermediate_size=2 * config.width,
-            max_position_embeddings=config.max_tokens,
-            layer_types=['full_attention'] * config.layers,
-            embedding_dropout=config.dropout,
-            mlp_dropout=config.dropout,
-            attention_dropout=config.attention_dropout,
-            pad_token_id=0,
-            bos_token_id=None,
-            eos_token_id=None,
-            cls_token_id=2,
-            sep_token_id=3,
-            attn_implementation='sdpa',
-        )
-    )
+    return ModernBertForMaskedLM(ModernBertConfig(
+        vocab_size=config.vocab_size, hidden_size=config.width, num_hidden_layers=config.layers,
+        num_attention_heads=config.heads, intermediate_size=2 * config.width,
+        max_position_embeddings=config.max_tokens, layer_types=['full_attention'] * config.layers,
+        embedding_dropout=config.dropout, mlp_dropout=config.dropout,
+        attention_dropout=config.attention_dropout, pad_token_id=0, bos_token_id=None, eos_token_id=None,
+        cls_token_id=2, sep_token_id=3, attn_implementation='sdpa'))
 
 
 def small_bert(config: EncoderConfig):
     "A randomly initialised BERT with its masked-language-model head."
     from transformers import BertConfig, BertForMaskedLM
 
-    return BertForMaskedLM(
-        BertConfig(
-            vocab_size=config.vocab_size,
-            hidden_size=config.width,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            intermediate_size=4 * config.width,
-            max_position_embeddings=config.max_tokens,
-            hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.attention_dropout,
-            initializer_range=max(0.02, 0.5 / config.width**0.5),
-            pad_token_id=0,
-            attn_implementation='sdpa',
-        )
-    )
+    return BertForMaskedLM(BertConfig(
+        vocab_size=config.vocab_size, hidden_size=config.width, num_hidden_layers=config.layers,
+        num_attention_heads=config.heads, intermediate_size=4 * config.width,
+        max_position_embeddings=config.max_tokens, hidden_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.attention_dropout,
+        initializer_range=max(0.02, 0.5 / config.width**0.5), pad_token_id=0, attn_implementation='sdpa'))
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #pretrained
+# %% ../../nbs/3_learning/02_encoders.ipynb #hushed
 @contextmanager
 def hushed():
     "Inside, `transformers` draws no bars and reports no weights: what matters of them is said here."
@@ -158,8 +135,9 @@ def hushed():
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #pretrained-folder
 PICKLED = (
-    'If pytorch_model.bin is all there is, fetch it with `hf download NAME --local-dir FOLDER` and convert it, where you trust it: '
-    '`from transformers import AutoModelForMaskedLM as M; M.from_pretrained(FOLDER).save_pretrained(FOLDER)`.'
+    'If pytorch_model.bin is all there is, fetch it with `hf download NAME --local-dir FOLDER` and convert '
+    'it, where you trust it: `from transformers import AutoModelForMaskedLM as M; '
+    'M.from_pretrained(FOLDER).save_pretrained(FOLDER)`.'
 )
 
 
@@ -168,17 +146,46 @@ def check_model_folder(name: str, folder: Path):
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as known
 
     if not (folder / 'config.json').is_file() or not any(folder.glob('*.safetensors')):
-        found = ', '.join(sorted(p.name for p in folder.iterdir())) or 'an empty folder'
-        raise UserError(f'config.json and *.safetensors for model={name!r}', found, PICKLED)
+        files = ', '.join(sorted(p.name for p in folder.iterdir())) or 'an empty folder'
+        raise UserError(f'config.json and *.safetensors for model={name!r}', files, PICKLED)
     config = read_json(folder / 'config.json')
     kind = config.get('model_type')
     if kind not in known or config.get('is_encoder_decoder'):
         code = ' with classes of its own, which are never run' if 'auto_map' in config else ''
-        raise UserError(
-            f'an encoder that transformers opens as a masked language model, for model={name!r}',
-            f'model_type {kind!r}{code}',
-            'Choose another, such as a BERT, RoBERTa or ModernBERT; where config.json says no model_type, write it there.',
-        )
+        raise UserError(f'an encoder that transformers opens as a masked language model, for model={name!r}',
+                        f'model_type {kind!r}{code}',
+                        'Choose another, such as a BERT, RoBERTa or ModernBERT; '
+                        'where config.json says no model_type, write it there.')
+
+# %% ../../nbs/3_learning/02_encoders.ipynb #pretrained-check
+def check_weights(name: str, lm, loading: dict):
+    """Raise where a checkpoint has other sizes than its config.json or lacks weights of the encoder; warn
+    where it lacks the head."""
+    for key, *shapes in sorted(loading['mismatched_keys']):
+        there, wanted = (tuple(s) for s in shapes)
+        raise UserError(f'weights as config.json says, for model={name!r}',
+                        f'{key} of shape {there} where it says {wanted}',
+                        'Take config.json and model.safetensors from the same place.')
+    missing = sorted(loading['missing_keys'])
+    body = [k for k in missing if k.startswith(f'{lm.base_model_prefix}.')]
+    if body:
+        raise UserError(f'all weights of the encoder for model={name!r}',
+                        f'{len(body)} missing, first {body[0]}',
+                        'The file is of another model than config.json, or incomplete: get both again.')
+    if missing:
+        warnings.warn(f'{name} has no language-model head: it starts from random numbers. '
+                      'mlm will train it; other stages do not use it.', stacklevel=3)
+
+
+def check_vocabulary(name: str, lm, tokenizer):
+    "Raise where a tokeniser has tokens that the model has no embedding for."
+    token, last = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    if last >= lm.config.vocab_size:
+        size = f'{lm.config.vocab_size:,}'
+        raise UserError(f'a tokeniser of at most {size} tokens, as config.json says, for model={name!r}',
+                        f'{token!r} with number {last:,}',
+                        'Take the tokeniser from where the weights are from; for added tokens, save the '
+                        'model after resize_token_embeddings().')
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #pretrained-open
 def pretrained_lm(
@@ -189,59 +196,17 @@ def pretrained_lm(
 
     folder = model_folder(name)
     check_model_folder(name, folder)
+    safe = dict(local_files_only=True, use_safetensors=True, trust_remote_code=False)
     try:
         with hushed():
-            lm, found = AutoModelForMaskedLM.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-            )
+            lm, loading = AutoModelForMaskedLM.from_pretrained(
+                folder, **safe, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True)
     except (OSError, ValueError, SafetensorError) as e:
         raise UserError(f'whole safetensors for model={name!r}', f'{type(e).__name__}: {e}',
                         'A download was cut, or `git lfs pull` was left out: get the files again.') from e
-    check_weights(name, lm, found)
+    check_weights(name, lm, loading)
     check_vocabulary(name, lm, load_tokenizer(folder))
     return lm
-
-# %% ../../nbs/3_learning/02_encoders.ipynb #pretrained-check
-def check_weights(name: str, lm, found: dict):
-    """Raise where a checkpoint has other sizes than its config.json or lacks weights of the encoder; warn
-    where it lacks the head."""
-    for key, *shapes in sorted(found['mismatched_keys']):
-        there, wanted = (tuple(s) for s in shapes)
-        raise UserError(
-            f'weights as config.json says, for model={name!r}',
-            f'{key} of shape {there} where it says {wanted}',
-            'Take config.json and model.safetensors from the same place.',
-        )
-    missing = sorted(found['missing_keys'])
-    body = [k for k in missing if k.startswith(f'{lm.base_model_prefix}.')]
-    if body:
-        raise UserError(
-            f'all weights of the encoder for model={name!r}',
-            f'{len(body)} missing, first {body[0]}',
-            'The file is of another model than config.json, or incomplete: get both again.',
-        )
-    if missing:
-        warnings.warn(
-            f'{name} has no language-model head: it starts from random numbers. mlm will train it; other stages do not use it.',
-            stacklevel=3,
-        )
-
-
-def check_vocabulary(name: str, lm, tokenizer):
-    "Raise where a tokeniser has tokens that the model has no embedding for."
-    token, last = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
-    if last >= lm.config.vocab_size:
-        raise UserError(
-            f'a tokeniser of at most {lm.config.vocab_size:,} tokens, as config.json says, for model={name!r}',
-            f'{token!r} with number {last:,}',
-            'Take the tokeniser from where the weights are from; for added tokens, save the model after resize_token_embeddings().',
-        )
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #make-lm
 def untrained_lm(name: str):
@@ -251,11 +216,8 @@ def untrained_lm(name: str):
     folder = model_folder(name)
     check_model_folder(name, folder)
     with hushed():
-        lm = AutoModelForMaskedLM.from_config(
-            AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
-            trust_remote_code=False,
-            dtype=torch.float32,
-        )
+        shape = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        lm = AutoModelForMaskedLM.from_config(shape, trust_remote_code=False, dtype=torch.float32)
     check_vocabulary(name, lm, load_tokenizer(folder))
     return lm
 
@@ -264,11 +226,9 @@ def make_lm(config: EncoderConfig):
     "The language model that a configuration names: pretrained, or drawn at random."
     if config.model not in SMALL:
         return pretrained_lm(config.model)
-    return (
-        untrained_lm(config.architecture)
-        if config.architecture
-        else dict(zip(SMALL, (small_modernbert, small_bert)))[config.model](config)
-    )
+    if config.architecture:
+        return untrained_lm(config.architecture)
+    return small_bert(config) if config.model == 'small-bert' else small_modernbert(config)
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #model-weights
 @lru_cache(maxsize=256)
@@ -287,14 +247,13 @@ def framed(tokenizer):
     "A copy that puts the ends of a chunk around a text when asked for special tokens."
     from tokenizers.processors import TemplateProcessing
 
-    copy, ends = type(tokenizer).from_str(tokenizer.to_str()), chunk_ends(tokenizer)
+    copy = type(tokenizer).from_str(tokenizer.to_str())
+    ends = chunk_ends(tokenizer)
     if copy.encode('a').ids != [ends[0], *copy.encode('a', add_special_tokens=False).ids, ends[1]]:
         first, last = map(copy.id_to_token, ends)
         copy.post_processor = TemplateProcessing(
-            single=f'{first}:0 $A:0 {last}:0',
-            pair=f'{first}:0 $A:0 {last}:0 $B:1 {last}:1',
-            special_tokens=list(zip((first, last), ends)),
-        )
+            single=f'{first}:0 $A:0 {last}:0', pair=f'{first}:0 $A:0 {last}:0 $B:1 {last}:1',
+            special_tokens=list(zip((first, last), ends)))
     return copy
 
 
@@ -302,21 +261,14 @@ def tokenizer_facts(tokenizer, lm, max_tokens: int) -> dict:
     """What tokenizer_config.json says of a tokeniser: its class, its length, and the names of its special
     tokens."""
     pad = None if lm.config.pad_token_id is None else tokenizer.id_to_token(lm.config.pad_token_id)
-    names = dict(
-        pad_token=('[PAD]', '<pad>', pad), unk_token=('[UNK]', '<unk>'), mask_token=('[MASK]', '<mask>')
-    )
-    roles = {
-        role: next((t for t in tokens if t and tokenizer.token_to_id(t) is not None), None)
-        for role, tokens in names.items()
-    }
+    names = dict(pad_token=('[PAD]', '<pad>', pad), unk_token=('[UNK]', '<unk>'),
+                 mask_token=('[MASK]', '<mask>'))
+    is_known = lambda token: token and tokenizer.token_to_id(token) is not None
+    roles = {role: next(filter(is_known, tokens), None) for role, tokens in names.items()}
     roles |= dict(zip(('cls_token', 'sep_token'), map(tokenizer.id_to_token, chunk_ends(tokenizer))))
-    return dict(
-        tokenizer_class='PreTrainedTokenizerFast',
-        model_max_length=max_tokens,
-        clean_up_tokenization_spaces=False,
-        model_input_names=['input_ids', 'attention_mask'],
-        **{role: token for role, token in roles.items() if token},
-    )
+    return dict(tokenizer_class='PreTrainedTokenizerFast', model_max_length=max_tokens,
+                clean_up_tokenization_spaces=False, model_input_names=['input_ids', 'attention_mask'],
+                **{role: token for role, token in roles.items() if token})
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #save-lm
 def save_lm(lm, tokenizer, folder: Path, max_tokens: int | None = None):
@@ -354,11 +306,10 @@ class ChunkBatch:
     def positions(self) -> torch.Tensor:
         "Place of each token in its chunk: (tokens,)."
         ends = np.cumsum(self.lengths)
-        return torch.from_numpy(np.arange(len(self.ids)) - np.repeat(ends - self.lengths, self.lengths)).to(
-            self.ids.device
-        )
+        places = np.arange(len(self.ids)) - np.repeat(ends - self.lengths, self.lengths)
+        return torch.from_numpy(places).to(self.ids.device)
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #collate
+# %% ../../nbs/3_learning/02_encoders.ipynb #pack-chunks
 def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     "The integers of all spans [start, start + length), one after another."
     before = np.cumsum(lengths) - lengths
@@ -374,7 +325,7 @@ def pack_chunks(chunks, doc=None, n: int | None = None) -> ChunkBatch:
     return ChunkBatch(torch.from_numpy(ids.astype(np.int64)), lengths[order], torch.from_numpy(doc[order]),
                       len(chunks) if n is None else n, order)
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #collate-2
+# %% ../../nbs/3_learning/02_encoders.ipynb #collate-documents
 def collate_documents(
     store: TokenStore,  # tokens of all documents
     index,  # positions of the documents wanted
@@ -383,26 +334,24 @@ def collate_documents(
     index = np.asarray(index, np.int64)
     first, last = store.doc_offsets[index], store.doc_offsets[index + 1]
     chunks = spans(first, last - first)  # (chunks,) in the store
-    starts, lengths = (
-        store.chunk_offsets[chunks],
-        store.chunk_offsets[chunks + 1] - store.chunk_offsets[chunks],
-    )
+    starts = store.chunk_offsets[chunks]
+    lengths = store.chunk_offsets[chunks + 1] - starts
     order = np.argsort(lengths, kind='stable')
     ids = store.ids[spans(starts[order], lengths[order])].astype(np.int64)
     doc = np.repeat(np.arange(len(index)), last - first)[order]
     return ChunkBatch(torch.from_numpy(ids), lengths[order], torch.from_numpy(doc), len(index), order)
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #document-tokens
+
 def document_tokens(store: TokenStore) -> np.ndarray:
     "Tokens in each document: (documents,) int."
     return np.diff(np.asarray(store.chunk_offsets)[np.asarray(store.doc_offsets)])
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #pooling
+# %% ../../nbs/3_learning/02_encoders.ipynb #wide
 def wide(x: torch.Tensor) -> torch.Tensor:
     "At least float32: means and losses are not computed in half precision."
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
-
+# %% ../../nbs/3_learning/02_encoders.ipynb #pooling
 def mean_by_chunk(
     hidden: torch.Tensor,  # (tokens, width)
     runs: list,  # (chunks, tokens in each) of the blocks of equal length
@@ -466,7 +415,7 @@ def run_attention(module, query, key, value, attention_mask, dropout=0.0, scalin
         out.append(z.transpose(1, 2).flatten(0, 1))  # (chunks * length, heads, d)
     return torch.cat(out).unsqueeze(0), None
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #register
+# %% ../../nbs/3_learning/02_encoders.ipynb #read-packed
 def attend(lm, how: str):
     "Let a model attend by the function registered as `how`."
     if lm.config._attn_implementation != how:
@@ -480,11 +429,10 @@ def read_packed(lm, batch: ChunkBatch, offset: int = 0) -> torch.Tensor:
     AttentionInterface.register('runs', run_attention)
     attend(lm, 'runs')
     positions = batch.positions + offset
-    return lm.base_model(
-        input_ids=batch.ids[None], position_ids=positions[None], runs=batch.runs
-    ).last_hidden_state[0]
+    states = lm.base_model(input_ids=batch.ids[None], position_ids=positions[None], runs=batch.runs)
+    return states.last_hidden_state[0]
 
-
+# %% ../../nbs/3_learning/02_encoders.ipynb #read-by-length
 def read_by_length(lm, batch: ChunkBatch) -> torch.Tensor:
     """The same, one call for each run of chunks of equal length, by the model's own attention: (tokens,
     width)."""
@@ -499,9 +447,8 @@ def read_padded(lm, batch: ChunkBatch, size: int | None = None) -> tuple[torch.T
     attend(lm, 'sdpa')
     lengths = torch.from_numpy(batch.lengths).to(batch.ids.device)
     mask = torch.arange(size or int(lengths.max()), device=lengths.device) < lengths[:, None]
-    ids = torch.full(mask.shape, lm.config.pad_token_id or 0, device=mask.device).masked_scatter(
-        mask, batch.ids
-    )
+    padding = torch.full(mask.shape, lm.config.pad_token_id or 0, device=mask.device)
+    ids = padding.masked_scatter(mask, batch.ids)
     return lm.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state, mask
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #packs
@@ -516,17 +463,18 @@ def probe(lm) -> ChunkBatch:
 def position_offset(lm) -> int | None:
     """Where a model counts positions from when read in one go; None where it must be read one length at a
     time."""
-    batch, mode, own, agrees = probe(lm), lm.training, lm.config._attn_implementation, []
+    batch, agrees = probe(lm), []
+    mode, own = lm.training, lm.config._attn_implementation
     lm.eval()
     with hushed():
         alone = read_by_length(lm, batch)
         for offset in (0, (lm.config.pad_token_id or 0) + 1):
             try:
-                agrees += [offset] * torch.allclose(read_packed(lm, batch, offset), alone, atol=1e-4,
-                                                    rtol=1e-4)
-            # the model takes no positions, or passes nothing on to its attention
-            except (TypeError, IndexError, ValueError):
+                together = read_packed(lm, batch, offset)
+            except (TypeError, IndexError, ValueError):  # it takes no positions, or passes nothing on
                 continue
+            if torch.allclose(together, alone, atol=1e-4, rtol=1e-4):
+                agrees.append(offset)
         attend(lm, own)
     lm.train(mode)
     return agrees[0] if agrees else None
@@ -534,25 +482,22 @@ def position_offset(lm) -> int | None:
 # %% ../../nbs/3_learning/02_encoders.ipynb #positions
 def positions_of(lm) -> int:
     "The longest chunk that a model has positions for."
-    tables = [
-        m
-        for n, m in lm.base_model.named_modules()
-        if n.endswith('position_embeddings') and isinstance(m, nn.Embedding)
-    ]
+    tables = [module for name, module in lm.base_model.named_modules()
+              if name.endswith('position_embeddings') and isinstance(module, nn.Embedding)]
     if not tables:  # rotary or relative
         return lm.config.max_position_embeddings
-    return tables[0].num_embeddings - (0 if tables[0].padding_idx is None else tables[0].padding_idx + 1)
+    padding = tables[0].padding_idx
+    return tables[0].num_embeddings - (0 if padding is None else padding + 1)
 
 
 def check_positions(name: str, lm, max_tokens: int):
     "Raise where a chunk would be longer than a model has positions."
     there = positions_of(lm)
     if max_tokens > there:
-        raise UserError(
-            f'max_tokens of at most {there:,}, the positions of model={name!r}',
-            f'{max_tokens:,}',
-            'Set it to that number, and longer documents are cut; or choose a model with more positions, such as ModernBERT.',
-        )
+        raise UserError(f'max_tokens of at most {there:,}, the positions of model={name!r}',
+                        f'{max_tokens:,}',
+                        'Set it to that number, and longer documents are cut; '
+                        'or choose a model with more positions, such as ModernBERT.')
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #standard
 class Standard(nn.Module):
@@ -575,15 +520,8 @@ class Standard(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x - self.mean) / self.scale
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #report-encoder
+# %% ../../nbs/3_learning/02_encoders.ipynb #chunk-vectors
 POOLS = ('mean', 'cls', 'padded')
-
-
-def hidden_states(encoder: 'ReportEncoder', batch: ChunkBatch) -> torch.Tensor:
-    "Last hidden states: (tokens, width), in the order of `batch.ids`."
-    if encoder.offset is None:
-        return read_by_length(encoder.lm, batch)
-    return read_packed(encoder.lm, batch, encoder.offset)
 
 
 def chunk_vectors(encoder: 'ReportEncoder', batch: ChunkBatch) -> torch.Tensor:
@@ -592,25 +530,30 @@ def chunk_vectors(encoder: 'ReportEncoder', batch: ChunkBatch) -> torch.Tensor:
         return wide(read_padded(encoder.lm, batch, encoder.max_tokens)[0]).mean(1)
     hidden = wide(encoder.hidden(batch))
     if encoder.pool == 'cls':
-        return hidden[torch.from_numpy(np.cumsum(batch.lengths) - batch.lengths).to(hidden.device)]
+        firsts = np.cumsum(batch.lengths) - batch.lengths
+        return hidden[torch.from_numpy(firsts).to(hidden.device)]
     return mean_by_chunk(hidden, batch.runs)
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #report-encoder-class
+# %% ../../nbs/3_learning/02_encoders.ipynb #report-encoder
 class ReportEncoder(nn.Module):
     "Documents to vectors: BERT, mean over tokens, mean over chunks, projection."
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.lm = make_lm(config)
-        self.standard, self.projection = (
-            Standard(self.lm.config.hidden_size),
-            nn.Linear(self.lm.config.hidden_size, config.dim),
-        )
-        self.max_tokens, self.pool, self.frozen, self.adapters = config.max_tokens, 'mean', False, ()
+        width = self.lm.config.hidden_size
+        self.standard = Standard(width)
+        self.projection = nn.Linear(width, config.dim)
+        self.max_tokens, self.pool = config.max_tokens, 'mean'
+        self.frozen, self.adapters = False, ()  # `tune` decides about both
         self.offset = position_offset(self.lm) if tokenizer_name(config) else 0  # the kit's own count from 0
         check_positions(tokenizer_name(config) or config.model, self.lm, config.max_tokens)
 
-    hidden = hidden_states
+    def hidden(self, batch: ChunkBatch) -> torch.Tensor:
+        "Last hidden states: (tokens, width), in the order of `batch.ids`."
+        if self.offset is None:
+            return read_by_length(self.lm, batch)
+        return read_packed(self.lm, batch, self.offset)
 
     def pooled(self, batch: ChunkBatch) -> torch.Tensor:
         "Documents before the projection: (n, width)."
@@ -627,11 +570,29 @@ class ReportEncoder(nn.Module):
         self.lm.train(mode and self.frozen in (False, 'noisy'))  # what is frozen stays without dropout
         return self
 
+    def learn(self, train: str, last: int = 2, noisy: bool = False):
+        "Let all of it learn, the `last` layers, the projection or nothing; `noisy`: dropout stays on."
+        self.requires_grad_(train != 'head')
+        self.lm.requires_grad_(train == 'all')
+        if train == 'last':
+            layers_of(self.lm)[-last:].requires_grad_(True)
+        self.frozen = ('noisy' if noisy else True) if train in ('projection', 'head') else False
+
+    def adapt(self, rank: int, seed: int):
+        "Put adapters beside the language model; in a tuple: the module tree stays as it is."
+        self.adapters = (lora_beside(self.lm, rank, seed),)
+
+    def merge_adapters(self):
+        "Add the adapters, if there are any, to the weights they stand beside, and take them away."
+        for wrapped in self.adapters:
+            wrapped.merge_and_unload()
+        self.adapters = ()
+
 # %% ../../nbs/3_learning/02_encoders.ipynb #sentence
 SENTENCE = 'sentence_transformers.models.'  # where that library finds the classes of modules.json
 
 
-def folded(report: 'ReportEncoder') -> dict:
+def folded(report: ReportEncoder) -> dict:
     """Standardisation and projection of a report encoder as one linear layer: weight (dim, width) and bias
     (dim,)."""
     standard, projection = report.standard, report.projection
@@ -641,8 +602,8 @@ def folded(report: 'ReportEncoder') -> dict:
 
 
 @torch.no_grad()
-def save_sentence(report: 'ReportEncoder', folder: Path, unit: bool):
-    "Write what `SentenceTransformer(folder)` needs beside a saved language model; nothing where padding is pooled."
+def save_sentence(report: ReportEncoder, folder: Path, unit: bool):
+    "Write what `SentenceTransformer(folder)` needs beside a saved model; nothing where padding is pooled."
     if report.pool == 'padded':
         return
     width, dim = report.projection.in_features, report.projection.out_features
@@ -650,25 +611,21 @@ def save_sentence(report: 'ReportEncoder', folder: Path, unit: bool):
     paths = ['', *(f'{i}_{kind}' for i, kind in enumerate(kinds[1:], 1))]
     for path in paths[1:]:
         (folder / path).mkdir()
-    write_json(folder / 'modules.json', [dict(idx=i, name=str(i), path=p, type=SENTENCE + k) for i, (p, k) in enumerate(zip(paths, kinds))])
-    write_json(
-        folder / 'sentence_bert_config.json', dict(max_seq_length=report.max_tokens, do_lower_case=False)
-    )
-    write_json(folder / paths[1] / 'config.json', dict(word_embedding_dimension=width, pooling_mode_cls_token=report.pool == 'cls',
-                                                       pooling_mode_mean_tokens=report.pool == 'mean'))
-    write_json(
-        folder / paths[2] / 'config.json',
-        dict(
-            in_features=width,
-            out_features=dim,
-            bias=True,
-            activation_function='torch.nn.modules.linear.Identity',
-        ),
-    )
+    modules = [dict(idx=i, name=str(i), path=path, type=SENTENCE + kind)
+               for i, (path, kind) in enumerate(zip(paths, kinds))]
+    pooling = dict(word_embedding_dimension=width, pooling_mode_cls_token=report.pool == 'cls',
+                   pooling_mode_mean_tokens=report.pool == 'mean')
+    dense = dict(in_features=width, out_features=dim, bias=True,
+                 activation_function='torch.nn.modules.linear.Identity')
+    transformer = dict(max_seq_length=report.max_tokens, do_lower_case=False)
+    write_json(folder / 'modules.json', modules)
+    write_json(folder / 'sentence_bert_config.json', transformer)
+    write_json(folder / paths[1] / 'config.json', pooling)
+    write_json(folder / paths[2] / 'config.json', dense)
     save_file(folded(report), folder / paths[2] / 'model.safetensors')
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #save-report
-def save_report(report: 'ReportEncoder', tokenizer, folder: Path, unit: bool = False):
+def save_report(report: ReportEncoder, tokenizer, folder: Path, unit: bool = False):
     """Write a report encoder for `transformers` and `sentence-transformers`; `unit`: its vectors are
     compared by direction."""
     save_lm(report.lm, tokenizer, folder, report.max_tokens)
@@ -690,53 +647,35 @@ def tune(
     if train in ('last', 'lora') and min(last, rank) < 1:
         raise UserError('at least one layer that learns, and adapters of rank 1 or more',
                         f'last={last}, rank={rank}', 'Change it in the plan.')
-    merge_adapters(encoder)
-    encoder.requires_grad_(train != 'head')
-    encoder.lm.requires_grad_(train == 'all')
-    encoder.frozen = ('noisy' if noisy else True) if train in ('projection', 'head') else False
-    if train == 'last':
-        layers_of(encoder.lm)[-last:].requires_grad_(True)
+    encoder.merge_adapters()
+    encoder.learn(train, last, noisy)
     if train == 'lora':
-        add_adapters(encoder, rank, seed)
+        encoder.adapt(rank, seed)
     encoder.train(encoder.training)
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #layers-of
 def layers_of(lm) -> nn.ModuleList:
     "The transformer layers of a language model."
-    wanted, lists = (
-        lm.config.num_hidden_layers,
-        [m for m in lm.base_model.modules() if isinstance(m, nn.ModuleList)],
-    )
-    found = next((m for m in lists if len(m) == wanted), None)
-    if found is None:
+    wanted = lm.config.num_hidden_layers
+    lists = [m for m in lm.base_model.modules() if isinstance(m, nn.ModuleList) and len(m) == wanted]
+    if not lists:
         raise UserError(f'a list of {wanted} transformer layers', f'{type(lm).__name__} with none',
                         'Its layers are shared: use train=all or train=lora.')
-    return found
+    return lists[0]
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #lora
-def add_adapters(encoder: ReportEncoder, rank: int, seed: int):
-    "Low-rank adapters beside every linear layer of the transformer (Hu et al. 2022), scaled by 2."
+def lora_beside(lm, rank: int, seed: int):
+    "Low-rank adapters beside every linear layer of a transformer (Hu et al. 2022), scaled by 2."
     try:
         from peft import LoraConfig, LoraModel
     except ImportError as e:
-        raise UserError(
-            'the peft library for train=lora', 'none', 'Install it: `pip install lp_nb[lora]`.'
-        ) from e
-    inside = [
-        n for n, m in encoder.lm.base_model.named_modules() if isinstance(m, nn.Linear) and 'layer' in n
-    ]
+        raise UserError('the peft library for train=lora', 'none',
+                        'Install it: `pip install lp_nb[lora]`.') from e
+    inside = [name for name, module in lm.base_model.named_modules()
+              if isinstance(module, nn.Linear) and 'layer' in name]
     with drawn(seed, 'adapters'):
-        wrapped = LoraModel(
-            encoder.lm.base_model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=inside), 'lora'
-        )
-    encoder.adapters = (wrapped,)  # in a tuple: the module tree of the encoder stays as it is
-
-
-def merge_adapters(encoder: ReportEncoder):
-    "Add the adapters, if there are any, to the weights they stand beside, and take them away."
-    for wrapped in encoder.adapters:
-        wrapped.merge_and_unload()
-    encoder.adapters = ()
+        shape = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=inside)
+        return LoraModel(lm.base_model, shape, 'lora')
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #series-batch
 @outlined
@@ -771,22 +710,15 @@ class LSTMBody(nn.Module):
 
     def __init__(self, features: int, config: EncoderConfig):
         super().__init__()
-        self.lstm = nn.LSTM(
-            features,
-            config.series_hidden,
-            config.series_layers,
-            batch_first=True,
-            dropout=config.series_dropout,
-        )
+        self.lstm = nn.LSTM(features, config.series_hidden, config.series_layers, batch_first=True,
+                            dropout=config.series_dropout)
         for name, p in self.lstm.named_parameters():
-            start = (
-                nn.init.zeros_
-                if 'bias' in name
-                else nn.init.orthogonal_
-                if 'hh' in name
-                else nn.init.xavier_uniform_
-            )
-            start(p)
+            if 'bias' in name:
+                nn.init.zeros_(p)
+            elif 'hh' in name:
+                nn.init.orthogonal_(p)
+            else:
+                nn.init.xavier_uniform_(p)
 
     def forward(self, batch: SeriesBatch) -> torch.Tensor:
         packed = pack_padded_sequence(batch.values, batch.hours, batch_first=True, enforce_sorted=False)
@@ -832,7 +764,8 @@ class SeriesEncoder(nn.Module):
     def __init__(self, features: int, config: EncoderConfig):
         super().__init__()
         self.body = SERIES.find(config.series)(features, config)
-        self.standard, same = Standard(config.series_hidden), config.series_hidden == config.dim
+        self.standard = Standard(config.series_hidden)
+        same = config.series_hidden == config.dim
         self.projection = nn.Identity() if same else nn.Linear(config.series_hidden, config.dim)
 
     def pooled(self, batch: SeriesBatch) -> torch.Tensor:
@@ -848,56 +781,49 @@ def try_body(name: str, body, series: list) -> torch.Tensor:
     """What a body of width 16 makes of some series (hours, 5) in one batch, in evaluation mode: (stays,
     hidden)."""
     config = EncoderConfig(width=8, heads=2, dim=8, series_hidden=16, series_layers=2)
-    batch = SeriesBatch(
-        nn.utils.rnn.pad_sequence(series, batch_first=True), torch.tensor([len(x) for x in series])
-    )
+    padded = nn.utils.rnn.pad_sequence(series, batch_first=True)
+    batch = SeriesBatch(padded, torch.tensor([len(x) for x in series]))
     try:
         with drawn(0, 'try'), torch.no_grad():
-            found = body(5, config).eval()(batch)
+            z = body(5, config).eval()(batch)
     except Exception as e:
-        raise UserError(
-            f'{name} as a module built from (features, config) that maps a SeriesBatch to (stays, config.series_hidden)',
-            f'{type(e).__name__}: {e}',
-            'Compare with LSTMBody of lp_nb.learning.encoders.',
-        ) from e
-    if not torch.is_tensor(found) or found.shape != (len(series), 16) or not found.isfinite().all():
-        raise UserError(
-            f'{name} to give finite vectors (stays, 16) where series_hidden is 16',
-            str(tuple(getattr(found, 'shape', [found]))),
-            'Return one vector of that width for each stay.',
-        )
-    return found
+        contract = '(features, config) that maps a SeriesBatch to (stays, config.series_hidden)'
+        raise UserError(f'{name} as a module built from {contract}', f'{type(e).__name__}: {e}',
+                        'Compare with LSTMBody of lp_nb.learning.encoders.') from e
+    if not torch.is_tensor(z) or z.shape != (len(series), 16) or not z.isfinite().all():
+        raise UserError(f'{name} to give finite vectors (stays, 16) where series_hidden is 16',
+                        str(tuple(getattr(z, 'shape', [z]))),
+                        'Return one vector of that width for each stay.')
+    return z
 
 
 def check_series_encoder(name: str, body, version):
     "Raise unless a body keeps the contract of a series encoder."
-    series = [
-        torch.from_numpy(rng(hours, 'series').normal(size=(hours, 5)).astype('float32'))
-        for hours in (9, 4, 1)
-    ]
+    drawn_hours = lambda n: torch.from_numpy(rng(n, 'series').normal(size=(n, 5)).astype('float32'))
+    series = [drawn_hours(n) for n in (9, 4, 1)]
     together, again = try_body(name, body, series), try_body(name, body, series)
     if not torch.equal(together, again):
-        raise UserError(
-            f'{name} to give the same vectors again in evaluation mode',
-            'others',
-            'Draw random numbers only while self.training.',
-        )
-    gap = (together - torch.cat([try_body(name, body, [x]) for x in series])).abs().max(1).values
+        raise UserError(f'{name} to give the same vectors again in evaluation mode', 'others',
+                        'Draw random numbers only while self.training.')
+    alone = torch.cat([try_body(name, body, [x]) for x in series])
+    gap = (together - alone).abs().max(1).values
     if gap.max() > 1e-4:
         what = 'normalises over the batch' if gap[0] > 1e-4 else 'sees the padding behind it: use batch.hours'
-        raise UserError(
-            f'{name} to read a stay in the same way alone and beside others',
-            f'vectors {gap.max():.2g} apart',
-            f'It {what}.',
-        )
+        raise UserError(f'{name} to read a stay in the same way alone and beside others',
+                        f'vectors {gap.max():.2g} apart', f'It {what}.')
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #towers
 class Towers(nn.Module):
     "A report encoder and a series encoder with one shared space."
 
-    def __init__(self, config: EncoderConfig, features: int):
+    def __init__(
+        self,
+        config: EncoderConfig,  # sizes
+        features: int,  # columns of the series
+        precision: str | None = None,  # they are read in: 'fp32', 'bf16'; None: the faster one where they lie
+    ):
         super().__init__()
-        self.config, self.precision = config, None  # 'fp32', 'bf16' or None: what the device has units for
+        self.config, self.precision = config, precision
         self.report = ReportEncoder(config)
         self.series = SeriesEncoder(features, config)
 
@@ -906,18 +832,20 @@ def build_towers(
     config: EncoderConfig,  # sizes
     features: int,  # columns of the series
     seed: int,  # of the random initialisation
+    precision: str | None = None,  # as for `Towers`
 ) -> Towers:
     "Fresh towers, a function of (config, features, seed)."
     with drawn(seed, 'towers'):
-        return Towers(config, features)
+        return Towers(config, features, precision)
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #embed
+# %% ../../nbs/3_learning/02_encoders.ipynb #by-length
 def by_length(
     sizes,  # (n,) tokens or hours of each item
     budget: int,  # items x longest item of a batch stays below this
 ) -> list[np.ndarray]:
     "Positions 0..n-1 in batches of similar size."
-    order, batches, start = np.argsort(sizes, kind='stable'), [], 0
+    order = np.argsort(sizes, kind='stable')
+    batches, start = [], 0
     for stop in range(1, len(order) + 1):
         full = stop == len(order) or (stop - start + 1) * max(sizes[order[stop]], 1) > budget
         if full:
@@ -925,7 +853,7 @@ def by_length(
             start = stop
     return batches
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #embed-all
+# %% ../../nbs/3_learning/02_encoders.ipynb #mixed
 def has_bf16(kind: str) -> bool:
     """Whether a 'cuda' or 'cpu' device multiplies in bf16 natively; where it does not, bf16 is several
     times slower than fp32."""
@@ -934,32 +862,14 @@ def has_bf16(kind: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def chosen_precision(precision: str | None = None) -> str | None:
-    "'fp32', 'bf16' or None (the faster one): what is given, else what the variable LPNB_PRECISION says."
-    said = precision or os.environ.get('LPNB_PRECISION') or None
-    if said not in (None, 'fp32', 'bf16'):
-        raise UserError('a precision of fp32 or bf16, or none', repr(said),
-                        'Correct it; LPNB_PRECISION sets it for all that runs here.')
-    return said
-
-
-WIDE = 256  # hidden size from which on bf16 is the faster one on a processor
-
-
-def natural_precision(towers: 'Towers', kind: str) -> str:
-    "The precision that is fastest for these encoders on a 'cuda' or 'cpu' device: 'bf16' or 'fp32'."
-    gains = kind != 'cpu' or towers.report.lm.config.hidden_size >= WIDE
-    return 'bf16' if gains and has_bf16(kind) else 'fp32'
-
-
 def mixed(device, precision: str | None = None):
     """A context for matrix products in bf16; `precision` is 'fp32', 'bf16' or None: what the device has
     units for."""
     kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16,
-                          enabled=has_bf16(kind) if precision is None else precision == 'bf16')
+    enabled = has_bf16(kind) if precision is None else precision == 'bf16'
+    return torch.autocast(kind, torch.bfloat16, enabled=enabled)
 
-# %% ../../nbs/3_learning/02_encoders.ipynb #embed-all-2
+# %% ../../nbs/3_learning/02_encoders.ipynb #embed
 @torch.no_grad()
 def embed(
     encoder,  # a module, or a method of one, that maps a batch to (n, d)
@@ -971,8 +881,9 @@ def embed(
 ) -> np.ndarray:
     "All items through `encoder`, in their own order: (n, d), float32 (float64 for weights in float64)."
     module = getattr(encoder, '__self__', encoder)  # the module of a bound method
-    mode, out = module.training, None
+    mode = module.training
     module.eval()
+    out = None
     with mixed(device, precision):
         for index in by_length(sizes, budget):
             z = wide(encoder(collate(index).to(device))).cpu().numpy()
@@ -980,3 +891,21 @@ def embed(
             out[index] = z
     module.train(mode)
     return out
+
+# %% ../../nbs/3_learning/02_encoders.ipynb #precision
+def chosen_precision(precision: str | None = None) -> str | None:
+    "'fp32', 'bf16' or None (the faster one): what is given, else what the variable LPNB_PRECISION says."
+    chosen = precision or os.environ.get('LPNB_PRECISION') or None
+    if chosen not in (None, 'fp32', 'bf16'):
+        raise UserError('a precision of fp32 or bf16, or none', repr(chosen),
+                        'Correct it; LPNB_PRECISION sets it for all that runs here.')
+    return chosen
+
+
+WIDE = 256  # hidden size from which on bf16 is the faster one on a processor
+
+
+def natural_precision(towers: Towers, kind: str) -> str:
+    "The precision that is fastest for these encoders on a 'cuda' or 'cpu' device: 'bf16' or 'fp32'."
+    gains = kind != 'cpu' or towers.report.lm.config.hidden_size >= WIDE
+    return 'bf16' if gains and has_bf16(kind) else 'fp32'

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UNKNOWN', 'SOME', 'MOST', 'STRANGE', 'READS', 'LearningData', 'rare_words_out', 'make_tokenizer', 'pieces_per_word',
-           'unknown_share', 'learning_data', 'device_of', 'embed_reports', 'embed_series', 'read', 'some_train',
-           'standardize', 'pooled', 'epoch_batches']
+           'unknown_share', 'learning_data', 'device_of', 'precision_of', 'embed_reports', 'embed_series', 'read',
+           'some_train', 'standardize', 'pooled', 'epoch_batches']
 
 # %% ../../nbs/3_learning/04_inputs.ipynb #imports
 import re
@@ -24,7 +24,7 @@ from ..data.cohort import Cohort
 from ..data.reports import without_hours
 from .tokens import TokenStore, chunk_ends, load_tokenizer, tokenize, train_tokenizer
 from .encoders import (EncoderConfig, Towers, collate_documents, collate_series,
-                                     document_tokens, embed, tokenizer_name)
+                                     document_tokens, embed, natural_precision, tokenizer_name)
 from ..privacy import outlined
 
 # %% ../../nbs/3_learning/04_inputs.ipynb #learning-data
@@ -51,7 +51,7 @@ class LearningData:
         "Hours of each stay: (n,)."
         return np.diff(self.offsets)
 
-# %% ../../nbs/3_learning/04_inputs.ipynb #learning-data-make
+# %% ../../nbs/3_learning/04_inputs.ipynb #make-tokenizer
 def rare_words_out(cohort: Cohort, config: EncoderConfig) -> bool:
     "Whether a vocabulary is learned for these encoders, from texts whose rare words may be somebody's name."
     return not tokenizer_name(config) and cohort.tokenizer is None and not cohort.is_open
@@ -85,9 +85,8 @@ def pieces_per_word(data: LearningData, least: int = 300) -> float:
     if not words:
         return float('nan')
     # within a text a blank comes before
-    cuts = [data.tokenizer.encode(f' {word}', add_special_tokens=False).tokens for word in words]
-    sizes = [len(word) if set(UNKNOWN) & set(cut) else len(cut)
-             for word, cut in zip(words, cuts, strict=True)]
+    cuts = {word: data.tokenizer.encode(f' {word}', add_special_tokens=False).tokens for word in words}
+    sizes = [len(word) if set(UNKNOWN) & set(cut) else len(cut) for word, cut in cuts.items()]
     return float(np.average(sizes, weights=list(words.values())))
 
 
@@ -105,17 +104,14 @@ def tell_foreign(data: LearningData, model: str):
     """Warn where the vocabulary does not know the texts; `model` is where it came from, empty for one that
     was learned here."""
     whose = f'The tokeniser of {model}' if model else 'The vocabulary'
-    for what, store, index in (
-        ('training reports', data.documents, data.positions('train')),
-        ('general corpus', data.corpus, np.arange(len(data.corpus))),
-    ):
+    reports = 'training reports', data.documents, data.positions('train')
+    corpus = 'general corpus', data.corpus, np.arange(len(data.corpus))
+    for what, store, index in (reports, corpus):
         share = unknown_share(store, index, data.tokenizer)
         if share > STRANGE:
-            warnings.warn(
-                f'{whose} has no entry for {share:.0%} of the tokens of the {what}: all of these are read as one and the same. '
-                'Take a model that has read such text, or a vocabulary that is learned from it.',
-                stacklevel=3,
-            )
+            warnings.warn(f'{whose} has no entry for {share:.0%} of the tokens of the {what}: '
+                          'all of these are read as one and the same. Take a model that has read such text, '
+                          'or a vocabulary that is learned from it.', stacklevel=3)
     pieces = pieces_per_word(data) if model and data.cohort.has_reports else 0
     if pieces > SOME:
         warnings.warn(f'{whose} cuts a word of the training reports into {pieces:.1f} pieces on average: '
@@ -130,32 +126,39 @@ def learning_data(
     tokenizer = make_tokenizer(cohort, config)
     documents = cohort.documents.tolist() if cohort.has_reports else [''] * len(cohort.stays)
     values, offsets = cohort.series(normalize=True)
-    data = LearningData(cohort, tokenizer, tokenize(documents, tokenizer, config.max_tokens),
-                        tokenize(list(cohort.corpus), tokenizer, config.max_tokens), values, offsets,
-                        cohort.stays[cohort.labels].to_numpy(np.float32))
+    in_chunks = lambda texts: tokenize(texts, tokenizer, config.max_tokens)
+    data = LearningData(cohort, tokenizer, in_chunks(documents), in_chunks(list(cohort.corpus)),
+                        values, offsets, cohort.stays[cohort.labels].to_numpy(np.float32))
     tell_foreign(data, tokenizer_name(config))
     return data
 
-# %% ../../nbs/3_learning/04_inputs.ipynb #embed-towers
+# %% ../../nbs/3_learning/04_inputs.ipynb #device-of
 def device_of(module: nn.Module) -> torch.device:
     "Where the weights of a module are."
     return next(module.parameters()).device
 
 
+def precision_of(towers: Towers) -> str:
+    "What towers are read in, 'fp32' or 'bf16': as they were built, or else the faster one where they lie."
+    return towers.precision or natural_precision(towers, device_of(towers).type)
+
+# %% ../../nbs/3_learning/04_inputs.ipynb #embed-towers
 def embed_reports(towers: Towers, data: LearningData, positions, part=None) -> np.ndarray:
     "Report vectors of the stays at `positions`: (stays, dim); `part` may be `towers.report.pooled`."
     positions = np.asarray(positions)
+    collate = lambda index: collate_documents(data.documents, positions[index])
+    tokens = document_tokens(data.documents)[positions]
     encoder = towers.report if part is None else part
-    return embed(encoder, lambda i: collate_documents(data.documents, positions[i]),
-                 document_tokens(data.documents)[positions], device_of(towers), precision=towers.precision)
+    return embed(encoder, collate, tokens, device_of(towers), precision=precision_of(towers))
 
 
 def embed_series(towers: Towers, data: LearningData, positions, part=None) -> np.ndarray:
     "Series vectors of the stays at `positions`: (stays, dim); `part` may be `towers.series.pooled`."
     positions = np.asarray(positions)
+    collate = lambda index: collate_series(data.values, data.offsets, positions[index])
+    hours = data.hours[positions]
     encoder = towers.series if part is None else part
-    return embed(encoder, lambda i: collate_series(data.values, data.offsets, positions[i]),
-                 data.hours[positions], device_of(towers), precision=towers.precision)
+    return embed(encoder, collate, hours, device_of(towers), precision=precision_of(towers))
 
 # %% ../../nbs/3_learning/04_inputs.ipynb #read
 READS = {'report': ('report',), 'series': ('series',), 'both': ('report', 'series')}
@@ -175,25 +178,27 @@ def some_train(data: LearningData, most: int = 1024) -> np.ndarray:
 def standardize(
     towers: Towers,
     data: LearningData,
-    vectors: dict,  # tower -> what it says of every stay before its projection (stays, width); None: not known yet
+    vectors: dict,  # tower -> what it says of every stay (stays, width), see `pooled`; None: not known yet
 ):
     "Let towers see their vectors standardised by some of the training stays, if no stage has done so before."
-    train, of = some_train(data), dict(report=embed_reports, series=embed_series)
+    train = some_train(data)
+    of = dict(report=embed_reports, series=embed_series)
     for name, known in vectors.items():
         tower = getattr(towers, name)
-        if len(train) and not tower.standard.is_set:
-            x = (
-                torch.from_numpy(of[name](towers, data, train, part=tower.pooled))
-                if known is None
-                else known[torch.from_numpy(train)]
-            )
-            tower.standard.set(x.to(device_of(towers)))
+        if tower.standard.is_set or not len(train):
+            continue
+        if known is None:
+            x = torch.from_numpy(of[name](towers, data, train, part=tower.pooled))
+        else:
+            x = known[torch.from_numpy(train)]
+        tower.standard.set(x.to(device_of(towers)))
 
 # %% ../../nbs/3_learning/04_inputs.ipynb #pooled
 def pooled(towers: Towers, data: LearningData, tower: str) -> torch.Tensor:
     """What a frozen tower says of every stay before its projection: (stays, width), kept for all runs that
     share the tower."""
-    everyone, part = np.arange(len(data.labels)), getattr(towers, tower).pooled
+    everyone = np.arange(len(data.labels))
+    part = getattr(towers, tower).pooled
     of = dict(report=embed_reports, series=embed_series)[tower]
     name = tower if tower == 'series' or towers.report.pool == 'mean' else f'{tower}-{towers.report.pool}'
     return torch.from_numpy(data.memo(name, lambda: of(towers, data, everyone, part=part)))

@@ -25,7 +25,7 @@ def rank() -> int:
     "The number of this process, from 0; number 0 leads: it writes the files and shows the progress."
     return dist.get_rank() if dist.is_initialized() else 0
 
-
+# %% ../../nbs/3_learning/03_processes.ipynb #join
 def join_processes():
     "Join the other processes when `torchrun` started this one (nccl between GPUs, gloo between CPUs)."
     if 'RANK' not in os.environ or 'MASTER_ADDR' not in os.environ or dist.is_initialized():
@@ -62,19 +62,17 @@ def gather_rows(own: torch.Tensor, n: int) -> torch.Tensor:
     out[my_share(n)] = own.detach()
     return add_up(out)
 
-
+# %% ../../nbs/3_learning/03_processes.ipynb #sum-gradients
 def sum_gradients(parameters: list):
     "Replace every gradient by its sum over all processes, in one exchange; what none of them has stays None."
     if world() == 1:
         return
     has = parameters[0].new_tensor([p.grad is not None for p in parameters])
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    flat, has = add_up(torch.cat([*(g.flatten() for g in grads), has])).split(
-        [sum(g.numel() for g in grads), len(grads)]
-    )
-    for p, old, new, some in zip(
-        parameters, grads, flat.split([g.numel() for g in grads]), has.tolist(), strict=True
-    ):
+    sizes = [g.numel() for g in grads]
+    together = add_up(torch.cat([*(g.flatten() for g in grads), has]))
+    flat, has = together.split([sum(sizes), len(grads)])
+    for p, old, new, some in zip(parameters, grads, flat.split(sizes), has.tolist(), strict=True):
         p.grad = old.copy_(new.view_as(old)) if some else None
 
 # %% ../../nbs/3_learning/03_processes.ipynb #lead
@@ -92,7 +90,7 @@ def anywhere(holds: bool) -> bool:
     "Whether something holds in any of the processes; all of them have to ask."
     return holds if world() == 1 else add_up(torch.tensor([float(holds)], device=device())).item() > 0
 
-
+# %% ../../nbs/3_learning/03_processes.ipynb #wait
 def wait_for_all():
     "Go on when every process has come here."
     if world() > 1:

@@ -428,6 +428,8 @@ class FrozenMember(SupervisedObjective):
 class Bundle(Labelled):
     "Members that read the same frozen vectors and differ in their learning rate."
 
+    networks = property(lambda self: self)  # the loop asks the bundle itself
+
     def __init__(self, towers: Towers, data: LearningData, stages: list, seed: int):
         super().__init__(towers, data, stages[0], seed)
         self.stages, self.members, self.inputs = stages, len(stages), frozen_inputs(towers, data, stages[0])

@@ -26,9 +26,8 @@ def wordpiece(vocab: dict):
     "A lower-case BERT tokeniser with this vocabulary (piece -> id)."
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(
-        models.WordPiece(vocab, unk_token='[UNK]') if vocab else models.WordPiece(unk_token='[UNK]')
-    )
+    given = dict(vocab=vocab) if vocab else {}
+    tokenizer = Tokenizer(models.WordPiece(**given, unk_token='[UNK]'))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
@@ -40,34 +39,19 @@ def wordpiece(vocab: dict):
 def inner_letters(texts, normalizer) -> list:
     "The characters that can stand inside a word, sorted."
     letters = set().union(*(set(normalizer.normalize_str(t)) for t in texts))
-    return sorted(
-        c for c in letters if not c.isspace() and c not in punctuation and not category(c).startswith('P')
-    )
+    ends_word = lambda c: c.isspace() or c in punctuation or category(c).startswith('P')
+    return sorted(c for c in letters if not ends_word(c))
 
 # %% ../../nbs/3_learning/01_tokens.ipynb #train-tokenizer
-def common_words(texts: list, owners, normalizer, least: int = 10) -> list:
-    """The texts without the words that fewer than `least` owners use: no piece of a vocabulary is then
-    somebody's name."""
-    from tokenizers.pre_tokenizers import BertPreTokenizer
-
-    split, users = BertPreTokenizer().pre_tokenize_str, {}
-    words = [[word for word, _ in split(normalizer.normalize_str(t))] for t in texts]
-    for owner, found in zip(owners, words, strict=True):
-        for word in set(found):
-            known = users.setdefault(word, set())
-            if len(known) < least:
-                known.add(owner)
-    return [' '.join(w for w in found if len(users[w]) >= least) for found in words]
-
-# %% ../../nbs/3_learning/01_tokens.ipynb #train-tokenizer-b
 def train_tokenizer(
     texts: list,  # corpus
     vocab_size: int = 4000,  # pieces, specials included
     seed: int = 0,  # which texts are drawn from a larger corpus
     most: int = 50_000,  # texts used
-    owners=None,  # the patient of each text: only words of ten of them shape the vocabulary; none: all words do
+    owners=None,  # the patient of each text: only words of ten of them shape the vocabulary; none: all do
 ):
-    "A lower-case WordPiece tokeniser trained on (a seeded draw from) the texts; the same texts give the same vocabulary."
+    """A lower-case WordPiece tokeniser trained on (a seeded draw from) the texts; the same texts give the
+    same vocabulary."""
     from tokenizers import trainers
 
     if len(texts) == 0:
@@ -77,14 +61,28 @@ def train_tokenizer(
         texts, owners = ([x[i] for i in drawn] if x is not None else None for x in (texts, owners))
     learner = wordpiece({})
     if owners is not None:
-        texts = [
-            *common_words(texts, owners, learner.normalizer),
-            *[f'{c} {c}' for c in ascii_lowercase + digits],
-        ]
+        spelling = [f'{c} {c}' for c in ascii_lowercase + digits]
+        texts = [*common_words(texts, owners, learner.normalizer), *spelling]
     fixed = [*SPECIALS, *(f'##{c}' for c in inner_letters(texts, learner.normalizer))]
     learner.train_from_iterator(texts, trainers.WordPieceTrainer(
         vocab_size=vocab_size, min_frequency=2, special_tokens=fixed, show_progress=False))
     return wordpiece(learner.get_vocab())
+
+# %% ../../nbs/3_learning/01_tokens.ipynb #common-words
+def common_words(texts: list, owners, normalizer, least: int = 10) -> list:
+    """The texts without the words that fewer than `least` owners use: no piece of a vocabulary is then
+    somebody's name."""
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    split = BertPreTokenizer().pre_tokenize_str
+    words = [[word for word, _ in split(normalizer.normalize_str(t))] for t in texts]
+    users = {}  # word -> its owners, as many as are asked for
+    for owner, own in zip(owners, words, strict=True):
+        for word in set(own):
+            known = users.setdefault(word, set())
+            if len(known) < least:
+                known.add(owner)
+    return [' '.join(w for w in own if len(users[w]) >= least) for own in words]
 
 # %% ../../nbs/3_learning/01_tokens.ipynb #model-folder
 MODEL_FILES = ('*.json', '*.txt', '*.safetensors', '*.model', 'README.md')  # what is fetched of a model
@@ -93,9 +91,9 @@ MODEL_FILES = ('*.json', '*.txt', '*.safetensors', '*.model', 'README.md')  # wh
 def model_folder(
     name_or_folder,  # a model folder, or a name on the hub such as 'dmis-lab/biobert-v1.1'
 ) -> Path:
-    """Where a pretrained model lies: its folder, its place in the local cache, or that place after a fetch
-    from the hub; 'reader' is in the package."""
-    if str(name_or_folder) == 'reader':
+    "Where a pretrained model lies: its folder or its place in the hub's cache; 'reader' is in the package."
+    name = str(name_or_folder)
+    if name == 'reader':
         return asset('reader')
     if place(name_or_folder).is_dir():
         return place(name_or_folder)
@@ -104,15 +102,15 @@ def model_folder(
     found = reason = None
     for local in (True,) if offline() else (True, False):
         try:
-            found = Path(snapshot_download(str(name_or_folder), local_files_only=local, allow_patterns=list(MODEL_FILES)))
+            found = Path(snapshot_download(name, local_files_only=local, allow_patterns=list(MODEL_FILES)))
         except (OSError, ValueError, RuntimeError) as e:  # not cached; no network; not a name of the hub
             reason = type(e).__name__
             continue
         if (found / 'config.json').is_file() and any(found.glob('*.safetensors')):
             break
     if found is None:
-        raise UserError(f'the model {name_or_folder} in a folder, in the local cache or on the hub', f'none ({reason})',
-                        f'Two ways out: fetch it once, while online, with `hf download {name_or_folder}`; '
+        raise UserError(f'the model {name} in a folder, in the local cache or on the hub', f'none ({reason})',
+                        f'Two ways out: fetch it once, while online, with `hf download {name}`; '
                         'or copy its folder from a machine with network and give the path.')
     return found
 
@@ -123,11 +121,7 @@ def model_words(name_or_folder) -> str:
         return '`reader`, which ships with lp_nb'
     return 'a model in a local folder' if Path(name_or_folder).exists() else f'`{name_or_folder}`'
 
-# %% ../../nbs/3_learning/01_tokens.ipynb #load-tokenizer
-# of a BERT, unless a folder says otherwise
-ROLES = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]', mask_token='[MASK]')
-
-
+# %% ../../nbs/3_learning/01_tokens.ipynb #case
 def beside(folder: Path, name: str) -> dict:
     "What a json file of a model folder says; empty where there is none."
     return read_json(folder / name) if (folder / name).is_file() else {}
@@ -136,50 +130,44 @@ def beside(folder: Path, name: str) -> dict:
 def is_cased(folder: Path) -> bool:
     """Whether the vocab.txt in a folder is for cased text: tokenizer_config.json says so, or the vocabulary
     has capitals."""
-    said = beside(folder, 'tokenizer_config.json').get('do_lower_case')
+    lowers = beside(folder, 'tokenizer_config.json').get('do_lower_case')
     lines = (folder / 'vocab.txt').read_text(encoding='utf-8').splitlines()
-    return any(line[:1].isupper() for line in lines) if said is None else not said
+    return any(line[:1].isupper() for line in lines) if lowers is None else not lowers
+
+# %% ../../nbs/3_learning/01_tokens.ipynb #from-vocabulary
+# of a BERT, unless a folder says otherwise
+ROLES = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]', mask_token='[MASK]')
 
 
 def from_vocabulary(folder: Path):
     "The WordPiece tokeniser of a vocab.txt and of the settings beside it."
     from tokenizers import BertWordPieceTokenizer, Tokenizer
 
-    said = beside(folder, 'special_tokens_map.json') | beside(folder, 'tokenizer_config.json')
-    if said.get('do_basic_tokenize') is False or said.get('never_split'):
-        raise UserError(
-            'a vocab.txt that is read by the usual rules',
-            'do_basic_tokenize=false or never_split in tokenizer_config.json',
-            'Save a tokenizer.json beside it, which says how to split: `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`.',
-        )
-    names = {
-        role: getattr(t, 'get', lambda *_: t)('content', t)
-        for role, usual in ROLES.items()
-        for t in [said.get(role) or usual]
-    }
-    plain = BertWordPieceTokenizer(
-        str(folder / 'vocab.txt'),
-        lowercase=not is_cased(folder),
-        strip_accents=said.get('strip_accents'),
-        handle_chinese_chars=said.get('tokenize_chinese_chars', True),
-        **names,
-    )._tokenizer
-    return Tokenizer.from_str(plain.to_str())
+    settings = beside(folder, 'special_tokens_map.json') | beside(folder, 'tokenizer_config.json')
+    if settings.get('do_basic_tokenize') is False or settings.get('never_split'):
+        raise UserError('a vocab.txt that is read by the usual rules',
+                        'do_basic_tokenize=false or never_split in tokenizer_config.json',
+                        'Save a tokenizer.json beside it, which says how to split: '
+                        '`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`.')
+    tokens = {role: settings.get(role) or usual for role, usual in ROLES.items()}
+    names = {role: t.get('content', t) if isinstance(t, dict) else t for role, t in tokens.items()}
+    wrapped = BertWordPieceTokenizer(
+        str(folder / 'vocab.txt'), lowercase=not is_cased(folder), **names,
+        strip_accents=settings.get('strip_accents'),
+        handle_chinese_chars=settings.get('tokenize_chinese_chars', True))
+    return Tokenizer.from_str(wrapped._tokenizer.to_str())
 
-# %% ../../nbs/3_learning/01_tokens.ipynb #load-added
+# %% ../../nbs/3_learning/01_tokens.ipynb #added
 def added_tokens(folder: Path) -> list[tuple]:
     "Tokens that a folder adds to its vocabulary: (number, `tokenizers.AddedToken`), by number."
     from tokenizers import AddedToken
 
-    said = beside(folder, 'tokenizer_config.json').get('added_tokens_decoder') or {}
     flags = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
-    found = [
-        (int(i), AddedToken(t['content'], **{f: t[f] for f in flags if f in t})) for i, t in said.items()
-    ]
-    return sorted(
-        [*found, *((i, AddedToken(t)) for t, i in beside(folder, 'added_tokens.json').items())],
-        key=lambda entry: entry[0],
-    )
+    described = beside(folder, 'tokenizer_config.json').get('added_tokens_decoder') or {}
+    tokens = [(int(i), AddedToken(t['content'], **{f: t[f] for f in flags if f in t}))
+              for i, t in described.items()]
+    tokens += [(i, AddedToken(t)) for t, i in beside(folder, 'added_tokens.json').items()]
+    return sorted(tokens, key=lambda entry: entry[0])
 
 
 def with_added(tokenizer, folder: Path):
@@ -187,13 +175,13 @@ def with_added(tokenizer, folder: Path):
     number."""
     for i, token in added_tokens(folder):
         if i not in tokenizer.get_added_tokens_decoder() or tokenizer.id_to_token(i) != token.content:
-            (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
+            add = tokenizer.add_special_tokens if token.special else tokenizer.add_tokens
+            add([token])
         if tokenizer.token_to_id(token.content) != i:
-            raise UserError(
-                f'the added token {token.content!r} under its number {i:,}',
-                f'{tokenizer.token_to_id(token.content):,} in this vocabulary',
-                'Take vocabulary and added tokens from the same place; a tokenizer.json holds both.',
-            )
+            raise UserError(f'the added token {token.content!r} under its number {i:,}',
+                            f'{tokenizer.token_to_id(token.content):,} in this vocabulary',
+                            'Take vocabulary and added tokens from the same place; '
+                            'a tokenizer.json holds both.')
     return tokenizer
 
 # %% ../../nbs/3_learning/01_tokens.ipynb #load-from-folder
@@ -209,21 +197,14 @@ def from_folder(folder: Path):
     if (folder / 'merges.txt').is_file():
         from transformers import AutoTokenizer
 
-        return with_added(
-            AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            ).backend_tokenizer,
-            folder,
-        )
-    found = ', '.join(sorted(p.name for p in folder.iterdir())) or 'an empty folder'
-    raise UserError(
-        f'tokenizer.json, vocab.txt, or vocab.json with merges.txt in {folder}',
-        found,
-        'Save it there with '
-        '`AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)`, or train one with train_tokenizer().',
-    )
+        fast = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return with_added(fast.backend_tokenizer, folder)
+    names = ', '.join(sorted(p.name for p in folder.iterdir())) or 'an empty folder'
+    raise UserError(f'tokenizer.json, vocab.txt, or vocab.json with merges.txt in {folder}', names,
+                    'Save it there with `AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)`, '
+                    'or train one with train_tokenizer().')
 
-# %% ../../nbs/3_learning/01_tokens.ipynb #load-tokenizer-name
+# %% ../../nbs/3_learning/01_tokens.ipynb #load-tokenizer
 def load_tokenizer(
     name_or_folder,  # as for `model_folder`
 ):
@@ -263,27 +244,20 @@ class TokenStore:
     @classmethod
     def load(cls, folder):
         "The store in `folder`, mapped from disk."
-        return cls(
-            *(
-                np.load(Path(folder) / f'{n}.npy', mmap_mode='r')
-                for n in ('ids', 'chunk_offsets', 'doc_offsets')
-            )
-        )
+        names = ('ids', 'chunk_offsets', 'doc_offsets')
+        return cls(*(np.load(Path(folder) / f'{name}.npy', mmap_mode='r') for name in names))
 
-# %% ../../nbs/3_learning/01_tokens.ipynb #tokenize
+# %% ../../nbs/3_learning/01_tokens.ipynb #chunk-ends
 def chunk_ends(tokenizer) -> tuple[int, int]:
     "Ids of the tokens that open and close a chunk: [CLS] and [SEP], or <s> and </s>."
     for ends in (('[CLS]', '[SEP]'), ('<s>', '</s>')):
         ids = tuple(tokenizer.token_to_id(t) for t in ends)
         if None not in ids:
             return ids
-    raise UserError(
-        'a tokeniser with [CLS] and [SEP], or <s> and </s>',
-        'one without',
-        'Use the tokeniser of a masked language model.',
-    )
+    raise UserError('a tokeniser with [CLS] and [SEP], or <s> and </s>', 'one without',
+                    'Use the tokeniser of a masked language model.')
 
-# %% ../../nbs/3_learning/01_tokens.ipynb #tokenize-2
+# %% ../../nbs/3_learning/01_tokens.ipynb #tokenize
 def tokenize(
     texts: list,  # one string per document
     tokenizer,  # tokenizers.Tokenizer
@@ -292,11 +266,11 @@ def tokenize(
 ) -> TokenStore:
     "The documents as non-overlapping chunks of at most `size` tokens."
     if size < 3:
-        raise UserError(
-            'chunks of at least 3 tokens ([CLS], a token, [SEP])', f'size={size}', 'Give a larger size.'
-        )
+        raise UserError('chunks of at least 3 tokens ([CLS], a token, [SEP])', f'size={size}',
+                        'Give a larger size.')
     cls, sep = (np.array([i], np.int32) for i in chunk_ends(tokenizer))
-    parts, chunk_lengths, chunks = [], [0], [0]
+    parts = []  # the chunks of all documents
+    chunk_lengths, chunks = [0], [0]  # tokens of each chunk, chunks of each document
     for i in range(0, len(texts), batch):
         for encoding in tokenizer.encode_batch(list(texts[i:i + batch]), add_special_tokens=False):
             ids = np.array(encoding.ids, np.int32)  # (t)

@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,8 +25,8 @@ from safetensors.torch import load_file, save_file
 
 from ..core import Failed, Progress, UserError, file_fingerprint, rng
 from ..folders import check_files, is_sealed, new_folder, read_json, sealed, write_json
-from .encoders import merge_adapters, mixed, natural_precision, wide
-from .inputs import epoch_batches
+from .encoders import mixed, wide
+from .inputs import epoch_batches, precision_of
 from .processes import (add_up, anywhere, from_lead, gather_rows, my_share, rank, sum_gradients,
                                       wait_for_all, world)
 from .stage import (Objective, Scored, Stage, all_scored, check_objective, defines, noted,
@@ -107,7 +108,7 @@ class Control:
 class Stopped(Exception):
     "Raised when a run was asked to stop; its checkpoint is on disk."
 
-# %% ../../nbs/3_learning/06_training.ipynb #progress-state
+# %% ../../nbs/3_learning/06_training.ipynb #records
 @dataclass
 class Position:
     "Where a run is; everything that is not a tensor and must survive a kill."
@@ -143,44 +144,68 @@ def make_optimizer(objective: Objective, stage: Stage):
     return kind(objective.parameter_groups(), lr=stage.lr, betas=(0.9, stage.beta2),
                 weight_decay=stage.weight_decay, fused=True)
 
-
-def tell(trainer: 'Trainer', event: str):
-    "Call every callback with the event's name and the trainer."
-    for f in trainer.events:
-        f(event, trainer)
-
-# %% ../../nbs/3_learning/06_training.ipynb #trainer-init
+# %% ../../nbs/3_learning/06_training.ipynb #trainer
+@dataclass(eq=False, repr=False)
 class Trainer:
     "What a run is at a moment; `fit` brings it to the end."
 
-    def __init__(
-        self,
-        objective: Objective,  # what to train
-        stage: Stage,  # how
-        seed: int,  # of batch order, masks and dropout
-        folder,  # where checkpoints go
-        probe=None,  # () -> (stays, d) array, or (members, stays, d), called at `probe_steps`
-        events=(),  # callables f(event, trainer)
-        control: Control | None = None,  # stop and pause from outside
-        save_every: float = 30.0,  # seconds between checkpoints
-        points: int = 6,  # looks of the probe after step 0
-        precision: str | None = None,  # 'fp32' or 'bf16'; None: the faster one here
-    ):
-        self.objective, self.stage, self.seed, self.folder = objective, stage, seed, Path(folder)
-        self.probe, self.events, self.save_every = probe, events, save_every
-        self.control = control or Control()
-        self.precision = precision or natural_precision(objective.towers, objective.device.type)
-        objective.towers.precision, objective.embeds = self.precision, stage.embeds
+    objective: Objective  # what to train
+    stage: Stage  # how
+    seed: int  # of batch order, masks and dropout
+    folder: Path  # where checkpoints go
+    probe: Callable | None = None  # () -> (stays, d) array, or (members, stays, d), called at `probe_steps`
+    events: Sequence = ()  # callables f(event, trainer)
+    control: Control | None = None  # stop and pause from outside
+    save_every: float = 30.0  # seconds between checkpoints
+    points: int = 6  # looks of the probe after step 0
+    precision: str | None = None  # of what is trained: 'fp32' or 'bf16'; None: that of the towers
+
+    def __post_init__(self):
+        objective, stage = self.objective, self.stage
         check_objective(objective)
+        self.folder = Path(self.folder)
+        self.control = self.control or Control()
+        self.precision = self.precision or precision_of(objective.towers)
         self.optimizer = make_optimizer(objective, stage)
-        self.parameters = [p for g in self.optimizer.param_groups
-                           for p in g['params']] if self.optimizer else []
+        groups = self.optimizer.param_groups if self.optimizer else []
+        self.parameters = [p for group in groups for p in group['params']]
         self.total = -(-len(objective.examples) // stage.batch) * stage.epochs if self.optimizer else 1
-        self.grid = set(probe_steps(self.total, points)) if probe else set()
+        self.grid = set(probe_steps(self.total, self.points)) if self.probe else set()
         self.at = Position()
         self.records = [Record() for _ in range(objective.members)]  # one for each network
         self.best = [{}] * objective.members  # their best weights
-        self.probes, self.losses = {}, []  # what was seen by step; the losses of this epoch
+        self.probes = {}  # what was seen, by step
+        self.losses = []  # of this epoch
+        self.saved = time.monotonic()  # when it was last on disk
+
+    def tell(self, event: str):
+        "Call every callback with the event's name and the trainer."
+        for callback in self.events:
+            callback(event, self)
+
+    def change(self, touched: str):
+        "From here on its stage is one that was touched by hand."
+        self.stage = replace(self.stage, touched=touched)
+
+    def move(self, folder):
+        "From here on its checkpoints go to another folder."
+        self.folder = Path(folder)
+
+    def save(self):
+        "Leave a checkpoint, which process 0 writes for all."
+        self.saved = time.monotonic()
+        if rank() == 0:
+            write_checkpoint(self)
+
+    def go_on_from(self, kept: dict):
+        "Be where a checkpoint was left, as `read_checkpoint` found it."
+        self.change(kept['touched'])
+        self.at, self.records, self.best = kept['at'], kept['records'], kept['best']
+        self.probes = kept['probes']
+        self.losses = list(kept['losses'].to(self.objective.device))
+        self.objective.load_state_dict(kept['weights'])
+        groups = self.optimizer.state_dict()['param_groups']
+        self.optimizer.load_state_dict(dict(state=kept['moments'], param_groups=groups))
 
 # %% ../../nbs/3_learning/06_training.ipynb #pieces
 def pieces(trainer: Trainer, items: list) -> list:
@@ -200,14 +225,14 @@ def forward(trainer: Trainer, piece: int, f, items):
 def gradient_of_sum(trainer: Trainer, items: list) -> torch.Tensor:
     """Leave this process's part of the gradient of a mean over examples in the parameters; returns the
     mean: (members,)."""
-    total, count = torch.zeros(trainer.objective.members, device=trainer.objective.device), 0
-    parts = pieces(trainer, items)
+    objective, parts = trainer.objective, pieces(trainer, items)
+    total, count = torch.zeros(objective.members, device=objective.device), 0
     for k, piece in enumerate(parts):
-        loss, n = summed(trainer.objective, forward(trainer, k, trainer.objective.loss, piece))
+        loss, n = summed(objective, forward(trainer, k, objective.loss, piece))
         if len(parts) == world() == 1:  # nothing to wait for
-            trainer.objective.backward(loss.sum() / n)
+            objective.networks.backward(loss.sum() / n)
             return loss.detach().reshape(-1) / n
-        trainer.objective.backward(loss.sum())
+        objective.networks.backward(loss.sum())
         total, count = total + loss.detach(), count + n
     both = add_up(torch.cat([total, total.new_tensor([count])]))
     torch._foreach_div_([p.grad for p in trainer.parameters if p.grad is not None], float(both[-1]))
@@ -217,9 +242,9 @@ def gradient_of_sum(trainer: Trainer, items: list) -> torch.Tensor:
 def hand_on(trainer: Trainer, parts: list, own: list, grads: list):
     """Bring the gradients of the embeddings (share, d) down to the weights, piece by piece; a tower in
     which nothing learns is passed over."""
-    def down(found, given):
-        torch.autograd.backward(*zip(*((z, g) for z, g in zip(found, given, strict=True) if z.requires_grad),
-                                     strict=True))
+    def down(vectors, given):
+        learning = [(z, g) for z, g in zip(vectors, given, strict=True) if z.requires_grad]
+        torch.autograd.backward(*zip(*learning, strict=True))
 
     if len(parts) == 1:
         down(own, grads)
@@ -232,11 +257,10 @@ def hand_on(trainer: Trainer, parts: list, own: list, grads: list):
 # %% ../../nbs/3_learning/06_training.ipynb #paired-step
 def embeddings(trainer: Trainer, parts: list, items: list, graph: bool) -> list[torch.Tensor]:
     "Embeddings of this process's pieces, one tensor (share, d) for each output of `embed`."
+    embed, size = trainer.objective.embed, sum(map(len, parts))
     with torch.set_grad_enabled(graph):
-        out = [forward(trainer, k, trainer.objective.embed,
-                       piece) for k, piece in enumerate(parts or [items[:1]])]
-    # nothing where the share is empty
-    return [wide(torch.cat(z)[:sum(map(len, parts))]) for z in zip(*out, strict=True)]
+        out = [forward(trainer, k, embed, piece) for k, piece in enumerate(parts or [items[:1]])]
+    return [wide(torch.cat(z)[:size]) for z in zip(*out, strict=True)]  # nothing where the share is empty
 
 
 def gradient_of_batch(trainer: Trainer, items: list) -> torch.Tensor:
@@ -265,12 +289,11 @@ def train_step(trainer: Trainer, index) -> torch.Tensor:
         group['lr'] = rate * group['factor'] * trainer.records[group['member']].factor
     items = objective.draw(index, torch.Generator().manual_seed(step_seed(trainer.seed, 'step', at.step)))
     trainer.optimizer.zero_grad(set_to_none=True)
-    parts = [f for f, what in ((gradient_of_sum, 'loss'), (gradient_of_batch, 'embed')) if defines(objective,
-                                                                                                   what)]
-    loss = sum(f(trainer, items) for f in parts)
+    ways = dict(loss=gradient_of_sum, embed=gradient_of_batch)
+    loss = sum(gradient(trainer, items) for what, gradient in ways.items() if defines(objective, what))
     sum_gradients(trainer.parameters)
     if trainer.stage.clip:
-        objective.clip(trainer.parameters, trainer.stage.clip)
+        objective.networks.clip(trainer.parameters, trainer.stage.clip)
     trainer.optimizer.step()
     at.step += 1
     return loss
@@ -307,12 +330,12 @@ def note_epoch(trainer: Trainer, k: int, scored: Scored, loss: float, throughput
     at, record, stage = trainer.at, trainer.records[k], trainer.stage
     factor = next(g['factor'] for g in trainer.optimizer.param_groups if g['member'] == k)
     rate = rate_at(max(at.step - 1, 0), trainer.total, stage) * factor * record.factor
-    record.history.append(dict(epoch=at.epoch, step=at.step, loss=loss, val_loss=scored.val_loss,
-                               score=scored.score, by=scored.by,
-                               lr=rate, seconds=at.seconds, throughput=throughput, memory_gb=memory_gb()))
+    record.history.append(dict(
+        epoch=at.epoch, step=at.step, loss=loss, val_loss=scored.val_loss, score=scored.score, by=scored.by,
+        lr=rate, seconds=at.seconds, throughput=throughput, memory_gb=memory_gb()))
     if record.best_score is None or scored.score > record.best_score or stage.keep == 'last':
         record.best_score, record.best_step, record.bad_epochs = scored.score, at.step, 0
-        trainer.best[k] = trainer.objective.best_of(k)
+        trainer.best[k] = trainer.objective.networks.best_of(k)
     else:
         record.bad_epochs += 1
     if record.low_loss is None or scored.val_loss < record.low_loss:
@@ -349,7 +372,7 @@ def history(trainer: Trainer, member: int = 0) -> pd.DataFrame:
     second), memory_gb."""
     return pd.DataFrame(trainer.records[member].history, columns=COLUMNS)
 
-# %% ../../nbs/3_learning/06_training.ipynb #checkpoint-save
+# %% ../../nbs/3_learning/06_training.ipynb #write-checkpoint
 def optimizer_tensors(optimizer) -> dict:
     "Adam's state as flat tensors `<parameter>.<moment>`."
     state = optimizer.state_dict()['state']
@@ -357,11 +380,8 @@ def optimizer_tensors(optimizer) -> dict:
             for name, t in moments.items()}
 
 
-def save_checkpoint(trainer: Trainer):
+def write_checkpoint(trainer: Trainer):
     "Everything a resume needs, as one folder."
-    trainer.saved = time.monotonic()
-    if rank():
-        return
     best = {f'{k}.{name}': t for k, kept in enumerate(trainer.best) for name, t in kept.items()}
     losses = torch.stack(trainer.losses).cpu().tolist() if trainer.losses else []
     with new_folder(trainer.folder) as d:
@@ -370,12 +390,11 @@ def save_checkpoint(trainer: Trainer):
         save_file(optimizer_tensors(trainer.optimizer), d / 'optimizer.safetensors')
         save_file({str(k): torch.from_numpy(v) for k, v in trainer.probes.items()}, d / 'probes.safetensors')
         files = {p.name: file_fingerprint(p) for p in sorted(d.iterdir())}
-        write_json(d / 'position.json',
-                   sealed(dict(at=asdict(trainer.at), members=[asdict(m) for m in trainer.records],
-                               losses=losses,
-                                                   touched=trainer.stage.touched, files=files, sealed=True)))
+        position = dict(at=asdict(trainer.at), members=[asdict(m) for m in trainer.records], losses=losses,
+                        touched=trainer.stage.touched, files=files, sealed=True)
+        write_json(d / 'position.json', sealed(position))
 
-# %% ../../nbs/3_learning/06_training.ipynb #checkpoint-sound
+# %% ../../nbs/3_learning/06_training.ipynb #position-of
 def position_of(folder: Path) -> dict | None:
     """Where a checkpoint stands; None where there is none, or (said as a warning) where its files are not
     those that were written."""
@@ -393,7 +412,7 @@ def position_of(folder: Path) -> dict | None:
         return None
     return state
 
-# %% ../../nbs/3_learning/06_training.ipynb #checkpoint-load
+# %% ../../nbs/3_learning/06_training.ipynb #read-checkpoint
 def numbered(tensors: dict) -> dict[int, dict]:
     "`{'3.name': t}` as `{3: {'name': t}}`."
     out = {}
@@ -403,36 +422,32 @@ def numbered(tensors: dict) -> dict[int, dict]:
     return out
 
 
-def load_checkpoint(trainer: Trainer) -> bool:
-    "Continue from the checkpoint in `trainer.folder`, if there is one."
-    d = trainer.folder
-    if (state := position_of(d)) is None:
-        return False
-    best = numbered(load_file(d / 'best.safetensors'))
-    trainer.at, trainer.records = Position(**state['at']), [Record(**m) for m in state['members']]
-    trainer.stage = replace(trainer.stage, touched=state.get('touched'))
-    trainer.losses = list(torch.tensor(state['losses'], device=trainer.objective.device))
-    trainer.objective.load_state_dict(load_file(d / 'model.safetensors'))
-    trainer.best = [best.get(k, {}) for k in range(len(trainer.records))]
-    trainer.probes = {int(k): v.numpy() for k, v in load_file(d / 'probes.safetensors').items()}
-    groups = trainer.optimizer.state_dict()['param_groups']
-    trainer.optimizer.load_state_dict(dict(state=numbered(load_file(d / 'optimizer.safetensors')),
-                                           param_groups=groups))
-    return True
+def read_checkpoint(folder: Path) -> dict | None:
+    "What a checkpoint holds, for `Trainer.go_on_from`; None where there is none that is whole."
+    state = position_of(folder)
+    if state is None:
+        return None
+    tensors = {p.stem: load_file(p) for p in folder.glob('*.safetensors')}
+    best, probes = numbered(tensors['best']), tensors['probes']
+    return dict(at=Position(**state['at']), records=[Record(**m) for m in state['members']],
+                best=[best.get(k, {}) for k in range(len(state['members']))],
+                probes={int(k): z.numpy() for k, z in probes.items()}, losses=torch.tensor(state['losses']),
+                touched=state.get('touched'), weights=tensors['model'],
+                moments=numbered(tensors['optimizer']))
 
-# %% ../../nbs/3_learning/06_training.ipynb #trainer-run
+# %% ../../nbs/3_learning/06_training.ipynb #heed
 def touch(trainer: Trainer, rate: float | None):
     """Leave a checkpoint of what was trained so far, and note that from here on the rate is another, or
     (None) that the stage ends here."""
-    said = noted(trainer.stage.touched, trainer.at.step, rate)
-    if said == trainer.stage.touched:
+    touched = noted(trainer.stage.touched, trainer.at.step, rate)
+    if touched == trainer.stage.touched:
         return
     if world() > 1:
         raise UserError('one process where something is changed by hand', f'{world()} that train together',
                         'Change the plan instead.')
-    save_checkpoint(trainer)
-    trainer.stage = replace(trainer.stage, touched=said)
-    tell(trainer, 'touched')
+    trainer.save()
+    trainer.change(touched)
+    trainer.tell('touched')
 
 
 def heed(trainer: Trainer) -> bool:
@@ -440,7 +455,7 @@ def heed(trainer: Trainer) -> bool:
     by hand; whether the stage ends here."""
     trainer.control.go.wait()
     if anywhere(trainer.control.stop.is_set()):
-        save_checkpoint(trainer)
+        trainer.save()
         wait_for_all()  # whoever ends first may have the others killed
         raise Stopped(f'stopped at step {trainer.at.step}; run the same plan again to go on from there')
     while trainer.control.asked:
@@ -471,9 +486,9 @@ def run_epoch(trainer: Trainer, bar: Progress) -> bool:
         if at.step in trainer.grid:
             look(trainer, at.step)
         bar.step(note=finite(trainer))
-        tell(trainer, 'step_end')
+        trainer.tell('step_end')
         if time.monotonic() - trainer.saved > trainer.save_every:
-            save_checkpoint(trainer)
+            trainer.save()
     at.epoch, at.batch = at.epoch + 1, 0
     return True
 
@@ -484,11 +499,11 @@ def train(trainer: Trainer, bar: Progress):
     while learning(trainer) and (at.epoch < trainer.stage.epochs or late and at.scored < at.epoch):
         if at.scored == at.epoch - late and not at.batch:
             end_epoch(trainer)
-            tell(trainer, 'evaluate')
+            trainer.tell('evaluate')
         elif not run_epoch(trainer, bar):
             if trainer.losses or not at.scored:
                 end_epoch(trainer)
-                tell(trainer, 'evaluate')
+                trainer.tell('evaluate')
             break
 
 # %% ../../nbs/3_learning/06_training.ipynb #solve
@@ -497,20 +512,19 @@ def solved(trainer: Trainer) -> Trainer:
     objective, at, began = trainer.objective, trainer.at, time.monotonic()
     with isolated_random():
         look(trainer, 0)
-        tell(trainer, 'train_begin')
+        trainer.tell('train_begin')
         reseed(trainer.seed, 'solve')
         objective.eval()
         answers = all_scored(objective, objective.solve())
         at.step, at.epoch, at.scored, at.seconds = 1, 1, 1, time.monotonic() - began
         for record, scored in zip(trainer.records, answers, strict=True):
             record.best_score, record.best_step, record.low_loss = scored.score, 1, scored.val_loss
-            record.history.append(dict(epoch=1, step=1, loss=float('nan'), val_loss=scored.val_loss,
-                                       score=scored.score,
-                                       by=scored.by, lr=0.0, seconds=at.seconds, throughput=float('nan'),
-                                       memory_gb=memory_gb()))
+            record.history.append(dict(
+                epoch=1, step=1, loss=float('nan'), val_loss=scored.val_loss, score=scored.score,
+                by=scored.by, lr=0.0, seconds=at.seconds, throughput=float('nan'), memory_gb=memory_gb()))
         look(trainer, 1)
-        tell(trainer, 'evaluate')
-        tell(trainer, 'train_end')
+        trainer.tell('evaluate')
+        trainer.tell('train_end')
     wait_for_all()
     return trainer
 
@@ -518,20 +532,22 @@ def solved(trainer: Trainer) -> Trainer:
 def fit(trainer: Trainer) -> Trainer:
     """Train to the end, from the checkpoint if there is one (the caller removes it); the objective ends
     with its best weights."""
-    objective, trainer.saved = trainer.objective, time.monotonic()
+    objective = trainer.objective
     if defines(objective, 'solve'):
         return solved(trainer)
     with isolated_random():
-        if not load_checkpoint(trainer):
+        if kept := read_checkpoint(trainer.folder):
+            trainer.go_on_from(kept)
+        else:
             look(trainer, 0)
         objective.train()
-        tell(trainer, 'train_begin')
+        trainer.tell('train_begin')
         with Progress(trainer.stage.name, trainer.total, start=trainer.at.step) as bar:
             train(trainer, bar)
-        objective.restore(trainer.best)
-        merge_adapters(objective.towers.report)
+        objective.networks.restore(trainer.best)
+        objective.towers.report.merge_adapters()
         objective.eval()
         look(trainer, trainer.at.step)  # what the stage hands on: the best weights
-        tell(trainer, 'train_end')
+        trainer.tell('train_end')
     wait_for_all()
     return trainer

@@ -26,12 +26,12 @@ from safetensors.torch import save_file
 from ..core import Failed, UserError, device, disk_watched, file_fingerprint, fingerprint
 from ..folders import (asked_to_end, clear_leftovers, new_file, new_folder, place, private_folder,
                            read_json, sealed, write_json)
-from .encoders import SMALL, EncoderConfig, Towers, build_towers, natural_precision
+from .encoders import SMALL, EncoderConfig, Towers, build_towers
 from .inputs import LearningData, read
 from .plans import Plan, addresses, own_parts
 from .processes import anywhere, from_lead, rank, wait_for_all, world
 from .shelf import held, kept, load_towers, lock_file, step_of
-from .stage import Stage, touches, weights
+from .stage import Stage, stay_vectors, touches, weights
 from .supervised import bundle, is_frozen
 from .training import Control, Stopped, Trainer, fit, history
 
@@ -55,8 +55,7 @@ def is_done(lab, address: str) -> bool:
 
 def towers_at(lab, address: str, seed: int) -> Towers:
     "The towers of a node, on this machine's device."
-    towers = build_towers(lab.encoder, lab.data.values.shape[1], seed)
-    towers.precision = lab.precision or natural_precision(towers, device())
+    towers = build_towers(lab.encoder, lab.data.values.shape[1], seed, lab.precision)
     if address == lab_addresses(lab, Plan(()), seed)[0]:  # untrained
         return towers.to(device())
     if not is_done(lab, address):
@@ -247,7 +246,7 @@ def trainer_of(lab, unit: Unit, events=(), control: Control | None = None) -> Tr
         objective = stages[0].objective(towers, data, unit.seed).to(device())
     if rank() == 0:
         events = [*events, heartbeat(heartbeat_file(lab, unit.key))]
-    look = lambda: objective.vectors(data, lab.probe)
+    look = lambda: stay_vectors(objective, data, lab.probe, stages[0].embeds)
     return Trainer(objective, stages[0], unit.seed, beside(lab, unit.key, ''), look, events, control,
                    lab.save_every, lab.points, lab.precision)
 
@@ -317,7 +316,7 @@ class Branch:
         if self.now is not self.unit:
             self.locks.enter_context(held([lock_file(self.lab.folder, self.now.key)]))
             begin(self.lab, self.now, None)
-        trainer.folder = beside(self.lab, self.now.key, '')
+        trainer.move(beside(self.lab, self.now.key, ''))
         if before is not self.unit:
             forget(self.lab, before.key)
 
