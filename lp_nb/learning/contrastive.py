@@ -358,7 +358,7 @@ class ContrastiveObjective(ReportViews):
 
     def validate(self) -> Scored:
         "Mean loss over validation batches of the training size; the score is its negative."
-        reports = self.vectors(self.data, self.val)
+        reports = embed_reports(self.towers, self.data, self.val)
         series = embed_series(self.towers, self.data, self.partner[self.val])
         batches = fixed_batches(len(self.val), self.stage.batch)
         views = [(torch.from_numpy(reports[i]), torch.from_numpy(series[i]), self.val[i]) for i in batches]
