@@ -734,6 +734,10 @@ class CaseView(CasePanel):
         self.run, self.table, self.pool = run, table, split
         self.stage, self.label, self.stay = len(stages) - 1, run.cohort.labels[0], stay
 
+    def turn_to(self, table: pd.DataFrame | None, split: str):
+        "Take facts from another table, and neighbours from the stays of another split."
+        self.table, self.pool = table, split
+
     def show(self, stay):
         "Show one stay."
         self.stay = int(stay)
