@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONDITION', 'TOOLBAR', 'SHAFT', 'stay_table', 'Atlas', 'read_atlas', 'node_title', 'honest_words', 'group_names',
            'tenths', 'color_options', 'check_color', 'color_column', 'typed_names', 'refused_filter', 'passing',
-           'make_scatter', 'move_points', 'draw_arrows', 'Landing', 'Scene', 'changed', 'PointMap']
+           'make_scatter', 'move_points', 'draw_arrows', 'Landing', 'Scene', 'differing', 'PointMap']
 
 # %% ../../../nbs/6_view/widgets/04_points.ipynb #imports
 import asyncio
@@ -303,7 +303,7 @@ class Scene:
         return None if self.rows is None else ids[list(self.rows)]
 
 
-def changed(before: Scene | None, after: Scene) -> set[str]:
+def differing(before: Scene | None, after: Scene) -> set[str]:
     "What differs between two scenes; everything, where there was none before."
     names = {f.name for f in fields(after)}
     return {n for n in names if before is None or getattr(before, n) != getattr(after, n)}
@@ -333,7 +333,7 @@ class PointMap:
 
     def draw(self, atlas: Atlas, scene: Scene):
         "Show a scene of an atlas of the same stays."
-        is_new, news = self.scene is None, changed(self.scene, scene)
+        is_new, news = self.scene is None, differing(self.scene, scene)
         travels = atlas is not self.atlas or bool(news & {'node', 'whole'})
         self.atlas, self.scene = atlas, scene
         if 'color' in news:
