@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from harness import ROOT, JupyterLab, Notebook, browser_page, copy_of, lasso, map_canvas, wait_for, why_not
 
-LAST = 'explorer-example'  # the cell of 17c_explorer that shows the explorer linked to its curves
+LAST = 'explorer-example'  # the cell of the explorer's page that shows the explorer linked to its curves
 PANELS = '''from lp_nb.view.widgets.cases import StayTraits
 from lp_nb.view.widgets.composer import ComposerView
 from lp_nb.view.widgets.live import Live
@@ -50,7 +50,7 @@ def opened(tmp_path_factory):
     "The explorer's page in JupyterLab, all cells run, the map in view."
     folder = tmp_path_factory.mktemp('lab')
     with JupyterLab(folder, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1') as lab, browser_page(lab) as page:
-        notebook = Notebook(lab, page, copy_of('6_view/widgets/04_explorer', folder, LAST, (PANELS, '1 / 0')))
+        notebook = Notebook(lab, page, copy_of('6_view/widgets/06_explorer', folder, LAST, (PANELS, '1 / 0')))
         notebook.run_all()
         wait_for(lambda: map_canvas(page), 'the map', 30)
         map_canvas(page).scroll_into_view_if_needed()

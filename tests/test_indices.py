@@ -19,7 +19,7 @@ from lp_nb.measures.readouts import OWN_MEASURES, BatchedCKA, add_measure, knn_a
 from lp_nb.study.subgroups import subgroups
 
 ROOMS = ('measures.evaluation measures.intervals measures.comparison study.baselines measures.calibration'
-         ' study.subgroups measures.geometry measures.readouts study.trajectories measures.maps view.style view.flow view.quality view.figures view.results view.widgets.cases view.widgets.explorer view.widgets.boards').split()
+         ' study.subgroups measures.geometry measures.readouts study.trajectories measures.maps view.style view.flow view.quality view.figures view.results view.widgets.cases view.widgets.points view.widgets.handout view.widgets.explorer view.widgets.boards').split()
 TABLES = {'y', 'p', 'pa', 'pb', 'patients', 'by', 'h', 'c', 'a', 'b', 'classes', 'nuisances', 'y_val', 'p_val', 'arms', 'predictions', 'train', 'test',
           'fit', 'judge', 'reports', 'series', 'maps', 'stages', 'table', 'color', 'values', 'labels', 'layout'}  # names of parameters that may be tables of stays
 room_of = lambda module: module.rsplit('.', 1)[-1]
@@ -99,8 +99,8 @@ CALLS = {  # function -> its arguments, of which each table is shuffled in turn
     'maps.clearest': lambda s: dict(layout=s.layout, y=s.labels),
     'figures.stage_maps': lambda s: dict(layout=s.layout, color=s.facts['died']),
     'results.reliability': lambda s: dict(y=s.one, p=s.risk, patients=s.patients),
-    'explorer.make_scatter': lambda s: dict(table=s.facts, layout=s.layout, node=0),
-    'explorer.stage_map': lambda s: dict(layout=s.layout, table=s.facts, columns=['age', 'died']),
+    'points.make_scatter': lambda s: dict(table=s.facts, layout=s.layout, node=0),
+    'handout.stage_map': lambda s: dict(layout=s.layout, table=s.facts, columns=['age', 'died']),
     'boards.reliability_both': lambda s: dict(y_val=s.y, p_val=s.q, y=s.y, p=s.p, patients=s.patients),
 }
 ALSO = {  # methods, and functions of a list of tables

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['CUTS', 'HIGHLIGHTS', 'HIDDEN', 'SPOKEN', 'GROUPS', 'COMA', 'SCORE_OF', 'units', 'StageReader', 'stage_head',
-           'read_stage', 'stage_reader', 'document_of', 'report_vectors', 'series_vector', 'stage_logits', 'cosines',
-           'label_number', 'document_scores', 'highlights', 'occlusion', 'Chunk', 'chunks_of', 'received', 'attention',
-           'word_groups', 'hidden_words', 'chunk_surprise', 'surprise', 'reach', 'text_pieces', 'highlight',
-           'legend_of', 'neighbours_of', 'as_text', 'stay_facts', 'predicts', 'stay_risks', 'outcomes', 'word_score',
-           'mask_columns', 'stay_chart', 'report_hours', 'rate_row', 'split_risks', 'several_stays', 'StayTraits',
-           'StayPanel', 'embedded', 'near_lists', 'CasePanel', 'CaseView', 'WalkPanel', 'filter_stays', 'StayViewer']
+           'read_stage', 'stage_reader', 'report_vectors', 'series_vector', 'stage_logits', 'cosines',
+           'document_scores', 'highlights', 'occlusion', 'Chunk', 'chunks_of', 'received', 'attention', 'word_groups',
+           'hidden_words', 'chunk_surprise', 'surprise', 'reach', 'text_pieces', 'highlight', 'legend_of',
+           'neighbours_of', 'as_text', 'stay_facts', 'predicts', 'stay_risks', 'outcomes', 'word_score', 'mask_columns',
+           'stay_chart', 'report_hours', 'rate_row', 'split_risks', 'several_stays', 'StayTraits', 'StayPanel',
+           'embedded', 'near_lists', 'CaseView', 'StayViewer']
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #imports
 import re
@@ -113,14 +113,6 @@ def stage_reader(
         raise UserError(f'a stage among {named}', repr(stage), 'Choose a number.')
     return read_stage(run, range(len(run.stages))[stage])
 
-
-def document_of(run, stay) -> str:
-    "The document of a stay, or a `UserError` where it has none."
-    text = run.cohort.document(stay) if run.cohort.has_reports else ''
-    if not text.strip():
-        raise UserError('a stay with a report', f'stay {short_id(stay)} without one', 'Choose another stay.')
-    return text
-
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #vectors
 def report_vectors(reader: StageReader, texts: list) -> np.ndarray:
     "Texts in the shared space after a stage: (texts, dim) float32."
@@ -133,7 +125,7 @@ def series_vector(reader: StageReader, stay) -> np.ndarray:
     "The series of a stay in the shared space: (1, dim)."
     return embed_series(reader.towers, reader.lab.data, [reader.run.cohort.stays.index.get_loc(stay)])
 
-
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #stage-logits
 @torch.no_grad()
 def stage_logits(reader: StageReader, stay, reports: np.ndarray, written) -> np.ndarray:
     "Logits of the head for one stay with these report vectors (n, dim), some of no report: (n, labels)."
@@ -141,11 +133,13 @@ def stage_logits(reader: StageReader, stay, reports: np.ndarray, written) -> np.
     z = torch.from_numpy(np.concatenate([parts[tower] for tower in READS[reader.stage.reads]], 1))
     return reader.head(z.to(reader.device), torch.as_tensor(written).to(reader.device)).cpu().numpy()
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #occlusion-score
-def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    "Cosine of every row of a (n, d) with b (1, d), in float64; 0 where a vector is zero: (n,)."
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-30)
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #asked
+def document_of(run, stay) -> str:
+    "The document of a stay, or a `UserError` where it has none."
+    text = run.cohort.document(stay) if run.cohort.has_reports else ''
+    if not text.strip():
+        raise UserError('a stay with a report', f'stay {short_id(stay)} without one', 'Choose another stay.')
+    return text
 
 
 def label_number(run, label: str | None) -> int:
@@ -154,6 +148,12 @@ def label_number(run, label: str | None) -> int:
         return 0
     one_of(label, run.cohort.labels, 'a label')
     return run.cohort.labels.index(label)
+
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #cosines
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    "Cosine of every row of a (n, d) with b (1, d), in float64; 0 where a vector is zero: (n,)."
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-30)
 
 
 def document_scores(reader: StageReader, stay, texts: list,
@@ -338,14 +338,15 @@ def legend_of(kind: str, found: pd.DataFrame) -> dict:
         how = (f'By how much the {said["unit"]} falls when the {said["each"]} is taken away: '
                f'{said["whole"]:.3f} with all, {said["empty"]:.3f} with no text.')
     elif kind == 'attention':
-        how = f'Attention received in the last layer, in even shares; {said["ends"]:.0%} of it goes to the ends of chunks.'
+        how = ('Attention received in the last layer, in even shares; '
+               f'{said["ends"]:.0%} of it goes to the ends of chunks.')
     else:
         how = f'How unexpected each hidden word is to the language model; {said["mean"]:.2f} nats on average.'
     return dict(low=f'-{full}' if said['signed'] else '0', high=('+' if said['signed'] else '') + full,
                 signed=bool(said['signed']),
                 unit=said['unit'], said=how)
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #neighbours
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #space-of
 def space_of(run, split: str, number: int) -> pd.DataFrame:
     "Embeddings of the stays of a split, or of 'all', after a stage; a row for each stay."
     frame = node_frame(run, number, None, split)
@@ -358,7 +359,7 @@ def vector_of(run, stay, number: int, frame: pd.DataFrame) -> np.ndarray:
         return frame.loc[stay].to_numpy(float)
     return run.embeddings(run.cohort.stays.loc[stay, 'split'], number).loc[stay].to_numpy(float)
 
-
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #nearest
 def nearest(run, stay, split: str, number: int, k: int) -> pd.Series:
     """Distances of the `k` nearest other stays after a stage, index stay_id, nearest first; `attrs` has the
     median of all."""
@@ -415,7 +416,7 @@ def stay_facts(cohort, stay, table: pd.DataFrame | None = None) -> list[list[str
     return [[SPOKEN.get(c, c), f'{v:.0%}' if 'lost in ' in c else as_text(v)] for c,
             v in row.items() if not skip(str(c))]
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #outcomes
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #risks
 def predicts(run) -> bool:
     "Whether a run ends in predictions."
     return run is not None and run.stages[-1].name == 'supervised'
@@ -426,7 +427,7 @@ def stay_risks(run, stay) -> pd.Series | None:
     split = run.cohort.stays.loc[stay, 'split'] if predicts(run) else 'train'
     return None if split == 'train' else run.predictions(split).loc[stay]
 
-
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #outcomes
 def outcomes(cohort, stay, risks: pd.Series | None = None) -> list[list]:
     "[label, whether it came true, predicted risk or None] of every label."
     row = cohort.stays.loc[stay]
@@ -479,7 +480,7 @@ def group_of(name: str) -> tuple[int, int, str]:
             return i, members.index(low), title
     return len(GROUPS), 0, 'Other'
 
-
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #references
 def references(cohort, name: str) -> dict:
     """Unit, usual value, ends of a score and the cohort's middle half of a variable; None where nothing is
     documented."""
@@ -490,8 +491,7 @@ def references(cohort, name: str) -> dict:
     middle = [float(row[c].iloc[0]) for c in ('p25', 'p75')] if len(row) else [np.nan]
     ends = [float(known.low), float(known.high)] if known and known.unit == 'score' else None
     return dict(unit=known.unit if known and not ends else '', usual=known.usual if known else None,
-                ends=ends,
-                middle=middle if np.isfinite(middle).all() else None)
+                ends=ends, middle=middle if np.isfinite(middle).all() else None)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #chart
 def stay_chart(cohort, stay) -> list[dict]:
@@ -514,7 +514,7 @@ def report_hours(cohort, stay) -> list[int]:
         return []
     return sorted(int(h) for h in cohort.reports.loc[cohort.reports.stay_id == stay, 'hour'])
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #several
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #rates
 def rate_row(name: str, stays: pd.DataFrame, everyone: pd.DataFrame) -> list:
     "[label, rate, low, high, rate among all]."
     y, codes = stays[name].to_numpy(int), np.unique(stays.get('subject_id', pd.Series(stays.index)),
@@ -530,7 +530,7 @@ def split_risks(run, ids) -> pd.DataFrame:
     found = found[~found.index.duplicated()]
     return found[found.index.isin(ids)]
 
-
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #several
 def several_stays(cohort, ids, run=None, everyone=None) -> dict:
     "Counts, splits, rates of labels with intervals and mean risks of some stays, each against all."
     ids, all_ids = pd.Index(ids), cohort.stays.index if everyone is None else pd.Index(everyone)
@@ -541,6 +541,95 @@ def several_stays(cohort, ids, run=None, everyone=None) -> dict:
                 rates=[rate_row(name, stays, others) for name in cohort.labels], predicted=len(mine),
                 risks={name: [float(mine[name].mean()), float(theirs[name].mean())] for name in mine}
                 if len(mine) else {})
+
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure-text
+def text_lines(pieces: list, width: int = 112) -> list[list]:
+    "Pieces wrapped into lines of at most `width` characters: a list of [text, strength] for each line."
+    lines, at = [[]], 0
+    for piece, _, strength in pieces:
+        for word in re.findall(r'\n|[^\S\n]+|\S+', piece):
+            if word == '\n' or (at + len(word) > width and at):
+                lines.append([])
+                at = 0
+            if word != '\n' and (at or word.strip()):
+                lines[-1].append([word, strength])
+                at += len(word)
+    return lines
+
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure-chart
+GROUP_COLORS = {'Vital signs': '#0072B2', 'Laboratory': '#D55E00', 'Coma scale': '#009E73',
+                'Other': '#CC79A7'}
+
+
+def chart_panel(ax, theme, variable: dict, hours_of_reports: list):
+    "One variable: filled values as steps, charted hours as dots, a strip of masks, references."
+    v, charted = np.array(variable['values']), np.array(variable['charted'], bool)
+    color, hours = GROUP_COLORS[variable['group']], np.arange(len(v))
+    first = int(charted.argmax()) if charted.any() else len(v)
+    if variable['middle']:
+        ax.axhspan(*variable['middle'], color=theme.soft, alpha=0.13, lw=0)
+    if variable['usual'] is not None:
+        ax.axhline(variable['usual'], color=theme.soft, lw=0.9, ls=(0, (1, 2)))
+    ax.step(hours[:first + 1], v[:first + 1], where='post', color=color, lw=1, ls=(0, (3, 2)))
+    ax.step(hours[first:], v[first:], where='post', color=color, lw=1, alpha=0.7)
+    ax.plot(hours[charted], v[charted], 'o', color=color, ms=2.6)
+    seen = [*v, *(variable['ends'] or variable['middle'] or [])]
+    low, high = min(seen), max(seen)
+    pad = 0.12 * (high - low or 1)
+    ax.set(ylim=(low - 2 * pad, high + pad), xlim=(-0.5, len(v) - 0.5),
+           xticks=range(0, len(v) + 1, max(12, len(v) // 48 * 12)))
+    ax.plot(hours[charted], np.full(charted.sum(), low - 1.6 * pad), '|', color=theme.soft, ms=4, mew=1.4)
+    ax.plot(hours_of_reports, np.full(len(hours_of_reports), 1.0), 'v', color=theme.ink, ms=4, clip_on=False,
+            transform=ax.get_xaxis_transform())
+    ax.set_title(variable['name'] + (f', {variable["unit"]}' if variable['unit'] else ''), fontsize=9.5)
+    ax.tick_params(labelsize=8)
+
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure-draw-text
+def tint(ax, start: float, end: float, top: float, height: float, strength: float):
+    "A tint and an underline behind a word, as strong as the number that it stands for."
+    color, below = '#D55E00' if strength > 0 else '#0072B2', top - height
+    ax.add_patch(Rectangle((start, below), end - start, height, color=color, alpha=0.45 * abs(strength),
+                           lw=0))
+    ax.plot([start, end], [below, below], color=color, lw=2 * abs(strength), solid_capstyle='butt',
+            ls='-' if strength > 0 else (0, (2, 1)))
+
+
+def draw_text(ax, theme, lines: list, size: float = 8.3):
+    """Lines in a fixed-width font of `size` points, tinted and underlined by strength; axes that have been
+    laid out already."""
+    ax.set_axis_off()
+    # inches of a character and of a line
+    box, wide, tall = ax.get_window_extent(), 0.602 * size / 72, 1.7 * size / 72
+    ax.set(xlim=(0, box.width / ax.figure.dpi), ylim=(-box.height / ax.figure.dpi, 0))
+    for k, row in enumerate(lines):
+        at = 0
+        for word, strength in row:
+            if strength:
+                tint(ax, at * wide, (at + len(word)) * wide, -tall * (k + 0.05), tall * 0.87, strength)
+            ax.text(at * wide, -tall * (k + 0.7), word, family='DejaVu Sans Mono', fontsize=size,
+                    color=theme.ink)
+            at += len(word)
+
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure
+def case_figure(chart: list, hours: list, pieces: list, said: str = 'Reports', dark: bool = False,
+                most: int = 26):
+    "Variables, hours of reports and a report in pieces as a figure; the report is cut after `most` lines."
+    chart = [v for v in chart if any(v['charted'])]
+    lines = text_lines(pieces)[:most] if pieces else []
+    rows = -(-len(chart) // 4)
+    with style(dark) as theme:
+        tall = [1.45] * rows + [0.3 + 0.2 * len(lines)] * bool(lines)
+        fig, axes = canvas(10.5, sum(tall) + 0.4, len(tall), 4, gridspec_kw=dict(height_ratios=tall))
+        for ax, variable in zip(axes[:rows].flat, chart):
+            chart_panel(ax, theme, variable, hours)
+        for ax in [*axes[:rows].flat[len(chart):], *axes[rows:].flat]:
+            ax.set_axis_off()
+        if lines:
+            below = fig.add_subplot(axes[rows, 0].get_gridspec()[rows, :])
+            below.set_title(said, fontsize=9.5, fontweight='normal')
+            fig.draw_without_rendering()
+            draw_text(below, theme, lines)
+        return keep(fig)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #guard
 MADE_UP = ('synthetic', 'exact world')
@@ -584,28 +673,69 @@ class StayTraits(View):
     place = T.Int(-1).tag(sync=True)  # of the stay among those that pass, and how many do
     count = T.Int(0).tag(sync=True)
 
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #stay-traits
+def stay_traits(cohort, stay, table: pd.DataFrame | None = None, run=None) -> dict:
+    "What a panel shows of a stay before anything is asked: its traits."
+    text = (cohort.document(stay) or '') if cohort.has_reports else ''
+    return dict(note='', several={}, split=str(cohort.stays.loc[stay, 'split']),
+                facts=stay_facts(cohort, stay, table),
+                outcomes=outcomes(cohort, stay, stay_risks(run, stay)), chart=stay_chart(cohort, stay),
+                report_hours=report_hours(cohort, stay), pieces=text_pieces(text), legend={})
+
+
+def trail_to(trail: list, at: int, stay: int) -> dict:
+    "The trail with a stay behind the place that it is at, and the new place: traits."
+    if at >= 0 and trail[at] == stay:
+        return dict(trail=trail, at=at)
+    return dict(trail=[*trail[:at + 1], stay], at=at + 1)
+
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #panel
 class StayPanel(StayTraits):
-    "A panel for one stay of a cohort; its subclasses say what else is shown."
+    "A panel for one stay of a cohort; its subclasses say in `more` what else is shown."
 
     run = None
+    text = property(lambda self: ''.join(piece for piece, *_ in self.pieces))  # the report
 
     def __init__(self, cohort, **traits):
         super().__init__(**traits)
-        self.cohort, self.table, self.text = cohort, None, ''
+        self.cohort, self.table = cohort, None
         self.labels = list(cohort.labels)
+
+    def put(self, **traits):
+        "Set traits and send them together."
+        with self.hold_sync():
+            for name, value in traits.items():
+                setattr(self, name, value)
 
     @T.validate('stay')
     def _known(self, proposal):
         if proposal.value is not None and proposal.value not in self.cohort.stays.index:
-            raise UserError('a stay of the cohort', f'stay {short_id(proposal.value)}',
-                            'See cohort.stays.index.')
+            said = f'stay {short_id(proposal.value)}'
+            raise UserError('a stay of the cohort', said, 'See cohort.stays.index.')
         return proposal.value
 
     @T.observe('stay')
     def _stay_changed(self, change):
         if change.new is not None:
-            show_stay(self)
+            known = stay_traits(self.cohort, change.new, self.table, self.run)
+            self.put(**known, **trail_to(self.trail, self.at, change.new))
+            self.more()
+
+    @T.observe('at')
+    def _walked(self, change):
+        if 0 <= self.at < len(self.trail) and self.trail[self.at] != self.stay:
+            self.stay = self.trail[self.at]
+
+    def show(self, stay):
+        "Show one stay."
+        self.stay = int(stay)
+
+    def show_many(self, ids):
+        "How many stays these are and how often their labels came true; one is a case, none is nothing."
+        if len(ids) == 1:
+            return self.show(ids[0])
+        self.stay, everyone = None, getattr(self.table, 'index', None)
+        self.several = several_stays(self.cohort, ids, self.run, everyone) if len(ids) else {}
 
     def shared(self) -> dict:
         "The chart, where the cohort is made up; never the reports."
@@ -615,24 +745,8 @@ class StayPanel(StayTraits):
     def static(self, dark: bool = False):
         "Chart and report as a figure, where the cohort is made up."
         refuse_case(self.cohort, 'a figure')
-        return case_figure(self, dark)
-
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #show-stay
-def show_stay(panel: StayPanel):
-    "Fill the panel with what is known of its stay."
-    stay, cohort = panel.stay, panel.cohort
-    panel.text = (cohort.document(stay) or '') if cohort.has_reports else ''
-    with panel.hold_sync():
-        panel.note, panel.several = '', {}
-        panel.split = str(cohort.stays.loc[stay, 'split'])
-        panel.facts = stay_facts(cohort, stay, panel.table)
-        panel.outcomes = outcomes(cohort, stay, stay_risks(panel.run, stay))
-        panel.chart, panel.report_hours = stay_chart(cohort, stay), report_hours(cohort, stay)
-        panel.pieces, panel.legend = text_pieces(panel.text), {}
-        if panel.at < 0 or panel.trail[panel.at] != stay:
-            panel.trail = [*panel.trail[:panel.at + 1], stay]
-            panel.at = len(panel.trail) - 1
-    panel.more()
+        said = self.legend.get('said', 'Reports')
+        return case_figure(self.chart, self.report_hours, self.pieces, said, dark)
 
 # %% ../../../nbs/6_view/widgets/03_cases.ipynb #case-near
 def embedded(run, split: str) -> bool:
@@ -656,68 +770,23 @@ def near_lists(near: pd.DataFrame, row: pd.Series, labels: list) -> list[dict]:
                         own=[bool(row[c]) for c in labels]))
     return out
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #case-show
-def show_near(case, now: bool):
-    "Look for the neighbours now, or offer to."
-    case.seek, stay = now, case.stay
-    if not now:
-        case.near = []
-        return
-    case.busy = '' if embedded(case.run, case.pool) else 'embedding the stays after every stage'
-    near = neighbours_of(case.run, stay, case.pool, case.k)
-    case.near, case.busy = near_lists(near, case.cohort.stays.loc[stay], list(case.cohort.labels)), ''
-
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #case-highlight
-def show_highlight(case):
-    "Colour the report as asked, or say why it cannot be."
-    start, case.note = time.monotonic(), ''
-    if case.highlight == 'none' or not case.text.strip():
-        case.pieces, case.legend = text_pieces(case.text), {}
-        return
-    case.busy = f'{case.highlight} after {case.stages[case.stage][1]}'
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #coloured
+def coloured(run, stay, stage: int, kind: str, unit: str, label: str, text: str) -> dict:
+    "The report of a stay with a highlight, or plain with a note why it has none: traits."
     try:
-        found = highlight(case.run, case.stay, case.stage, case.highlight, case.unit, case.label)
-        case.pieces, case.legend = text_pieces(case.text, found), legend_of(case.highlight, found)
+        found = highlight(run, stay, stage, kind, unit, label)
     except UserError as e:
-        case.pieces, case.legend, case.note = text_pieces(case.text), {}, str(e)
-    finally:
-        case.busy, case.took = '', time.monotonic() - start
+        return dict(pieces=text_pieces(text), legend={}, note=str(e))
+    return dict(pieces=text_pieces(text, found), legend=legend_of(kind, found), note='')
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #case-hands
-class CasePanel(StayPanel):
-    "What a hand may ask of a case: another highlight, its neighbours, the stay before."
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #case-view
+class CaseView(StayPanel):
+    "One stay of a run: chart, reports with highlights, nearest stays after every stage; `show` chooses it."
 
     pool = T.Unicode('test').tag(sync=True)  # whose stays are neighbours
     k = 8  # neighbours
     took = 0.0  # seconds that the last highlight took, and may take to follow to the next stay
     patience = 2.0
-
-    def more(self):
-        "Neighbours, and highlights if they are quick."
-        show_near(self, embedded(self.run, self.pool))
-        if self.took > self.patience:
-            self.highlight = 'none'
-        show_highlight(self)
-
-    @T.observe('highlight', 'unit', 'stage', 'label')
-    def _asked(self, change):
-        if self.stay is not None:
-            show_highlight(self)
-
-    @T.observe('seek')
-    def _sought(self, change):
-        if change.new and self.stay is not None and not self.near:
-            show_near(self, True)
-
-    @T.observe('at')
-    def _walked(self, change):
-        if 0 <= self.at < len(self.trail) and self.trail[self.at] != self.stay:
-            self.stay = self.trail[self.at]
-
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #case-view
-class CaseView(CasePanel):
-    """One stay of a run: chart, reports with highlights, nearest stays after every stage; `show` or `stay`
-    choose it."""
 
     def __init__(
         self,
@@ -729,116 +798,70 @@ class CaseView(CasePanel):
         require(run, ('stages', 'embeddings', 'cohort'), 'a run',
                 'Give what lab.run(plan) hands back; StayViewer(cohort) needs none.')
         stages = [[number, s.name] for number, s in enumerate(run.stages)]
-        super().__init__(run.cohort, stages=stages,
-                         kinds=list(HIGHLIGHTS) if getattr(run, 'lab', None) is not None else [])
+        kinds = list(HIGHLIGHTS) if getattr(run, 'lab', None) is not None else []
+        super().__init__(run.cohort, stages=stages, kinds=kinds)
         self.run, self.table, self.pool = run, table, split
         self.stage, self.label, self.stay = len(stages) - 1, run.cohort.labels[0], stay
 
-    def show(self, stay):
-        "Show one stay."
-        self.stay = int(stay)
+    def turn_to(self, table: pd.DataFrame | None, split: str):
+        "Take facts from another table, and neighbours from the stays of another split."
+        self.table, self.pool = table, split
 
-    def show_many(self, ids):
-        """Show how many stays these are and how often their labels came true; one stay is shown as a case,
-        none as nothing."""
-        if len(ids) == 1:
-            return self.show(ids[0])
-        self.stay = None
-        self.several = several_stays(self.cohort, ids, self.run,
-                                     getattr(self.table, 'index', None)) if len(ids) else {}
+    def more(self):
+        "Neighbours, and highlights if they are quick."
+        self._look(embedded(self.run, self.pool))
+        if self.took > self.patience:
+            self.highlight = 'none'
+        self._colour(None)
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure-chart
-GROUP_COLORS = {'Vital signs': '#0072B2', 'Laboratory': '#D55E00', 'Coma scale': '#009E73',
-                'Other': '#CC79A7'}
+    @T.observe('highlight', 'unit', 'stage', 'label')
+    def _colour(self, change):
+        if self.stay is None:
+            return
+        if self.highlight == 'none' or not self.text.strip():
+            return self.put(note='', pieces=text_pieces(self.text), legend={})
+        start = time.monotonic()
+        self.put(note='', busy=f'{self.highlight} after {self.stages[self.stage][1]}')
+        asked = self.stage, self.highlight, self.unit, self.label, self.text
+        try:
+            self.put(**coloured(self.run, self.stay, *asked))
+        finally:
+            self.busy = ''
+            self.took = time.monotonic() - start
 
+    @T.observe('seek')
+    def _sought(self, change):
+        if change.new and self.stay is not None and not self.near:
+            self._look(True)
 
-def chart_panel(ax, theme, variable: dict, hours_of_reports: list):
-    "One variable: filled values as steps, charted hours as dots, a strip of masks, references."
-    v, charted = np.array(variable['values']), np.array(variable['charted'], bool)
-    color, hours = GROUP_COLORS[variable['group']], np.arange(len(v))
-    first = int(charted.argmax()) if charted.any() else len(v)
-    if variable['middle']:
-        ax.axhspan(*variable['middle'], color=theme.soft, alpha=0.13, lw=0)
-    if variable['usual'] is not None:
-        ax.axhline(variable['usual'], color=theme.soft, lw=0.9, ls=(0, (1, 2)))
-    ax.step(hours[:first + 1], v[:first + 1], where='post', color=color, lw=1, ls=(0, (3, 2)))
-    ax.step(hours[first:], v[first:], where='post', color=color, lw=1, alpha=0.7)
-    ax.plot(hours[charted], v[charted], 'o', color=color, ms=2.6)
-    seen = [*v, *(variable['ends'] or variable['middle'] or [])]
-    low, high = min(seen), max(seen)
-    pad = 0.12 * (high - low or 1)
-    ax.set(ylim=(low - 2 * pad, high + pad), xlim=(-0.5, len(v) - 0.5),
-           xticks=range(0, len(v) + 1, max(12, len(v) // 48 * 12)))
-    ax.plot(hours[charted], np.full(charted.sum(), low - 1.6 * pad), '|', color=theme.soft, ms=4, mew=1.4)
-    ax.plot(hours_of_reports, np.full(len(hours_of_reports), 1.0), 'v', color=theme.ink, ms=4, clip_on=False,
-            transform=ax.get_xaxis_transform())
-    ax.set_title(variable['name'] + (f', {variable["unit"]}' if variable['unit'] else ''), fontsize=9.5)
-    ax.tick_params(labelsize=8)
+    def _look(self, now: bool):
+        if not now:
+            return self.put(near=[], seek=False)
+        self.busy = '' if embedded(self.run, self.pool) else 'embedding the stays after every stage'
+        near, row = neighbours_of(self.run, self.stay, self.pool, self.k), self.cohort.stays.loc[self.stay]
+        self.put(near=near_lists(near, row, self.labels), busy='', seek=True)
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure-text
-def text_lines(pieces: list, width: int = 112) -> list[list]:
-    "Pieces wrapped into lines of at most `width` characters: a list of [text, strength] for each line."
-    lines, at = [[]], 0
-    for piece, _, strength in pieces:
-        for word in re.findall(r'\n|[^\S\n]+|\S+', piece):
-            if word == '\n' or (at + len(word) > width and at):
-                lines.append([])
-                at = 0
-            if word != '\n' and (at or word.strip()):
-                lines[-1].append([word, strength])
-                at += len(word)
-    return lines
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #passing-stays
+def passing_stays(cohort, split: str, only: str) -> pd.Index:
+    "The stays of a split with a label, such as `mortality=1`; '' for either is all."
+    (name, _, value), stays = only.rpartition('='), cohort.stays
+    keep = (stays['split'] == split) if split else pd.Series(True, stays.index)
+    return stays.index[keep & (stays[name] == int(value))] if name else stays.index[keep]
 
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure-draw-text
-def tint(ax, start: float, end: float, top: float, height: float, strength: float):
-    "A tint and an underline behind a word, as strong as the number that it stands for."
-    color, below = '#D55E00' if strength > 0 else '#0072B2', top - height
-    ax.add_patch(Rectangle((start, below), end - start, height, color=color, alpha=0.45 * abs(strength),
-                           lw=0))
-    ax.plot([start, end], [below, below], color=color, lw=2 * abs(strength), solid_capstyle='butt',
-            ls='-' if strength > 0 else (0, (2, 1)))
+# %% ../../../nbs/6_view/widgets/03_cases.ipynb #viewer
+class StayViewer(StayPanel):
+    "Any stay of a cohort, without a run: search, previous and next, by split and by label."
 
-
-def draw_text(ax, theme, lines: list, size: float = 8.3):
-    """Lines in a fixed-width font of `size` points, tinted and underlined by strength; axes that have been
-    laid out already."""
-    ax.set_axis_off()
-    # inches of a character and of a line
-    box, wide, tall = ax.get_window_extent(), 0.602 * size / 72, 1.7 * size / 72
-    ax.set(xlim=(0, box.width / ax.figure.dpi), ylim=(-box.height / ax.figure.dpi, 0))
-    for k, row in enumerate(lines):
-        at = 0
-        for word, strength in row:
-            if strength:
-                tint(ax, at * wide, (at + len(word)) * wide, -tall * (k + 0.05), tall * 0.87, strength)
-            ax.text(at * wide, -tall * (k + 0.7), word, family='DejaVu Sans Mono', fontsize=size,
-                    color=theme.ink)
-            at += len(word)
-
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #figure
-def case_figure(panel: StayPanel, dark: bool = False, most: int = 26):
-    "Chart and report of a stay as a figure; the report is cut after `most` lines."
-    chart = [v for v in panel.chart if any(v['charted'])]
-    lines, rows = text_lines(panel.pieces)[:most] if panel.text else [], -(-len(chart) // 4)
-    with style(dark) as theme:
-        tall = [1.45] * rows + [0.3 + 0.2 * len(lines)] * bool(lines)
-        fig, axes = canvas(10.5, sum(tall) + 0.4, len(tall), 4, gridspec_kw=dict(height_ratios=tall))
-        for ax, variable in zip(axes[:rows].flat, chart):
-            chart_panel(ax, theme, variable, panel.report_hours)
-        for ax in [*axes[:rows].flat[len(chart):], *axes[rows:].flat]:
-            ax.set_axis_off()
-        if lines:
-            below = fig.add_subplot(axes[rows, 0].get_gridspec()[rows, :])
-            below.set_title(panel.legend.get('said', 'Reports'), fontsize=9.5, fontweight='normal')
-            fig.draw_without_rendering()
-            draw_text(below, theme, lines)
-        return keep(fig)
-
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #viewer-hands
-class WalkPanel(StayPanel):
-    "What a hand may ask of a viewer: a filter, the stay at a place, a stay by its id."
-
-    ids = pd.Index([])  # of the stays that pass the filter
+    def __init__(self, cohort, stay: int | None = None):
+        require(cohort, ('stays', 'labels', 'features'), 'a cohort',
+                'Give what build_cohort hands back; CaseView(run) shows the stays of a run.')
+        filters = [[f'{name}={v}', f'{name}: {said}'] for name in cohort.labels
+                   for v, said in ((1, 'yes'), (0, 'no'))]
+        splits = [[s, s] for s in ('train', 'val', 'test') if (cohort.stays['split'] == s).any()]
+        super().__init__(cohort, places=[['', 'all splits'], *splits], choices=[['', 'all labels'], *filters])
+        self.ids = cohort.stays.index  # of the stays that pass the filter
+        self.count = len(self.ids)
+        self.stay = int(self.ids[0]) if stay is None else stay
 
     def more(self):
         "Say where the stay stands among those that pass the filter."
@@ -846,10 +869,15 @@ class WalkPanel(StayPanel):
 
     @T.observe('among', 'only')
     def _filtered(self, change):
-        filter_stays(self)
+        self.ids = passing_stays(self.cohort, self.among, self.only)
+        self.count = len(self.ids)
+        self.note = '' if self.count else 'No stay passes this filter.'
+        if self.count and self.stay not in self.ids:
+            self.stay = int(self.ids[0])
+        self.more()
 
     @T.observe('place')
-    def _walked(self, change):
+    def _moved(self, change):
         if 0 <= self.place < len(self.ids):
             self.stay = int(self.ids[self.place])
 
@@ -860,31 +888,3 @@ class WalkPanel(StayPanel):
         if known:
             self.stay = int(said)
         self.note = '' if known or not said else f'No stay {said} in this cohort.'
-
-# %% ../../../nbs/6_view/widgets/03_cases.ipynb #viewer
-def filter_stays(viewer: WalkPanel):
-    """Keep the stays of the split and label that were chosen, and show the first of them if the stay is none
-    of them."""
-    (name, _, value), stays = viewer.only.rpartition('='), viewer.cohort.stays
-    keep = (stays['split'] == viewer.among) if viewer.among else pd.Series(True, stays.index)
-    viewer.ids = stays.index[keep & (stays[name] == int(value))] if name else stays.index[keep]
-    viewer.count = len(viewer.ids)
-    viewer.note = '' if viewer.count else 'No stay passes this filter.'
-    if viewer.count and viewer.stay not in viewer.ids:
-        viewer.stay = int(viewer.ids[0])
-    viewer.more()
-
-
-class StayViewer(WalkPanel):
-    "Any stay of a cohort, without a run: search, previous and next, by split and by label."
-
-    def __init__(self, cohort, stay: int | None = None):
-        require(cohort, ('stays', 'labels', 'features'), 'a cohort',
-                'Give what build_cohort hands back; CaseView(run) shows the stays of a run.')
-        filters = [[f'{name}={v}', f'{name}: {said}'] for name in cohort.labels for v,
-                   said in ((1, 'yes'), (0, 'no'))]
-        splits = [[s, s] for s in ('train', 'val', 'test') if (cohort.stays['split'] == s).any()]
-        super().__init__(cohort, places=[['', 'all splits'], *splits], choices=[['', 'all labels'], *filters])
-        self.ids = cohort.stays.index
-        self.count = len(self.ids)
-        self.stay = int(self.ids[0]) if stay is None else stay
