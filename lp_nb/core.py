@@ -200,6 +200,30 @@ def rng(
     digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], 'big'))
 
+# %% ../nbs/00_core.ipynb #bar-class
+def seconds_ahead(bar: dict) -> float | None:
+    "Seconds left by the steps so far, of what tqdm knows of a bar; None before the first step."
+    done = bar['n'] - bar['initial']
+    rate = bar['rate'] or (done / bar['elapsed'] if bar['elapsed'] else 0)
+    return (bar['total'] - bar['n']) / rate if bar['total'] and rate else None
+
+
+@cache
+def bar_class() -> type:
+    "tqdm's bar for where this runs, which can be told the time left."
+    from tqdm.auto import tqdm
+
+    class Bar(tqdm):
+        told = None  # seconds left, by somebody who knows better
+
+        @property
+        def format_dict(self) -> dict:
+            known = super().format_dict
+            left = seconds_ahead(known) if self.told is None else self.told
+            return known | dict(left='?' if left is None else self.format_interval(left))
+
+    return Bar
+
 # %% ../nbs/00_core.ipynb #progress
 class Progress:
     "A progress bar with time left; use as a context manager and call `step`."
@@ -210,12 +234,10 @@ class Progress:
         total: int | None = None,  # how many steps there will be
         start: int = 0,  # steps that an earlier run has done
     ):
-        from tqdm.auto import tqdm
-
         quiet = bool(os.environ.get('LPNB_QUIET') or os.environ.get('IN_TEST'))
         self.watched = sys.stderr.isatty() or 'ipykernel' in sys.modules
         wait = 0.2 if self.watched else 10
-        self.bar = tqdm(
+        self.bar = bar_class()(
             desc=what,
             total=total,
             initial=start,
@@ -223,13 +245,14 @@ class Progress:
             mininterval=wait,
             maxinterval=wait,
             dynamic_ncols=True,
-            bar_format='{desc}: {n_fmt}/{total_fmt} {bar} {elapsed} elapsed, {remaining} left {postfix}',
+            bar_format='{desc}: {n_fmt}/{total_fmt} {bar} {elapsed} elapsed, {left} left {postfix}',
         )
 
-    def step(self, n: int = 1, note: str = ''):
-        "`n` more steps are done; `note` is shown behind the bar."
+    def step(self, n: int = 1, note: str = '', left: float | None = None):
+        "`n` more steps are done; `note` is shown behind the bar; `left` seconds, where that is known better."
         if note:
             self.bar.set_postfix_str(note, refresh=False)
+        self.bar.told = left
         self.bar.update(n)
 
     __enter__ = lambda self: self

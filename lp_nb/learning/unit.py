@@ -110,8 +110,9 @@ def is_copied(stage: Stage) -> bool:
 def stage_kind(stage: Stage) -> str:
     """What a stage's speed depends on most: its name, what it reads (with codes everything twice), whether
     the encoder is frozen."""
+    held = getattr(stage, 'train', '') == 'projection' and not is_frozen(stage)
     told = dict(series=getattr(stage, 'reads', '') == 'series', codes=bool(getattr(stage, 'codes', 0)),
-                frozen=is_frozen(stage))
+                held=held, frozen=is_frozen(stage))
     return stage.name + ''.join(f' ({what})' for what, holds in told.items() if holds)
 
 

@@ -20,13 +20,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from .. import __version__
-from ..core import DiskFull, Progress, UserError, set_threads
+from ..core import DiskFull, UserError, set_threads
 from ..folders import private_folder
 from ..learning.processes import join_processes
 from ..learning.unit import heartbeat_file, is_closed
 from ..plugins import use
 from .engines import READY, Engine, Folder, Local, Patience, Source
-from .work import Backlog, Node, compute_node, note_failure, show_progress, urgency
+from .work import Backlog, Node, compute_node, WorkBar, note_failure, urgency
 
 # %% ../../nbs/4_study/05_cluster.ipynb #settle
 def settle(backlog: Backlog, key: str) -> str:
@@ -349,7 +349,7 @@ class Sent:
         task = self.ray.remote(max_retries=3, **self.device)(compute)
         return task.remote(self.source, node.key, parent, self.luggage, self.board)
 
-    def listen(self, refs: dict, bar: Progress) -> list[str]:
+    def listen(self, refs: dict, bar: WorkBar) -> list[str]:
         "Wait until all have ended, with what they bring home and how far they are; says how each ended."
         outcomes, waiting = [], list(refs)
         try:
@@ -358,7 +358,7 @@ class Sent:
                 outcomes += [outcome_of(self.ray, self.backlog, ref, refs[ref]) for ref in ended]
                 for unit, text in self.ray.get(self.board.heard.remote()).items() if self.board else ():
                     note_step(self.backlog, unit, text)
-                show_progress(self.backlog, bar)
+                bar.show()
         except BaseException:
             for ref in reversed(waiting):  # a unit in training saves its checkpoint
                 self.ray.cancel(ref)
@@ -414,7 +414,7 @@ class RayCluster:
         board = ray.remote(Board).options(**on_node(ray, ray.get_runtime_context().get_node_id()))
         return replace(sent, luggage=ray.put(luggage_of(source)), board=board.remote())
 
-    def work_off(self, backlog: Backlog, source: Source, bar: Progress, patience: Patience):
+    def work_off(self, backlog: Backlog, source: Source, bar: WorkBar, patience: Patience):
         "Compute what is left of a backlog."
         ray = connect(self.address, self.workers)
         sent = self.sent(ray, backlog, source)

@@ -24,12 +24,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
-from ..core import DiskFull, Failed, Progress, set_threads
+from ..core import DiskFull, Failed, set_threads
 from ..folders import ENDS
 from ..learning.training import Control, Stopped
 from ..plugins import use
 from ..privacy import outlined, reason_of, trace_of
-from .work import Backlog, show_progress, work_off
+from .work import Backlog, WorkBar, work_off
 
 # %% ../../nbs/4_study/04_engines.ipynb #patience
 READY = 'ready'  # what a worker says when it has found its work
@@ -66,12 +66,12 @@ class Patience:
                          'Mend that and try again.')
 
 # %% ../../nbs/4_study/04_engines.ipynb #run-here
-def run_here(backlog: Backlog, bar: Progress, patience: Patience):
+def run_here(backlog: Backlog, bar: WorkBar, patience: Patience):
     "All nodes that are left in this process, one after another."
     def tell(node):
         if node:
             patience.progress()
-        show_progress(backlog, bar)
+        bar.show()
 
     while backlog.left():
         try:
@@ -106,7 +106,7 @@ def look_after(workers: Workers, count: int, patience: Patience):
         workers.start(n)
 
 # %% ../../nbs/4_study/04_engines.ipynb #drive
-def drive(backlog: Backlog, workers: Workers, count: int, bar: Progress, patience: Patience):
+def drive(backlog: Backlog, workers: Workers, count: int, bar: WorkBar, patience: Patience):
     "All nodes that are left, by so many workers."
     left = len(backlog.left())
     try:
@@ -117,7 +117,7 @@ def drive(backlog: Backlog, workers: Workers, count: int, bar: Progress, patienc
                 left = len(todo)
                 patience.progress()
             look_after(workers, count, patience)
-            show_progress(backlog, bar)
+            bar.show()
             time.sleep(backlog.poll)
     except BaseException:
         workers.stop(seconds=10, ask=True)
@@ -268,7 +268,7 @@ class Engine(Protocol):
 
     workers: int | None  # how many may compute at once; None: as many as there are devices
 
-    def work_off(self, backlog: Backlog, source: Source, bar: Progress, patience: Patience):
+    def work_off(self, backlog: Backlog, source: Source, bar: WorkBar, patience: Patience):
         "Compute what is left of a backlog; what fails is noted in its folder."
 
     def each(self, work: Callable, items: Iterable) -> Iterator[tuple]:
@@ -285,7 +285,7 @@ class Local:
         "How many workers there are for `most` pieces of work."
         return max(1, min(self.workers or len(gpus()) or os.cpu_count(), most))
 
-    def work_off(self, backlog: Backlog, source: Source, bar: Progress, patience: Patience):
+    def work_off(self, backlog: Backlog, source: Source, bar: WorkBar, patience: Patience):
         "Compute what is left of a backlog."
         count = self.count(len(backlog.left()))
         if count == 1:
@@ -326,7 +326,7 @@ class Folder(Local):
 
     workers: int | None = 1
 
-    def work_off(self, backlog: Backlog, source: Source, bar: Progress, patience: Patience):
+    def work_off(self, backlog: Backlog, source: Source, bar: WorkBar, patience: Patience):
         "Compute what is left of a backlog, beside all who join."
         print(f'Others join from any machine that sees {backlog.folder}: {source.join}', file=sys.stderr)
         super().work_off(backlog, source, bar, patience)

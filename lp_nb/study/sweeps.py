@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..core import Progress, UserError, fingerprint
+from ..core import UserError, fingerprint
 from ..data.cohort import Cohort
 from ..folders import clear_leftovers, place, read_json, write_json
 from ..learning.encoders import EncoderConfig
@@ -27,7 +27,7 @@ from ..learning.plans import Plan, own_places, plan
 from .cluster import engine_named
 from .engines import Engine, Patience, Source, gpus
 from .search import Search, open_storage, run_trial, trial_name, with_rate
-from .work import Backlog, Node, rates, seconds_left, show_progress, sum_up, work_off
+from .work import Backlog, Node, WorkBar, rates, seconds_left, sum_up, work_off
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #arms
 ARMS = {
@@ -392,12 +392,9 @@ def run_study(
     for node in study.nodes:
         backlog.failure_file(node).unlink(missing_ok=True)
     if todo := backlog.left():
-        total, left = sum(backlog.costs.values()), sum(backlog.costs[n.key] for n in todo)
-        some = f', {len(study.nodes) - len(todo)} of {len(study.nodes)} nodes were there'
-        title = f'training (documents read{some if len(todo) < len(study.nodes) else ""})'
-        with Progress(title, total, total - left) as bar:
+        with WorkBar(backlog, engine.count(len(todo))) as bar:
             engine.work_off(backlog, source_of_study(study), bar, Patience(study.folder, pause))
-            show_progress(backlog, bar)
+            bar.show()
     sum_up(backlog)
     return study
 
