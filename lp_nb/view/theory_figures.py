@@ -18,8 +18,8 @@ from .style import OKABE_ITO, canvas, check_columns, in_legend, keep, style
 # %% ../../nbs/6_view/08_theory_figures.ipynb #verdict-chart
 WORLD_SAYS = {  # what the worlds of the bench are, in a few words
     'B': 'disease and ward in balance', 'A': 'the ward is louder than disease',
-              'silent': 'series say nothing of disease',
-    'bag': 'a word alone tells the label', 'one domain': 'general text of the same patients'}
+    'silent': 'series say nothing of disease', 'bag': 'a word alone tells the label',
+    'one domain': 'general text of the same patients'}
 MARKS = dict(holds=('o', OKABE_ITO[0]), fails=('X', OKABE_ITO[1]), undecided=('d', OKABE_ITO[6]))
 
 
@@ -36,24 +36,6 @@ def verdict_cell(ax, theme, x: int, y: int, row):
     ax.scatter(x, y, marker=mark, color=color, s=42, zorder=3)
     ax.text(x + 0.09, y, row.verdict, va='center', fontsize=8, color=theme.ink)
     ax.text(x + 0.92, y, effect_text(row), va='center', ha='right', fontsize=7.5, color=theme.soft)
-
-# %% ../../nbs/6_view/08_theory_figures.ipynb #verdict-chart-figure
-def verdict_chart(
-    table: pd.DataFrame,  # claim, world, verdict, effect, times; optionally expected
-    dark: bool = False,
-):
-    "Verdicts by claim (rows) and world (columns): shape, colour, word and effect."
-    check_columns(table, ('claim', 'world', 'verdict', 'effect', 'times'), 'a table of verdicts')
-    control = table['expected'].ne('') if 'expected' in table else pd.Series(False, table.index)
-    table = pd.concat([table[~control], table[control]])
-    claims, worlds = list(dict.fromkeys(table['claim'])), list(dict.fromkeys(table['world']))
-    with style(dark) as theme:
-        fig, ((ax,),) = canvas(3.6 + 2.0 * len(worlds), 0.5 + 0.235 * len(claims))
-        for row in table.itertuples():
-            verdict_cell(ax, theme, worlds.index(row.world), claims.index(row.claim), row)
-        chart_axes(ax, theme, claims, worlds,
-                   int(control.groupby(table['claim']).any().sum()) if control.any() else 0)
-        return keep(fig)
 
 # %% ../../nbs/6_view/08_theory_figures.ipynb #chart-axes
 def chart_axes(ax, theme, claims: list, worlds: list, controls: int):
@@ -74,15 +56,34 @@ def chart_axes(ax, theme, claims: list, worlds: list, controls: int):
         ax.axhline(at, color=theme.soft, lw=0.8)
         ax.text(len(worlds) + 0.3, at + 0.1, 'controls', ha='right', va='top', fontsize=7, color=theme.soft)
 
+# %% ../../nbs/6_view/08_theory_figures.ipynb #verdict-chart-figure
+def verdict_chart(
+    table: pd.DataFrame,  # claim, world, verdict, effect, times; optionally expected
+    dark: bool = False,
+):
+    "Verdicts by claim (rows) and world (columns): shape, colour, word and effect."
+    check_columns(table, ('claim', 'world', 'verdict', 'effect', 'times'), 'a table of verdicts')
+    control = table['expected'].ne('') if 'expected' in table else pd.Series(False, table.index)
+    controls = table.loc[control, 'claim'].nunique()
+    table = pd.concat([table[~control], table[control]])
+    claims, worlds = list(dict.fromkeys(table['claim'])), list(dict.fromkeys(table['world']))
+    with style(dark) as theme:
+        fig, ((ax,),) = canvas(3.6 + 2.0 * len(worlds), 0.5 + 0.235 * len(claims))
+        for row in table.itertuples():
+            verdict_cell(ax, theme, worlds.index(row.world), claims.index(row.claim), row)
+        chart_axes(ax, theme, claims, worlds, controls)
+        return keep(fig)
+
 # %% ../../nbs/6_view/08_theory_figures.ipynb #plane-paths
 def plane_paths(
-    points: pd.DataFrame,  # path, stage, alignment, uniformity; rows of a path in its order; optionally seed (then means are drawn)
+    points: pd.DataFrame,  # path, stage (in order), alignment, uniformity; optionally seed: means are drawn
     dark: bool = False,
 ):
     """Plans as paths from stage to stage in the plane of uniformity (left is spread) and alignment (down is
     close)."""
     check_columns(points, ('path', 'stage', 'alignment', 'uniformity'), 'points of the plane')
-    points = points.assign(order=points.groupby(['path', *(['seed'] if 'seed' in points else [])]).cumcount())
+    walks = [c for c in ('path', 'seed') if c in points]
+    points = points.assign(order=points.groupby(walks).cumcount())
     means = points.groupby(['path', 'order'], sort=False)[['alignment', 'uniformity']].mean()
     names = points.groupby(['path', 'order'])['stage'].first()
     with style(dark) as theme:
@@ -100,10 +101,10 @@ def plane_paths(
         ax.legend(frameon=False, fontsize=8)
         return keep(fig)
 
-# %% ../../nbs/6_view/08_theory_figures.ipynb #cell-forest
+# %% ../../nbs/6_view/08_theory_figures.ipynb #cell-forest-rows
 SAYS = dict(differs=('o', OKABE_ITO[0]), equal=('s', OKABE_ITO[2]), open=('d', OKABE_ITO[6]))
 
-# %% ../../nbs/6_view/08_theory_figures.ipynb #cell-forest-rows
+
 def cell_row(ax, y: int, row, edge: float):
     "One difference with its interval, cut at `edge`."
     mark, color = SAYS[row.says]
