@@ -47,7 +47,7 @@ def share_text(
     rows: int,  # rows of the variable
     shareable: bool = True,
     least: int = 10,
-    patients: tuple = (),  # behind those rows, behind the other rows, and behind all; default: as many as rows
+    patients: tuple = (),  # behind those rows, the other rows, and all; default: as many as rows
 ) -> tuple[float, str]:
     """The share as drawn and as written; a share that tells of fewer than `least` rows, or patients, is not
     drawn to scale."""
@@ -133,7 +133,7 @@ def range_numbers(ax, beside, theme: Theme, quality: pd.DataFrame):
 
 # %% ../../nbs/6_view/03_quality.ipynb #quality-figure
 def quality_figure(
-    quality: pd.DataFrame,  # cohort.quality: variable, unit, low, high, rows, kept, the fates, hours_charted, quantiles
+    quality: pd.DataFrame,  # cohort.quality: a row for each variable
     shareable: bool = True,  # hide counts under ten, and quantiles with fewer than ten values on one side
     dark: bool = False,
 ):
