@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NO_ESTIMATE', 'UNDEFINED', 'MEASURES', 'segments', 'curve_axis', 'short_plans', 'gap', 'gaps', 'seeds_said',
-           'write_below', 'deviation_curves', 'label_heatmap', 'loss_panel', 'score_panel', 'training_curves',
-           'arrows_to', 'fading_arrow', 'draw_ways', 'stage_maps', 'pair_maps']
+           'write_below', 'deviation_curves', 'heat_map', 'label_heatmap', 'loss_panel', 'score_panel',
+           'training_curves', 'arrows_to', 'fading_arrow', 'draw_ways', 'stage_maps', 'pair_maps']
 
 # %% ../../nbs/6_view/04_figures.ipynb #imports
 import re
@@ -221,6 +221,16 @@ def deviation_curves(
         return keep(fig)
 
 # %% ../../nbs/6_view/04_figures.ipynb #label-heatmap
+def heat_map(ax, theme: Theme, table: pd.DataFrame, name: str, **kw):
+    "A table as colours with its numbers on them; `name` says what they are."
+    sns.heatmap(table, ax=ax, cmap='cividis', annot=True, fmt='.2f', annot_kws=dict(size=8), linewidths=0.5,
+                linecolor=theme.paper, cbar_kws=dict(label=name), **kw)
+    for number in ax.texts:  # these stand on colours, not on paper
+        number.set_color('#fefefe' if number.get_color() == 'w' else '#262626')
+    ax.set(xlabel='', ylabel='')
+    ax.tick_params(length=0, labelcolor=theme.ink)
+
+
 def label_heatmap(
     table: pd.DataFrame,  # label, arm, value (one metric)
     name: str = 'AUROC',
@@ -232,13 +242,7 @@ def label_heatmap(
     grid = grid.loc[grid.mean(axis=1).sort_values(ascending=False).index]
     with style(dark) as theme:
         fig, ((ax,),) = canvas(3.6 + 0.9 * grid.shape[1], 1.1 + 0.25 * len(grid))
-        sns.heatmap(grid, ax=ax, cmap='cividis', annot=True, fmt='.2f', annot_kws=dict(size=8),
-                    linewidths=0.5,
-                    linecolor=theme.paper, cbar_kws=dict(label=name))
-        for number in ax.texts:  # these stand on colours, not on paper
-            number.set_color('#fefefe' if number.get_color() == 'w' else '#262626')
-        ax.set(xlabel='', ylabel='')
-        ax.tick_params(length=0, labelcolor=theme.ink)
+        heat_map(ax, theme, grid, name)
         return keep(fig)
 
 # %% ../../nbs/6_view/04_figures.ipynb #loss-panel
