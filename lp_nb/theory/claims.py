@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'FORMS', 'THEOREMS', 'CLAIMS', 'Reading', 'log_ratio', 'Between', 'certificate', 'Claim', 'family', 'Verdict',
-           'evidence', 'judge', 'check', 'scale_table', 'BrokenBench', 'control_arms', 'controls', 'trust', 'verdicts',
-           'times', 'measures_of']
+           'evidence', 'judge', 'check', 'scale_table', 'BrokenBench', 'control_arms', 'controls', 'trust',
+           'measures_of', 'times', 'verdicts']
 
 # %% ../../nbs/5_theory/02_claims.ipynb #imports
 from collections.abc import Callable
@@ -32,6 +32,11 @@ def log_ratio(x: float, y: float) -> float:
     if x == y:
         return 0.0
     return float(np.log(x / y)) if x > 0 and y > 0 else float('nan')
+
+# %% ../../nbs/5_theory/02_claims.ipynb #apart
+def apart(ends: tuple | None, a: dict, b: dict) -> bool:
+    "Do the brackets of two arms leave a gap? True for measures without a bracket."
+    return ends is None or a[ends[0]] > b[ends[1]] or b[ends[0]] > a[ends[1]]
 
 # %% ../../nbs/5_theory/02_claims.ipynb #between
 @dataclass(frozen=True)
@@ -61,11 +66,6 @@ class Between:
         x, y = a[self.measure], b[self.measure]
         value = (log_ratio(x, y) if self.log else x - y) * (-1 if self.direction == 'lower' else 1)
         return Reading(value, not np.isfinite(value) or not apart(self.ends, a, b), certificate(self, a, b))
-
-# %% ../../nbs/5_theory/02_claims.ipynb #apart
-def apart(ends: tuple | None, a: dict, b: dict) -> bool:
-    "Do the brackets of two arms leave a gap? True for measures without a bracket."
-    return ends is None or a[ends[0]] > b[ends[1]] or b[ends[0]] > a[ends[1]]
 
 # %% ../../nbs/5_theory/02_claims.ipynb #certificate
 def certificate(
@@ -103,29 +103,14 @@ class Claim:
             )
 
 # %% ../../nbs/5_theory/02_claims.ipynb #claims
-FORMS = (
-    (
-        'raw',
-        's_paper',
-        'Definition 2 as printed, s(f) = E_c |Sigma(f,c)|_2',
-        ('s_split_half', 's_plug_in'),
-        'theorems',
-    ),
-    (
-        'unit',
-        's_unit',
-        'the same on embeddings of length one',
-        ('s_unit_split_half', 's_unit_plug_in'),
-        'theorems',
-    ),
+FORMS = (  # form, measure, what it is, ends of its bracket, family
+    ('raw', 's_paper', 'Definition 2 as printed, s(f) = E_c |Sigma(f,c)|_2',
+     ('s_split_half', 's_plug_in'), 'theorems'),
+    ('unit', 's_unit', 'the same on embeddings of length one',
+     ('s_unit_split_half', 's_unit_plug_in'), 'theorems'),
     ('ratio', 'ratio', 'tr Sigma_W / tr Sigma_B, between-class part debiased', None, 'theorems'),
-    (
-        '2019',
-        's_2019',
-        'the definition of the source, E_nu[sqrt(|Sigma|_2) E|f|] (Saunshi et al. 2019)',
-        None,
-        '',
-    ),
+    ('2019', 's_2019', 'the definition of the source, E_nu[sqrt(|Sigma|_2) E|f|] (Saunshi et al. 2019)',
+     None, ''),
 )
 THEOREMS = (('T2', 'mlm', 'init', 'Theorem 2: MLM reduces the deviation of random embeddings'),
             ('T3', 'mlm > contrastive', 'contrastive', 'Theorem 3: alignment keeps the order'))
@@ -184,54 +169,51 @@ def evidence(
         certificate=sum(r.certificate for r in found),
     ), values
 
-# %% ../../nbs/5_theory/02_claims.ipynb #plural
+# %% ../../nbs/5_theory/02_claims.ipynb #judge-order
 def plural(n: int, what: str) -> str:
     "'1 seed', '2 seeds'."
     return f'{n} {what}' + 's' * (n != 1)
 
-# %% ../../nbs/5_theory/02_claims.ipynb #judge-order
+
 def judge_order(claim: Claim, e: dict, values, p: float, tests: int, alpha: float) -> tuple[str, str]:
     "Enough seeds, then significance in the family, then the direction."
-    s, least = e['seeds'], min(1.0, 2 / 2 ** e['seeds'] * tests)
-    pattern = f"{e['agree']} of {plural(s, 'seed')} point the claimed way" + (
-        f", {plural(e['ties'], 'tie')}" if e['ties'] else ''
-    )
+    seeds, of_tests = plural(e['seeds'], 'seed'), plural(tests, 'test')
+    pattern = f'{e["agree"]} of {seeds} point the claimed way'
+    if e['ties']:
+        pattern += f', {plural(e["ties"], "tie")}'
+    least = min(1.0, 2 / 2 ** e['seeds'] * tests)  # no smaller p exists
     if least > alpha:
-        small = int(np.ceil(np.log2(2 * tests / alpha)))
+        needed = int(np.ceil(np.log2(2 * tests / alpha)))
         return 'undecided', (
-            f'{plural(s, "seed")} cannot reach significance: the smallest possible p is {least:.3g} for '
-            f'{plural(tests, "test")} and {small} seeds are needed; {pattern}'
+            f'{seeds} cannot reach significance: the smallest possible p is {least:.3g} for '
+            f'{of_tests} and {needed} seeds are needed; {pattern}'
         )
     decided = p <= alpha and np.isfinite(e['effect']) and e['effect'] != 0
-    why = f'{pattern}; p = {p:.3g} after Holm over {plural(tests, "test")}'
+    why = f'{pattern}; p = {p:.3g} after Holm over {of_tests}'
     return ('holds' if e['effect'] > 0 else 'fails') if decided else 'undecided', why
 
 # %% ../../nbs/5_theory/02_claims.ipynb #judge-bound
 def judge_bound(claim: Claim, e: dict, values, p: float, tests: int, alpha: float) -> tuple[str, str]:
     "A theorem: one violation refutes it."
-    if not np.isfinite(values).all():
-        return (
-            'undecided',
-            f'undefined in {plural(int((~np.isfinite(values)).sum()), "seed")} of {e["seeds"]}',
-        )
-    broken = values < -claim.margin
+    undefined = int((~np.isfinite(values)).sum())
+    if undefined:
+        return 'undecided', f'undefined in {plural(undefined, "seed")} of {e["seeds"]}'
+    seeds, broken = plural(len(values), 'seed'), values < -claim.margin
     if broken.any():
-        return (
-            'fails',
-            f'violated in {broken.sum()} of {plural(len(values), "seed")}, at worst by {-values.min():.3g}',
-        )
-    return 'holds', f'not violated in {plural(len(values), "seed")}; least slack {values.min():.3g}'
+        return 'fails', f'violated in {broken.sum()} of {seeds}, at worst by {-values.min():.3g}'
+    return 'holds', f'not violated in {seeds}; least slack {values.min():.3g}'
 
 
 def judge_equal(claim: Claim, e: dict, values, p: float, tests: int, alpha: float) -> tuple[str, str]:
     "Equivalence within the margin, by two one-sided t tests over seeds."
     se = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
     q = equivalence_p(e['effect'], se, claim.margin, len(values) - 1)
-    said = f'difference {e["effect"]:+.3g}, equivalence within {claim.margin:g}: p = {q:.3g} over {plural(len(values), "seed")}'
+    effect, seeds = e['effect'], plural(len(values), 'seed')
+    why = f'difference {effect:+.3g}, equivalence within {claim.margin:g}: p = {q:.3g} over {seeds}'
     if np.isfinite(q) and q <= alpha:
-        return 'holds', said
-    apart = p <= alpha and abs(e['effect']) > claim.margin
-    return 'fails' if apart else 'undecided', said
+        return 'holds', why
+    differs = p <= alpha and abs(effect) > claim.margin
+    return 'fails' if differs else 'undecided', why
 
 
 JUDGES = dict(order=judge_order, bound=judge_bound, equal=judge_equal)
@@ -246,13 +228,13 @@ def judge(
     alpha: float = 0.05,  # error rate of the family
 ) -> Verdict:
     "Decide a claim: holds, fails or undecided, with the reason in words."
-    verdict, why = (
-        JUDGES[claim.kind](claim, e, values, p_family, tests, alpha)
-        if len(values)
-        else ('undecided', 'no seed has what it needs')
-    )
+    verdict, why = 'undecided', 'no seed has what it needs'
+    if len(values):
+        verdict, why = JUDGES[claim.kind](claim, e, values, p_family, tests, alpha)
     if e['certificate']:
-        why += f"; a certificate that needs no labels speaks against it in {e['certificate']} of {plural(e['seeds'], 'seed')} (its total variance lies below s of '{claim.reads.arm}')"
+        refuted = f'{e["certificate"]} of {plural(e["seeds"], "seed")}'
+        why += f"; a certificate that needs no labels speaks against it in {refuted}"
+        why += f" (its total variance lies below s of '{claim.reads.arm}')"
     return Verdict(claim.name, verdict, p_family=p_family, reason=why, **e)
 
 
@@ -297,9 +279,8 @@ def controls() -> pd.DataFrame:
     "The known cases: arm, compared with, measure, expected verdict, found verdict, effect."
     seeds, rows = control_arms(), []
     forms = {m: ends for _, m, _, ends, _ in FORMS[:3]}
-    known = [('compact', 'plain', m, 'holds') for m in forms] + [
-        ('plain', 'compact', m, 'fails') for m in forms
-    ]
+    known = [('compact', 'plain', m, 'holds') for m in forms]
+    known += [('plain', 'compact', m, 'fails') for m in forms]
     known += [('dealt a', 'dealt b', m, 'undecided') for m in forms]
     known += [('scaled', 'plain', m, 'fails' if m == 's_paper' else 'undecided') for m in forms]
     for arm, than, m, expected in known:
@@ -313,9 +294,21 @@ def trust(table: pd.DataFrame):
     "Raise `BrokenBench` unless every control has an expected verdict."
     for row in table.itertuples():
         if row.expected and row.verdict not in row.expected.split(' or '):
-            raise BrokenBench(
-                f'the control {row.claim!r}: expected {row.expected}, found {row.verdict}; no verdict is given'
-            )
+            shown = f'expected {row.expected}, found {row.verdict}'
+            raise BrokenBench(f'the control {row.claim!r}: {shown}; no verdict is given')
+
+# %% ../../nbs/5_theory/02_claims.ipynb #measures-of
+def measures_of(runs, seed: int = 0, readouts: bool = False) -> dict[int, dict[str, dict]]:
+    "Run seed -> arm -> measures of the last kept probe of every stage, for runs of any plans."
+    out = {}
+    for run in runs:
+        arms = out.setdefault(run.seed, {})
+        for stage in run.stages:
+            arm = 'init' if stage.name == 'init' else stage.path
+            if arm not in arms:
+                h = stage.probes[max(stage.probes)]
+                arms[arm] = measure(h, run.cohort.stays.loc[h.index, list(run.cohort.labels)], seed, readouts)
+    return out
 
 # %% ../../nbs/5_theory/02_claims.ipynb #adjusted
 def family_p(claims, found: list[dict]) -> tuple[list, list]:
@@ -327,6 +320,14 @@ def family_p(claims, found: list[dict]) -> tuple[list, list]:
         for i, adjusted in zip(of, holm([found[i]['p'] for i in of])):
             p[i], tests[i] = float(adjusted), len(of)
     return p, tests
+
+# %% ../../nbs/5_theory/02_claims.ipynb #times
+def times(claim: Claim, v: Verdict) -> float:
+    """For a comparison by quotient: the measure of `arm` as a multiple of that of `than`, geometric mean over
+    seeds; else nan."""
+    if not (isinstance(claim.reads, Between) and claim.reads.log):
+        return float('nan')
+    return float(np.exp(-v.effect if claim.reads.direction == 'lower' else v.effect))
 
 # %% ../../nbs/5_theory/02_claims.ipynb #verdicts
 def verdicts(
@@ -343,28 +344,9 @@ def verdicts(
     rows = []
     for i, c in enumerate(claims):
         v = judge(c, found[i], pairs[i][1], p[i], tests[i], alpha)
-        rows.append(asdict(v) | dict(times=times(c, v), statement=c.statement, source=c.source, kind=c.kind, family=c.family, expected=' or '.join(c.expected)))
+        declared = dict(statement=c.statement, source=c.source, kind=c.kind, family=c.family)
+        expected = ' or '.join(c.expected)
+        rows.append(asdict(v) | dict(times=times(c, v)) | declared | dict(expected=expected))
     table = pd.DataFrame(rows)
     trust(table[table['seeds'] > 0])
     return table
-
-# %% ../../nbs/5_theory/02_claims.ipynb #times
-def times(claim: Claim, v: Verdict) -> float:
-    """For a comparison by quotient: the measure of `arm` as a multiple of that of `than`, geometric mean over
-    seeds; else nan."""
-    if not (isinstance(claim.reads, Between) and claim.reads.log):
-        return float('nan')
-    return float(np.exp(-v.effect if claim.reads.direction == 'lower' else v.effect))
-
-
-def measures_of(runs, seed: int = 0, readouts: bool = False) -> dict[int, dict[str, dict]]:
-    "Run seed -> arm -> measures of the last kept probe of every stage, for runs of any plans."
-    out = {}
-    for run in runs:
-        arms = out.setdefault(run.seed, {})
-        for stage in run.stages:
-            arm = 'init' if stage.name == 'init' else stage.path
-            if arm not in arms:
-                h = stage.probes[max(stage.probes)]
-                arms[arm] = measure(h, run.cohort.stays.loc[h.index, list(run.cohort.labels)], seed, readouts)
-    return out

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_words', 'kl_rows', 'read_loss', 'natural_task', 'mlm_chain', 'learned_head_bound', 'prompts', 'model_words',
-           'excess', 'domain_weights', 'prior_loss', 'theorem1', 'whiten', 'between_trace', 'same_rows',
-           'predictable_ratio', 'pointwise_information', 'infonce_slope', 'population_infonce', 'tabular_infonce',
+           'excess', 'domain_weights', 'prior_loss', 'chain_row', 'theorem1', 'whiten', 'between_trace', 'same_rows',
+           'predictable_ratio', 'pointwise_information', 'population_infonce', 'infonce_slope', 'tabular_infonce',
            'aligned_ratio', 'corollary', 'factorial', 'loss2', 'scaled', 'shared_classes', 'cross_modal']
 
 # %% ../../nbs/5_theory/03_statements.ipynb #imports
@@ -29,23 +29,18 @@ from .world import (SLOTS, SPECIALS, Patients, WorldConfig, density_ratio, exact
 def check_words(p: np.ndarray, y: np.ndarray):
     "Raise `UserError` unless p (n, V) holds a distribution over words per row and y (n,) is -1 or 1."
     if p.ndim != 2 or len(p) != len(y) or (p < 0).any() or np.abs(p.sum(1) - 1).max() > 1e-4:
-        raise UserError(
-            'one distribution over words for each label',
-            f'an array {p.shape} for {len(y)} labels',
-            'Give rows that are not negative and sum to 1, e.g. from `exact_words` or `model_words`.',
-        )
+        do = 'Give rows that are not negative and sum to 1, e.g. from `exact_words` or `model_words`.'
+        got = f'an array {p.shape} for {len(y)} labels'
+        raise UserError('one distribution over words for each label', got, do)
     if not np.isin(y, (-1, 1)).all():
         raise UserError('labels -1 or 1', f'{np.unique(y)[:5]}', 'Turn labels 0/1 into 2 * y - 1.')
 
-
+# %% ../../nbs/5_theory/03_statements.ipynb #chain-losses
 def kl_rows(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     "KL(p, q) of each row in nats: (n,), never negative."
     if ((p > 0) & (q <= 0)).any():
-        raise UserError(
-            'a model that gives every possible word some probability',
-            'a zero',
-            'Use a softmax in double precision.',
-        )
+        raise UserError('a model that gives every possible word some probability', 'a zero',
+                        'Use a softmax in double precision.')
     safe = lambda x: np.where(p > 0, x, 1)
     return np.maximum((p * np.log(safe(p) / safe(q))).sum(1), 0)
 
@@ -71,15 +66,9 @@ def natural_task(
         return np.logaddexp(0, -margin).mean(), -(y * expit(-margin)) @ p / len(y)
 
     box = [(-bound, bound)] * p.shape[1]
-    found = minimize(
-        loss,
-        np.zeros(p.shape[1]),
-        jac=True,
-        method='L-BFGS-B',
-        bounds=box,
-        options=dict(maxiter=5000, ftol=1e-13, gtol=1e-9),
-    )
-    return found.x, float(found.fun)
+    best = minimize(loss, np.zeros(p.shape[1]), jac=True, method='L-BFGS-B', bounds=box,
+                    options=dict(maxiter=5000, ftol=1e-13, gtol=1e-9))
+    return best.x, float(best.fun)
 
 # %% ../../nbs/5_theory/03_statements.ipynb #chain
 def mlm_chain(
@@ -90,23 +79,23 @@ def mlm_chain(
     gamma: float = 1.0,  # p_general(context) >= gamma p_task(context)
     eps_general: float | None = None,  # E KL(p, q) in the general domain, same p, same kind of contexts
 ) -> dict:
-    "The corrected Theorem 1: risk on q, its upper bounds `l1`, `pinsker`, `jensen` (and `gamma_link`), `tau`, `eps` and B, in nats."
+    """The corrected Theorem 1: risk on q, its upper bounds `l1`, `pinsker`, `jensen` (and `gamma_link`),
+    `tau`, `eps` and B, in nats."""
     p, q, v = (np.asarray(a, float) for a in (p, q, v))
     check_words(p, y)
     check_words(q, y)
     if not 0 < gamma <= 1 + 1e-9:
-        raise UserError('gamma above 0 and at most 1', f'{gamma}', 'Take it from `gamma_bound`; 1 means the same contexts.')
-    kl = kl_rows(p, q)  # (n,)
-    b, tau, eps = float(np.abs(v).max()), read_loss(p, y, v), float(kl.mean())
-    over = lambda gap: float(tau + b * gap)
-    out = dict(risk=read_loss(q, y, v), l1=over(np.abs(p - q).sum(1).mean()), pinsker=over(np.sqrt(2 * kl).mean()),
-               jensen=over(np.sqrt(2 * eps)), tau=tau, eps=eps, bound=b)
-    return (
-        out
-        if eps_general is None
-        else out
-        | dict(gamma_link=over(np.sqrt(2 * eps_general / gamma)), eps_general=eps_general, gamma=gamma)
-    )
+        raise UserError('gamma above 0 and at most 1', f'{gamma}',
+                        'Take it from `gamma_bound`; 1 means the same contexts.')
+    kl, tau, b = kl_rows(p, q), read_loss(p, y, v), float(np.abs(v).max())
+    eps = float(kl.mean())
+    gaps = dict(l1=np.abs(p - q).sum(1).mean(), pinsker=np.sqrt(2 * kl).mean(), jensen=np.sqrt(2 * eps))
+    out = dict(risk=read_loss(q, y, v)) | {k: float(tau + b * gap) for k, gap in gaps.items()}
+    out |= dict(tau=tau, eps=eps, bound=b)
+    if eps_general is None:
+        return out
+    link = float(tau + b * np.sqrt(2 * eps_general / gamma))
+    return out | dict(gamma_link=link, eps_general=eps_general, gamma=gamma)
 
 # %% ../../nbs/5_theory/03_statements.ipynb #learned
 def learned_head_bound(
@@ -120,12 +109,8 @@ def learned_head_bound(
 ) -> float:
     """Corrected Theorem 1 with a functional learned from n labels: tau + B sqrt(2 eps / gamma) + capacity +
     confidence, nats."""
-    return float(
-        tau
-        + b * np.sqrt(2 * eps / gamma)
-        + 2 * b * np.sqrt(words / n)
-        + 2 * b * np.sqrt(2 * np.log(2 / delta) / n)
-    )
+    capacity, confidence = 2 * b * np.sqrt(words / n), 2 * b * np.sqrt(2 * np.log(2 / delta) / n)
+    return float(tau + b * np.sqrt(2 * eps / gamma) + capacity + confidence)
 
 # %% ../../nbs/5_theory/03_statements.ipynb #prompts
 def prompts(
@@ -159,7 +144,9 @@ def model_words(
     if not np.asarray(hidden)[np.arange(len(x)), at].all():
         raise UserError('places that are hidden', 'a visible one', 'Set hidden[i, at[i]] to True.')
     cls, sep, mask = (SPECIALS.index(t) for t in ('[CLS]', '[SEP]', '[MASK]'))
-    ids = np.pad(np.where(hidden, mask, x), ((0, 0), (1, 1)), constant_values=((0, 0), (cls, sep)))  # (n, words + 2)
+    shown, frame = np.where(hidden, mask, x), ((0, 0), (cls, sep))
+    ids = np.pad(shown, ((0, 0), (1, 1)), constant_values=frame)  # (n, words + 2)
+    places = torch.as_tensor(np.asarray(at) + 1)
     report, device, mode, out = towers.report, device_of(towers), towers.report.training, []
     report.eval()
     with mixed(device, 'fp32'):
@@ -167,9 +154,7 @@ def model_words(
             batch = pack_chunks(list(ids[i:i + size]))  # all of one length: their order stays
             states = report.hidden(batch.to(device)).unflatten(0, (-1, ids.shape[1]))  # (m, words + 2, width)
             rows = torch.arange(len(states), device=device)
-            logits = lm_logits(
-                report.lm, states[rows, torch.as_tensor(np.asarray(at)[i : i + size] + 1, device=device)]
-            )
+            logits = lm_logits(report.lm, states[rows, places[i:i + size].to(device)])
             out.append(logits.double().softmax(1).cpu().numpy())
     report.train(mode)
     return np.concatenate(out)
@@ -187,9 +172,8 @@ def excess(
     g = rng(seed, 'excess')
     hidden, at = g.random(np.shape(x)) < share, g.integers(0, np.shape(x)[1], len(x))
     hidden[np.arange(len(x)), at] = True
-    return float(
-        kl_rows(exact_words(config, x, hidden, at, domain), model_words(towers, x, hidden, at)).mean()
-    )
+    truth, said = exact_words(config, x, hidden, at, domain), model_words(towers, x, hidden, at)
+    return float(kl_rows(truth, said).mean())
 
 # %% ../../nbs/5_theory/03_statements.ipynb #prompt-divergence
 def domain_weights(config: WorldConfig, x: np.ndarray, hidden: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -205,6 +189,16 @@ def prior_loss(y: np.ndarray) -> float:
     return float(-(share * np.log(np.where(share > 0, share, 1))).sum())
 
 # %% ../../nbs/5_theory/03_statements.ipynb #theorem1
+def chain_row(p, q, y, bound: float, gamma: float, general: float) -> dict:
+    "The chain for one B, whether its bounds beat the prior, and the AUROC of truth p and model q (n, V)."
+    v, _ = natural_task(p, y, bound)
+    link, prior = mlm_chain(p, q, y, v, gamma, general), prior_loss(y)
+    below = dict(non_vacuous=link['l1'] < prior, non_vacuous_eps=link['jensen'] < prior)
+    needed = link['risk'] / (link['tau'] * link['eps'])
+    auroc = dict(auroc_p=float(roc_auc_score(y, p @ v)), auroc_q=float(roc_auc_score(y, q @ v)))
+    return link | dict(bound=bound, prior=prior) | below | dict(constant_needed=needed) | auroc
+
+
 def theorem1(
     config: WorldConfig,
     towers: Towers,  # of a lab of this world
@@ -218,18 +212,14 @@ def theorem1(
     x, hidden, at = prompts(config, patients.x, label)
     y = 2 * patients.y[:, label] - 1
     if len(np.unique(y)) < 2:
-        raise UserError('patients with and without the phenotype', f'{len(y)} that are alike', 'Take more patients.')
+        raise UserError('patients with and without the phenotype', f'{len(y)} that are alike',
+                        'Take more patients.')
     p, q = exact_words(config, x, hidden, at, domain), model_words(towers, x, hidden, at)
-    taught = domain == 'general'
-    weights, gamma = (domain_weights(config, x, hidden, at), gamma_bound(config)) if taught else (1.0, 1.0)
-    general, prior, rows = float((weights * kl_rows(p, q)).mean()), prior_loss(y), []
-    for bound in bounds:
-        v, _ = natural_task(p, y, bound)
-        link = mlm_chain(p, q, y, v, min(gamma, 1.0), general) | dict(bound=bound)
-        rows.append(link | dict(prior=prior, non_vacuous=link['l1'] < prior, non_vacuous_eps=link['jensen'] < prior,
-                                constant_needed=link['risk'] / (link['tau'] * link['eps']),
-                                auroc_p=float(roc_auc_score(y, p @ v)), auroc_q=float(roc_auc_score(y, q @ v))))
-    return pd.DataFrame(rows)
+    weights, gamma = 1.0, 1.0
+    if domain == 'general':
+        weights, gamma = domain_weights(config, x, hidden, at), min(gamma_bound(config), 1.0)
+    general = float((weights * kl_rows(p, q)).mean())
+    return pd.DataFrame([chain_row(p, q, y, bound, gamma, general) for bound in bounds])
 
 # %% ../../nbs/5_theory/03_statements.ipynb #whiten
 def whiten(
@@ -248,7 +238,7 @@ def between_trace(
     "tr Sigma_B: trace of the scatter between classes, in the unit of x squared."
     return float(sum((c == k).mean() * (x[c == k].mean(0) ** 2).sum() for k in np.unique(c)))
 
-
+# %% ../../nbs/5_theory/03_statements.ipynb #predictable
 def same_rows(**arrays) -> list[np.ndarray]:
     "The arrays, if they have equally many rows; else `UserError`."
     sizes = {k: len(v) for k, v in arrays.items()}
@@ -256,7 +246,7 @@ def same_rows(**arrays) -> list[np.ndarray]:
         raise UserError('as many rows in each array', str(sizes), 'Give the same patients in the same order.')
     return [np.asarray(v) for v in arrays.values()]
 
-# %% ../../nbs/5_theory/03_statements.ipynb #predictable
+
 def predictable_ratio(
     x,  # features, shape (n, d)
     z,  # what is to be predicted from them, e.g. the other half of the report, shape (n, e)
@@ -267,19 +257,14 @@ def predictable_ratio(
     shares that decide."""
     x, z, c = same_rows(x=x, z=z, c=c)
     a, b = whiten(x.astype(float)), whiten(z.astype(float))
-    if not 1 <= k <= min(a.shape[1], b.shape[1]):
-        raise UserError(f'k from 1 to {min(a.shape[1], b.shape[1])}', f'{k}', 'Keep no more directions than both halves have.')
+    most = min(a.shape[1], b.shape[1])
+    if not 1 <= k <= most:
+        raise UserError(f'k from 1 to {most}', f'{k}', 'Keep no more directions than both halves have.')
     kept = a @ np.linalg.svd(a.T @ b / len(a), full_matrices=False)[0][:, :k]  # (n, k), unit covariance
     overall, inside = between_trace(a, c) / a.shape[1], between_trace(kept, c) / k
     before, after = (1 / max(s, 1e-300) - 1 for s in (overall, inside))
-    return dict(
-        before=before,
-        after=after,
-        predicted_lower=bool(inside > overall),
-        lower=bool(after < before),
-        share_inside=inside,
-        share_overall=overall,
-    )
+    lower = dict(predicted_lower=bool(inside > overall), lower=bool(after < before))
+    return dict(before=before, after=after) | lower | dict(share_inside=inside, share_overall=overall)
 
 # %% ../../nbs/5_theory/03_statements.ipynb #tabular
 def pointwise_information(joint: np.ndarray) -> np.ndarray:
@@ -287,19 +272,18 @@ def pointwise_information(joint: np.ndarray) -> np.ndarray:
     return np.log(joint / (joint.sum(1, keepdims=True) * joint.sum(0)))
 
 
-def infonce_slope(joint: np.ndarray, f: np.ndarray) -> np.ndarray:
-    "Gradient (X, Y) of the symmetric population InfoNCE loss in the table of logits f (X, Y)."
-    px, py = joint.sum(1, keepdims=True), joint.sum(0)
-    return (px * softmax(f + np.log(py), 1) + py * softmax(f + np.log(px), 0)) / 2 - joint
-
-
 def population_infonce(joint: np.ndarray, f: np.ndarray) -> float:
     """Symmetric InfoNCE loss with infinitely many negatives, less their logarithm, of logits f (X, Y), in
     nats."""
     px, py = joint.sum(1), joint.sum(0)
-    return float(
-        -(joint * f).sum() + px @ logsumexp(f, 1, b=py[None]) / 2 + py @ logsumexp(f, 0, b=px[:, None]) / 2
-    )
+    rows, columns = logsumexp(f, 1, b=py[None]), logsumexp(f, 0, b=px[:, None])
+    return float(-(joint * f).sum() + px @ rows / 2 + py @ columns / 2)
+
+# %% ../../nbs/5_theory/03_statements.ipynb #infonce-slope
+def infonce_slope(joint: np.ndarray, f: np.ndarray) -> np.ndarray:
+    "Gradient (X, Y) of the symmetric population InfoNCE loss in the table of logits f (X, Y)."
+    px, py = joint.sum(1, keepdims=True), joint.sum(0)
+    return (px * softmax(f + np.log(py), 1) + py * softmax(f + np.log(px), 0)) / 2 - joint
 
 # %% ../../nbs/5_theory/03_statements.ipynb #tabular-infonce
 def tabular_infonce(
@@ -311,11 +295,9 @@ def tabular_infonce(
     "The logits after each step of gradient descent on the population InfoNCE loss: (steps + 1, X, Y)."
     joint, f = np.asarray(joint, float), np.array(init, float)
     if joint.ndim != 2 or (joint <= 0).any() or abs(joint.sum() - 1) > 1e-9:
-        raise UserError(
-            'a table of positive probabilities with sum 1',
-            f'shape {joint.shape}, least {joint.min():.3g}, sum {joint.sum():.3g}',
-            'Divide it by its sum; mix in a little of the uniform distribution.',
-        )
+        raise UserError('a table of positive probabilities with sum 1',
+                        f'shape {joint.shape}, least {joint.min():.3g}, sum {joint.sum():.3g}',
+                        'Divide it by its sum; mix in a little of the uniform distribution.')
     if f.shape != joint.shape:
         raise UserError(f'a start of shape {joint.shape}', f'{f.shape}', 'Give one logit for each pair.')
     rate = 4 / (joint.sum(1).max() + joint.sum(0).max()) if rate is None else rate
@@ -352,12 +334,8 @@ def corollary(
     "The three gains, both sides of Corollary 1, and the inequality that it is equivalent to."
     gains = (random - mlm, mlm - aligned, aligned - full)
     right = aligned_random - sum(gains)
-    return dict(zip(('d1', 'd2', 'd3'), gains)) | dict(
-        left=full,
-        right=right,
-        holds=bool(full <= right + 1e-12),
-        same_as=bool(random <= aligned_random + 1e-12),
-    )
+    holds, same_as = bool(full <= right + 1e-12), bool(random <= aligned_random + 1e-12)
+    return dict(zip(('d1', 'd2', 'd3'), gains)) | dict(left=full, right=right, holds=holds, same_as=same_as)
 
 
 def factorial(
@@ -366,11 +344,8 @@ def factorial(
     """Main effects and interaction over seeds from one value per seed and arm (higher is better): mean, t
     interval, exact p."""
     n, m, c, b = (np.asarray(values[k], float) for k in (neither, mlm, contrastive, both))
-    effects = {
-        'MLM': ((m - n) + (b - c)) / 2,
-        'contrastive': ((c - n) + (b - m)) / 2,
-        'interaction': (b - m) - (c - n),
-    }
+    effects = {'MLM': ((m - n) + (b - c)) / 2, 'contrastive': ((c - n) + (b - m)) / 2,
+               'interaction': (b - m) - (c - n)}
     return pd.DataFrame({k: over_seeds(v) | dict(p=sign_flip(v)) for k, v in effects.items()}).T
 
 # %% ../../nbs/5_theory/03_statements.ipynb #loss2
@@ -385,23 +360,19 @@ def scaled(z, temperature: float) -> np.ndarray:
     z = np.asarray(z, float)
     length = np.linalg.norm(z, axis=1, keepdims=True)
     if not (length > 0).all():
-        raise UserError(
-            'vectors that are not zero',
-            f'{int((length <= 0).sum())} that are',
-            'Leave out patients without data.',
-        )
+        raise UserError('vectors that are not zero', f'{int((length <= 0).sum())} that are',
+                        'Leave out patients without data.')
     return z / length / np.sqrt(temperature)
 
-
+# %% ../../nbs/5_theory/03_statements.ipynb #shared-classes
 def shared_classes(c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Rows whose class has at least two members, their class numbers 0.., and members of each class."
     _, code, count = np.unique(c, return_inverse=True, return_counts=True)
     rows = np.flatnonzero(count[code] >= 2)
     _, code, count = np.unique(code[rows], return_inverse=True, return_counts=True)
     if len(count) < 2:
-        raise UserError(
-            'two classes of at least two patients', f'{len(count)}', 'Take coarser classes, or more patients.'
-        )
+        raise UserError('two classes of at least two patients', f'{len(count)}',
+                        'Take coarser classes, or more patients.')
     return rows, code, count
 
 # %% ../../nbs/5_theory/03_statements.ipynb #pair-losses
@@ -414,8 +385,8 @@ def pair_losses(f: np.ndarray, g: np.ndarray, code: np.ndarray, size: int = 500)
         loss = loss2(own - part @ g.T)  # (m, n)
         alike = code[i:i + size, None] == code
         total, inside = loss.sum(), loss[alike].sum()
-        # a patient against itself costs l(0) = 1
-        same, different = same + inside - len(part), different + total - inside
+        same += inside - len(part)  # a patient against itself costs l(0) = 1
+        different += total - inside
     return float(same), float(different)
 
 
@@ -425,8 +396,8 @@ def mean_classifier(f: np.ndarray, g: np.ndarray, code: np.ndarray, count: np.nd
     mean = np.zeros((len(count), g.shape[1]))
     np.add.at(mean, code, g)
     mean /= count[:, None]
-    # own class without oneself, (n, d)
-    others = (mean[code] * count[code, None] - g) / (count[code, None] - 1)
+    members = count[code, None]
+    others = (mean[code] * members - g) / (members - 1)  # own class without oneself, (n, d)
     loss = loss2((f * others).sum(1, keepdims=True) - f @ mean.T)  # (n, classes)
     weight = np.where(np.arange(len(count)) == code[:, None], 0, count)
     return float((loss * weight).sum() / weight.sum())
@@ -441,9 +412,7 @@ def deviation_term(f: np.ndarray, g: np.ndarray, code: np.ndarray, count: np.nda
     return float(np.average(terms, weights=count * (count - 1.0)))
 
 
-def independent_loss(
-    f: np.ndarray, g: np.ndarray, code: np.ndarray, seed: int = 0, rounds: int = 50
-) -> float:
+def independent_loss(f, g, code: np.ndarray, seed: int = 0, rounds: int = 50) -> float:
     """L_un with the positive taken from another patient of the same class: equal to L_un if the class
     explains what is shared."""
     r, total, n = rng(seed, 'independent'), 0.0, len(f)
@@ -474,11 +443,13 @@ def cross_modal(
     f, g, n = scaled(f[rows], temperature), scaled(g[rows], temperature), len(rows)
     alike = float((count * (count - 1.0)).sum())  # ordered pairs of one class
     same, different = pair_losses(f, g, code)
-    tau, l_un, l_neq = alike / (n * (n - 1)), (same + different) / (n * (n - 1)), different / (n * (n - 1) - alike)
+    pairs = n * (n - 1)
+    tau, l_un, l_neq = alike / pairs, (same + different) / pairs, different / (pairs - alike)
     l_sup, term = mean_classifier(f, g, code, count), deviation_term(f, g, code, count)
     collide = tau / (1 - tau) * kappa * np.sqrt(2) * term
-    out = dict(tau=tau, l_un=l_un, l_neq=l_neq, l_eq=same / alike, l_sup=l_sup, s_2019=term, bound_c=(l_un - tau) / (1 - tau),
-               bound_c_prime=l_neq + collide, bound_symmetric=l_neq + collide / 2, unexplained=independent_loss(f, g, code, seed) - l_un)
+    out = dict(tau=tau, l_un=l_un, l_neq=l_neq, l_eq=same / alike, l_sup=l_sup, s_2019=term,
+               bound_c=(l_un - tau) / (1 - tau), bound_c_prime=l_neq + collide,
+               bound_symmetric=l_neq + collide / 2, unexplained=independent_loss(f, g, code, seed) - l_un)
     slack = dict(slack_c=out['bound_c'] - l_sup, slack_c_prime=out['bound_c_prime'] - l_sup)
-    return {k: float(v) for k, v in (out | slack).items()} | dict(
-        holds_c=bool(slack['slack_c'] >= 0), holds_c_prime=bool(slack['slack_c_prime'] >= 0), classes=len(count), patients=n)
+    holds = {k.replace('slack', 'holds'): bool(v >= 0) for k, v in slack.items()}
+    return {k: float(v) for k, v in (out | slack).items()} | holds | dict(classes=len(count), patients=n)

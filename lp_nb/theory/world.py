@@ -6,10 +6,10 @@
 __all__ = ['WORLDS', 'SPECIALS', 'FINDINGS', 'PHENOTYPES', 'SHARED', 'EXTENT', 'NEUTRAL', 'NOTES', 'TOPIC_WORDS', 'SLOTS',
            'READERS', 'WARDS', 'LEVELS', 'DOMAINS', 'SEVERITY', 'READER', 'BASE', 'SLOPE', 'SAID', 'TOPICS',
            'DEATH_BASE', 'DEATH_SEVERITY', 'DEATH', 'HOURS', 'VARIABLES', 'WorldConfig', 'joined', 'word_groups',
-           'evenly', 'mix', 'numbered_words', 'emission', 'domain_prior', 'World', 'world', 'Patients', 'responses',
-           'draw_series', 'sample', 'death_odds', 'text', 'Inferred', 'infer', 'in_parts', 'exact_labels', 'words_at',
-           'exact_words', 'density_ratio', 'gamma_bound', 'word_tokenizer', 'Sizes', 'WorldCohort', 'world_encoder',
-           'world_lab']
+           'evenly', 'mix', 'numbered_words', 'emission', 'domain_prior', 'World', 'world', 'responses', 'draw_series',
+           'draw_reports', 'text', 'Patients', 'death_odds', 'sample', 'Inferred', 'infer', 'in_parts', 'exact_labels',
+           'words_at', 'exact_words', 'density_ratio', 'gamma_bound', 'word_tokenizer', 'Sizes', 'WorldCohort',
+           'world_encoder', 'world_lab']
 
 # %% ../../nbs/5_theory/01_world.ipynb #imports
 from dataclasses import asdict, dataclass
@@ -42,21 +42,13 @@ class WorldConfig:
     sentences: int = 8  # in a report
 
     def __post_init__(self):
-        for name, low, high in [
-            ('bind', 0, 1),
-            ('style', 0, 10),
-            ('ward', 0, 10),
-            ('series_label', 0, 10),
-            ('noise', 0, 100),
-            ('shift', 0, 1),
-            ('findings', 1, 4),
-            ('sentences', 1, 100),
-        ]:
+        ranges = dict(bind=(0, 1), style=(0, 10), ward=(0, 10), series_label=(0, 10), noise=(0, 100),
+                      shift=(0, 1), findings=(1, 4), sentences=(1, 100))
+        for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise UserError(
-                    f'{name} between {low:g} and {high:g}', f'{value}', f'Change {name} in WorldConfig.'
-                )
+                raise UserError(f'{name} between {low:g} and {high:g}', f'{value}',
+                                f'Change {name} in WorldConfig.')
 
 
 WORLDS = {
@@ -71,8 +63,7 @@ WORLDS = {
 SPECIALS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 FINDINGS = (0, 2, 4, 6)  # rows of the hospital's table: effusion, consolidation, edema, hyperinflation
 PHENOTYPES = ('pleura', 'pneumonia', 'heart', 'copd')  # what causes them there
-# polarity words that fit any finding
-SHARED = (('absent', 'excluded', 'not-seen'), ('present', 'evident', 'seen'))
+SHARED = (('absent', 'excluded', 'not-seen'), ('present', 'evident', 'seen'))  # polarity, of any finding
 EXTENT = (('hardly', 'doubtful', 'trace'), ('mild', 'moderate', 'severe'))  # lean to absent, lean to present
 NEUTRAL = ('today', 'again', 'overall')
 NOTES = ('comparison', 'technique', 'motion', 'dose')
@@ -207,27 +198,10 @@ def world(
     topics[:, n, 0], topics[:, n + 1, 0] = TOPICS[1:]
     return World(config, numbered_words(n)[0], emission(config), patterns, topics)
 
-# %% ../../nbs/5_theory/01_world.ipynb #sample-class
+# %% ../../nbs/5_theory/01_world.ipynb #sample-series
 HOURS, VARIABLES = 24, 17
 
 
-@outlined
-@dataclass(frozen=True)
-class Patients:
-    "A sample of a world; arrays are over patients."
-
-    x: np.ndarray  # (n, words) word ids of the report, without [CLS] and [SEP]
-    y: np.ndarray  # (n, findings) phenotypes, 0/1
-    died: np.ndarray  # (n,) 0/1
-    severity: np.ndarray  # (n,) 0, 1, 2
-    reader: np.ndarray  # (n,) 0..3, text only
-    ward: np.ndarray  # (n,) 0..3, text and series
-    series: np.ndarray  # (n, 24, 17) float32; (n, 0, 0) if not drawn
-
-    def __len__(self):
-        return len(self.x)
-
-# %% ../../nbs/5_theory/01_world.ipynb #sample-series
 @lru_cache
 def responses() -> dict[str, np.ndarray]:
     """What the 17 variables do: by phenotype (4, 17) with its onset (4, 17), by severity (17,), by ward (4,
@@ -244,18 +218,16 @@ def draw_series(config: WorldConfig, r, y, severity, ward) -> np.ndarray:
 
     of, t = responses(), np.linspace(0, 1, HOURS)[:, None, None]
     ramp = np.clip(2 * (t - of['onset'][:y.shape[1]]), 0, 1)  # (24, findings, 17)
-    level = (
-        np.einsum('nf,fv,tfv->ntv', y, of['phenotype'][: y.shape[1]], ramp)
-        + ((severity - 1)[:, None] * of['severity'])[:, None]
-    )
+    level = np.einsum('nf,fv,tfv->ntv', y, of['phenotype'][:y.shape[1]], ramp)
+    level = level + ((severity - 1)[:, None] * of['severity'])[:, None]
     fixed = config.ward * of['ward'][ward][:, None] + r.normal(0, 0.5, (len(y), 1, VARIABLES))
     e = r.normal(size=(len(y), HOURS, VARIABLES))
     e[:, 1:] *= 0.8  # so that the autoregression keeps variance 1
     values = config.series_label * level + fixed + config.noise * lfilter([1], [1, -0.6], e, axis=1)
-    # hour of the last charted value
-    last = np.where(r.random(values.shape) < 0.3, 0, np.arange(HOURS)[:, None])
-    last[:, 0] = 0
-    return np.take_along_axis(values, np.maximum.accumulate(last, 1), 1).astype(np.float32)
+    charted = np.where(r.random(values.shape) < 0.3, 0, np.arange(HOURS)[:, None])
+    charted[:, 0] = 0
+    last = np.maximum.accumulate(charted, 1)  # hour of the last charted value
+    return np.take_along_axis(values, last, 1).astype(np.float32)
 
 # %% ../../nbs/5_theory/01_world.ipynb #sample
 def draw_reports(w: World, r, pattern, reader, ward) -> np.ndarray:
@@ -267,7 +239,37 @@ def draw_reports(w: World, r, pattern, reader, ward) -> np.ndarray:
     rows = table[reader[:, None], ward[:, None], kind]  # (n, s, slots, words)
     return (r.random((n, s, SLOTS, 1)) > rows[..., :-1]).sum(-1).reshape(n, s * SLOTS)
 
+
+def text(
+    w: World,
+    x: np.ndarray,  # (words,) ids of one report
+) -> str:
+    "A report as text: words separated by blanks, sentences run on."
+    return ' '.join(w.words[i] for i in x)
+
+# %% ../../nbs/5_theory/01_world.ipynb #sample-class
+@outlined
+@dataclass(frozen=True)
+class Patients:
+    "A sample of a world; arrays are over patients."
+
+    x: np.ndarray  # (n, words) word ids of the report, without [CLS] and [SEP]
+    y: np.ndarray  # (n, findings) phenotypes, 0/1
+    died: np.ndarray  # (n,) 0/1
+    severity: np.ndarray  # (n,) 0, 1, 2
+    reader: np.ndarray  # (n,) 0..3, text only
+    ward: np.ndarray  # (n,) 0..3, text and series
+    series: np.ndarray  # (n, 24, 17) float32; (n, 0, 0) if not drawn
+
+    def __len__(self):
+        return len(self.x)
+
 # %% ../../nbs/5_theory/01_world.ipynb #sample-patients
+def death_odds(severity, y) -> np.ndarray:
+    "Log-odds of death for severity (n,) or broadcast, and phenotypes (n, findings)."
+    return DEATH_BASE + DEATH_SEVERITY * (severity - 1) + y @ DEATH[:np.shape(y)[-1]]
+
+
 def sample(
     config: WorldConfig,  # which world
     n: int,  # patients
@@ -286,19 +288,6 @@ def sample(
     died = (r.random(n) < expit(death_odds(severity, y))).astype(int)
     values = draw_series(config, r, y, severity, ward) if series else np.zeros((n, 0, 0), np.float32)
     return Patients(x, y, died, severity, reader, ward, values)
-
-# %% ../../nbs/5_theory/01_world.ipynb #death
-def death_odds(severity, y) -> np.ndarray:
-    "Log-odds of death for severity (n,) or broadcast, and phenotypes (n, findings)."
-    return DEATH_BASE + DEATH_SEVERITY * (severity - 1) + y @ DEATH[:np.shape(y)[-1]]
-
-
-def text(
-    w: World,
-    x: np.ndarray,  # (words,) ids of one report
-) -> str:
-    "A report as text: words separated by blanks, sentences run on."
-    return ' '.join(w.words[i] for i in x)
 
 # %% ../../nbs/5_theory/01_world.ipynb #likelihood
 def sentence_likelihood(
@@ -335,11 +324,11 @@ def infer(w: World, x: np.ndarray, domain: str = 'target', hidden: np.ndarray | 
     kinds = sentence_likelihood(w, x, hidden)
     given = kinds @ w.topics.reshape(len(w.patterns), -1).T  # (n, s, r, w, patterns)
     with np.errstate(divide='ignore'):  # a word that a reader never uses has log-probability minus infinity
-        # (n, r, w, patterns)
-        log = np.log(given).sum(1) + np.log(readers[:, None, None] / WARDS * joint.sum(0))
+        causes = np.log(readers[:, None, None] / WARDS * joint.sum(0))  # (r, w, patterns)
+        log = np.log(given).sum(1) + causes  # (n, r, w, patterns)
     log_p = logsumexp(log, axis=(1, 2, 3))
-    # 0 for an impossible report
-    post = np.exp(log - np.where(np.isfinite(log_p), log_p, 0)[:, None, None, None])
+    least = np.where(np.isfinite(log_p), log_p, 0)  # 0 for an impossible report
+    post = np.exp(log - least[:, None, None, None])
     return Inferred(log_p, post, kinds, given)
 
 # %% ../../nbs/5_theory/01_world.ipynb #labels
@@ -373,9 +362,10 @@ def words_at(w: World, found: Inferred, at: np.ndarray) -> np.ndarray:
     rows, (sentence, slot) = np.arange(len(at)), np.divmod(at, SLOTS)
     own = found.given[rows, sentence]  # (n, r, w, patterns)
     others = np.divide(found.post, own, out=np.zeros_like(own), where=own > 0)  # what all other sentences say
-    # (n, r, w, topics * 2)
-    kinds = (others @ w.topics.reshape(len(w.patterns), -1)) * found.kinds[rows, sentence]
-    out, emit = np.zeros((len(at), len(w.words))), w.emit.reshape(READERS, WARDS, -1, SLOTS, len(w.words))
+    expected = others @ w.topics.reshape(len(w.patterns), -1)  # P(kind | all other sentences)
+    kinds = expected * found.kinds[rows, sentence]  # (n, r, w, topics * 2)
+    out = np.zeros((len(at), len(w.words)))
+    emit = w.emit.reshape(READERS, WARDS, -1, SLOTS, len(w.words))
     for s in range(SLOTS):
         here = slot == s
         out[here] = np.tensordot(kinds[here], emit[..., s, :], 3)
@@ -460,8 +450,9 @@ class WorldCohort(Cohort):
 
     @cached_property
     def manifest(self) -> dict:
-        said = dict(world=asdict(self.config), seed=self.seed, sizes=asdict(self.sizes), version=1)
-        return dict(release='exact world', hash=fingerprint(said), labels=self.labels, rules=dict(task=self.task), **said)
+        made = dict(world=asdict(self.config), seed=self.seed, sizes=asdict(self.sizes), version=1)
+        known = dict(release='exact world', hash=fingerprint(made), labels=self.labels)
+        return known | dict(rules=dict(task=self.task)) | made
 
     @cached_property
     def stays(self) -> pd.DataFrame:
@@ -501,18 +492,9 @@ def world_encoder(config: WorldConfig) -> EncoderConfig:
     """A two-layer BERT and an LSTM, 64 wide, for the words and hours of a world: the encoders that the kept
     record of the theory was made with."""
     words = world(config)
-    tokens = 2 + config.sentences * 4
-    return EncoderConfig(
-        'small-bert',
-        width=64,
-        layers=2,
-        heads=4,
-        vocab_size=len(words.words),
-        max_tokens=tokens,
-        dropout=0,
-        dim=64,
-        series_hidden=64,
-    )
+    tokens = 2 + config.sentences * SLOTS
+    return EncoderConfig('small-bert', width=64, layers=2, heads=4, vocab_size=len(words.words),
+                         max_tokens=tokens, dropout=0, dim=64, series_hidden=64)
 
 
 def world_lab(
@@ -524,6 +506,5 @@ def world_lab(
     points: int = 8,  # looks per stage
 ) -> Lab:
     "A lab on a cohort of an exact world."
-    return Lab(
-        folder, WorldCohort(config, seed, sizes), world_encoder(config), probe_stays, points, precision='fp32'
-    )
+    cohort = WorldCohort(config, seed, sizes)
+    return Lab(folder, cohort, world_encoder(config), probe_stays, points, precision='fp32')

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NO_ESTIMATE', 'UNDEFINED', 'MEASURES', 'segments', 'curve_axis', 'short_plans', 'gap', 'gaps', 'seeds_said',
-           'write_below', 'deviation_curves', 'label_heatmap', 'loss_panel', 'score_panel', 'training_curves',
-           'arrows_to', 'fading_arrow', 'draw_ways', 'stage_maps', 'pair_maps']
+           'write_below', 'deviation_curves', 'heat_map', 'label_heatmap', 'loss_panel', 'score_panel',
+           'training_curves', 'arrows_to', 'fading_arrow', 'draw_ways', 'stage_maps', 'pair_maps']
 
 # %% ../../nbs/6_view/04_figures.ipynb #imports
 import re
@@ -66,7 +66,7 @@ UNDEFINED = {  # measure: why it can have no value
              'help',
     'cdnv': 'the class means are no farther apart than chance puts them; more stays may help',
     'nc1': 'the class means coincide', 'norm_ratio': 'the class means coincide',
-             's_over_trace': 'all embeddings are equal'}
+    's_over_trace': 'all embeddings are equal'}
 
 
 def gap(rows: pd.DataFrame, measure: str) -> str:
@@ -75,11 +75,8 @@ def gap(rows: pd.DataFrame, measure: str) -> str:
     if missing.all() or not missing.any() or measure == 'alignment':  # which has one value per stage
         return ''
     last = rows[~missing].iloc[-1]
-    return (
-        f'after step {last.step} of {last.stage}'
-        if missing[-1]
-        else f'at {missing.sum()} of {len(missing)} steps'
-    )
+    ends = f'after step {last.step} of {last.stage}'
+    return ends if missing[-1] else f'at {missing.sum()} of {len(missing)} steps'
 
 
 def gaps(trajectory: pd.DataFrame, measures, names: dict) -> list[str]:
@@ -90,11 +87,9 @@ def gaps(trajectory: pd.DataFrame, measures, names: dict) -> list[str]:
     for m, (plan, part) in ((m, group) for m in measures for group in trajectory.groupby('plan', sort=False)):
         where = gap(part[part.seed == part.seed.iloc[0]], m)
         of = f' ({short[plan]})' if len(plans) > 1 else ''
-        out += (
-            [f'{names.get(m, m)}{of}: no value {where}: {UNDEFINED.get(m, "it is not defined there")}.']
-            if where
-            else []
-        )
+        if where:
+            why = UNDEFINED.get(m, 'it is not defined there')
+            out.append(f'{names.get(m, m)}{of}: no value {where}: {why}.')
     return out
 
 # %% ../../nbs/6_view/04_figures.ipynb #curve-notes
@@ -104,11 +99,8 @@ def seeds_said(trajectory: pd.DataFrame) -> list[str]:
     if counts.max() < 2:
         return []
     short = short_plans(list(counts.index))
-    of = (
-        f'{counts.iloc[0]} seeds'
-        if counts.nunique() == 1
-        else ', '.join(f'{n} seed{"s" * (n > 1)} ({plan})' for plan, n in zip(short, counts))
-    )
+    of = ', '.join(f'{n} seed{"s" * (n > 1)} ({plan})' for plan, n in zip(short, counts))
+    of = f'{counts.iloc[0]} seeds' if counts.nunique() == 1 else of
     return [f'Band: lowest to highest of {of}; line: their mean.']
 
 
@@ -149,7 +141,7 @@ MEASURES = {
     's_split_half': 's, split halves', 's_over_trace': 's / tr Σ', 'ratio': 'tr Σ within / tr Σ between',
     'manova_r2': 'MANOVA R²', 'cdnv': 'CDNV', 'nc1': 'NC1', 'anisotropy': 'Anisotropy (mean cosine)',
     'alignment': 'Alignment', 'lda_auroc': 'Probe AUROC', 'uniformity': 'Uniformity',
-            'stable_rank': 'Stable rank', 'rankme': 'RankMe',
+    'stable_rank': 'Stable rank', 'rankme': 'RankMe',
 }
 
 # %% ../../nbs/6_view/04_figures.ipynb #stage-spans
@@ -161,8 +153,7 @@ def stage_spans(ax, theme: Theme, spans, ticks, first: bool = True):
             ax.axvline(start, color=theme.soft, lw=1, ls=(0, (4, 3)), zorder=1)
         if first:
             ax.text((start + end) / 2, 1.02, name, transform=ax.get_xaxis_transform(), ha='center',
-                    va='bottom',
-                    fontsize=9, color=theme.soft)
+                    va='bottom', fontsize=9, color=theme.soft)
     ax.set_xlim(spans[0][0], spans[-1][1])
     if ticks:
         borders = [(s[0], '0') for s in spans]
@@ -177,8 +168,8 @@ def panel_curves(ax, part: pd.DataFrame, measure: str, axis: str, color: str, ba
     for g, x, _, _ in tracks:
         if not (band and several):
             seen = g[measure].notna()
-            # no line goes through these
-            lonely = seen & ~seen.shift(1, fill_value=False) & ~seen.shift(-1, fill_value=False)
+            beside = seen.shift(1, fill_value=False) | seen.shift(-1, fill_value=False)
+            lonely = seen & ~beside  # no line goes through these
             ax.plot(x, g[measure], color=color, lw=0.9 if several else 1.8, alpha=0.5 if several else 1)
             ax.plot(x[lonely], g[measure][lonely], 'o', color=color, ms=5)
     if several and len({len(g) for g, *_ in tracks}) == 1:
@@ -211,7 +202,7 @@ def deviation_curves(
     measures=('s_paper', 'ratio'),  # columns to draw, one row of panels each
     log: bool = True,  # logarithmic measures
     axis: str = 'stage',  # 'stage': equal width per stage; 'step': global steps
-    band: bool = False,  # fill between the seeds instead of drawing each, or between the columns MEASURE_low and MEASURE_high
+    band: bool = False,  # fill between the seeds, or MEASURE_low and MEASURE_high, instead of a line each
     dark: bool = False,
 ):
     "Measures of geometry across the stages of one or several plans; one column of panels per plan."
@@ -230,6 +221,16 @@ def deviation_curves(
         return keep(fig)
 
 # %% ../../nbs/6_view/04_figures.ipynb #label-heatmap
+def heat_map(ax, theme: Theme, table: pd.DataFrame, name: str, **kw):
+    "A table as colours with its numbers on them; `name` says what they are."
+    sns.heatmap(table, ax=ax, cmap='cividis', annot=True, fmt='.2f', annot_kws=dict(size=8), linewidths=0.5,
+                linecolor=theme.paper, cbar_kws=dict(label=name), **kw)
+    for number in ax.texts:  # these stand on colours, not on paper
+        number.set_color('#fefefe' if number.get_color() == 'w' else '#262626')
+    ax.set(xlabel='', ylabel='')
+    ax.tick_params(length=0, labelcolor=theme.ink)
+
+
 def label_heatmap(
     table: pd.DataFrame,  # label, arm, value (one metric)
     name: str = 'AUROC',
@@ -241,13 +242,7 @@ def label_heatmap(
     grid = grid.loc[grid.mean(axis=1).sort_values(ascending=False).index]
     with style(dark) as theme:
         fig, ((ax,),) = canvas(3.6 + 0.9 * grid.shape[1], 1.1 + 0.25 * len(grid))
-        sns.heatmap(grid, ax=ax, cmap='cividis', annot=True, fmt='.2f', annot_kws=dict(size=8),
-                    linewidths=0.5,
-                    linecolor=theme.paper, cbar_kws=dict(label=name))
-        for number in ax.texts:  # these stand on colours, not on paper
-            number.set_color('#fefefe' if number.get_color() == 'w' else '#262626')
-        ax.set(xlabel='', ylabel='')
-        ax.tick_params(length=0, labelcolor=theme.ink)
+        heat_map(ax, theme, grid, name)
         return keep(fig)
 
 # %% ../../nbs/6_view/04_figures.ipynb #loss-panel
@@ -284,10 +279,10 @@ def training_curves(
     check_columns(history, ('stage', x, 'loss'), 'a history')
     history = history.assign(step=history[x]).reset_index(drop=True)
     part = segments(history)
-    # neither loaded nor solved
-    longer = (part.map(part.value_counts()) > 1) & history['loss'].notna().groupby(part).transform('any')
-    if longer.any():
-        history, part = history[longer], part[longer]
+    several, known = part.map(part.value_counts()) > 1, history['loss'].notna()
+    trained = several & known.groupby(part).transform('any')  # neither loaded nor solved
+    if trained.any():
+        history, part = history[trained], part[trained]
     stages = part.nunique()
     with style(dark):
         fig, (axes,) = canvas(3.1 * stages + 0.6, 3, 1, stages)
@@ -341,6 +336,27 @@ def draw_ways(ax, ends: np.ndarray, size: float, color: str):
         ax.plot(*np.transpose(points), color=color, alpha=0.85 * strength, lw=min(0.7, 0.3 * size ** 0.5),
                 solid_capstyle='butt')
 
+# %% ../../nbs/6_view/04_figures.ipynb #map-frame
+def map_frame(ax, square: tuple, theme: Theme):
+    "The window that all panels share, without ticks."
+    wide, high = square
+    ax.set(xticks=[], yticks=[], xlim=wide, ylim=high, aspect='equal')
+    ax.grid(False)
+    for side in ax.spines.values():
+        side.set(visible=True, color=theme.rule)
+
+
+def color_key(fig, axes, values: pd.Series, names, scale):
+    "A bar for numbers, dots for categories and for what is missing."
+    if scale:
+        bar = plt.cm.ScalarMappable(plt.Normalize(*scale), 'viridis')
+        fig.colorbar(bar, ax=axes, label=values.name or '', shrink=0.7).outline.set_visible(False)
+    if names:
+        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=in_legend(name))
+                for name, c in names]
+        fig.legend(handles=dots, loc='outside lower left', ncols=len(dots),
+                   title=None if scale else values.name, alignment='left', fontsize=9)
+
 # %% ../../nbs/6_view/04_figures.ipynb #map-panel
 def map_points(ax, layout: Layout, k: int, rgba: np.ndarray, order: np.ndarray, theme: Theme, ring) -> float:
     """Draw the stays of node `k`, those outside the window as crosses at its edge; returns the area of a
@@ -360,36 +376,16 @@ def map_panel(ax, layout: Layout, k: int, theme: Theme, shareable: bool):
     stays lie outside the window."""
     map_frame(ax, layout.square(), theme)
     node, outside = layout.nodes[k], layout.outside(k, mask_count if shareable else str)
-    kept = (
-        f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept' if node.parent >= 0 else ''
-    )
-    kept = kept if layout.first(k) == k else ', the same vectors as before'
+    kept = ''
+    if layout.first(k) != k:
+        kept = ', the same vectors as before'
+    elif node.parent >= 0:
+        kept = f', {1 - layout.turnover(node.parent, k).mean():.0%} of neighbours kept'
     ax.set_title(node.name if node.step in (None, 0) else f'{node.name}, step {node.step}', pad=18)
     ax.text(0, 1.02, f'trust {layout.trust[k]:.2f}{kept}', transform=ax.transAxes, va='bottom', fontsize=8,
             color=theme.soft)
     if outside:
         ax.set_xlabel(f'{outside} (×)', fontsize=8, loc='left')
-
-# %% ../../nbs/6_view/04_figures.ipynb #map-frame
-def map_frame(ax, square: tuple, theme: Theme):
-    "The window that all panels share, without ticks."
-    wide, high = square
-    ax.set(xticks=[], yticks=[], xlim=wide, ylim=high, aspect='equal')
-    ax.grid(False)
-    for side in ax.spines.values():
-        side.set(visible=True, color=theme.rule)
-
-
-def color_key(fig, axes, values: pd.Series, names, scale):
-    "A bar for numbers, dots for categories and for what is missing."
-    if scale:
-        bar = plt.cm.ScalarMappable(plt.Normalize(*scale), 'viridis')
-        fig.colorbar(bar, ax=axes, label=values.name or '', shrink=0.7).outline.set_visible(False)
-    if names:
-        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=in_legend(name)) for name,
-                c in names]
-        fig.legend(handles=dots, loc='outside lower left', ncols=len(dots),
-                   title=None if scale else values.name, alignment='left', fontsize=9)
 
 # %% ../../nbs/6_view/04_figures.ipynb #map-places
 def by_stay(layout: Layout, values: pd.Series) -> pd.Series:
@@ -492,9 +488,10 @@ def pair_maps(
             pair_points(ax, pairs, k, looks, order, theme)
             for row in order[order < n][:links]:
                 ax.plot(*pairs.xy[k, :, row].T, color=theme.ink, alpha=0.45, lw=0.5)
-        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name) for name,
-                c in zip(MODALITIES, OKABE_ITO)]
-        axes[0, 0].legend(handles=dots, loc='lower left', fontsize=8, handletextpad=0.1, borderpad=0.1).set_in_layout(False)
+        dots = [plt.Line2D([], [], ls='', marker='o', ms=6, color=c, label=name)
+                for name, c in zip(MODALITIES, OKABE_ITO)]
+        axes[0, 0].legend(handles=dots, loc='lower left', fontsize=8, handletextpad=0.1,
+                          borderpad=0.1).set_in_layout(False)
         if color is not None:
             color_pairs(fig, axes[1], pairs, color, square, theme)
         return keep(fig)

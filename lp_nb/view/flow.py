@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPLITS', 'SIZE', 'LINE', 'PAD', 'PHRASES', 'Step', 'ledger_steps', 'covered', 'concealed', 'guessable', 'join',
            'as_printed', 'guarded', 'written', 'split_table', 'split_patients', 'beside', 'split_text', 'text_width',
-           'wrapped', 'Box', 'box_lines', 'box_height', 'flow_boxes', 'cohort_flow']
+           'wrapped', 'Box', 'box_lines', 'flow_boxes', 'cohort_flow']
 
 # %% ../../nbs/6_view/02_flow.ipynb #imports
 import textwrap
@@ -92,17 +92,17 @@ def guessable(step: Step, least: int = 10) -> bool:
     "Whether a count under `least` in this step follows from the others, however many of them are hidden."
     return not concealed(step, least)[2]
 
-
+# %% ../../nbs/6_view/02_flow.ipynb #guarded-join
 def join(a: Step, b: Step) -> Step:
     "Two steps in a row as one."
     return Step(f'{a.name}; {b.name}', a.rows_in, b.kept, a.dropped + b.dropped, a.shown + b.shown,
                 a.patients + b.patients, b.people)
 
-# %% ../../nbs/6_view/02_flow.ipynb #guarded-join
+
 def as_printed(steps: list[Step], least: int = 10) -> list[Step]:
     "The steps that dropped rows, joined and with the texts that a manifest prints."
-    named, rows, whose = [(s, [f'{reason}\0{i}' for reason, _ in s.dropped]) for i,
-                          s in enumerate(steps)], [], {}
+    named = [(s, [f'{reason}\0{i}' for reason, _ in s.dropped]) for i, s in enumerate(steps)]
+    rows, whose = [], {}
     for s, reasons in named:
         rows.append((s.name, '', s.rows_in, 'kept', s.kept))
         rows += [(s.name, '', s.rows_in, reason, n) for reason, (_, n) in zip(reasons, s.dropped)]
@@ -113,7 +113,7 @@ def as_printed(steps: list[Step], least: int = 10) -> list[Step]:
                                  if reasons and reasons[0] in texts]))
     return out
 
-
+# %% ../../nbs/6_view/02_flow.ipynb #guarded-steps
 def guarded(steps: list[Step], least: int = 10) -> list[Step]:
     "The steps that dropped rows, joined until no small count can be guessed (or one step is left)."
     out = []
@@ -137,8 +137,7 @@ def written(
         hidden = unseen(counts, text)
         gone = sum(counts.values()) - sum(hidden) + sum(1 if n < least else least for n in hidden)
         most = step.rows_in - gone
-        # `least` at most would be just that: fewer read as few
-        kept = f'at most {most:,}' if most > least else 'hidden'
+        kept = f'at most {most:,}' if most > least else 'hidden'  # `least` at most is few, and says so
     elif not enough:
         text = dict.fromkeys(text, 'hidden')
     return kept, [(text[str(i)], reason) for i, (reason, _) in enumerate(step.dropped)]
@@ -223,9 +222,10 @@ SIZE, LINE, PAD = 9.5, 0.17, 0.12
 
 def text_width(text: str, bold: bool = False) -> float:
     "Inches that a text of a flow chart is wide, in the font of the current style."
+    if not text.strip():
+        return 0.0
     prop = font_manager.FontProperties(weight='bold' if bold else 'normal')
-    return TextPath((0, 0), text.replace('$', 'S'), size=SIZE,
-                    prop=prop).get_extents().x1 / 72 if text.strip() else 0.0
+    return TextPath((0, 0), text.replace('$', 'S'), size=SIZE, prop=prop).get_extents().x1 / 72
 
 
 def wrapped(text: str, inches: float, bold: bool = False) -> list[str]:
@@ -255,12 +255,12 @@ def box_lines(box: Box, width: float) -> tuple[list, float]:
             lines.append(('' if i else count, part, False))
     return lines, indent
 
-
+# %% ../../nbs/6_view/02_flow.ipynb #draw-box
 def box_height(box: Box, width: float) -> float:
     "Inches."
     return LINE * len(box_lines(box, width)[0]) + 0.18
 
-# %% ../../nbs/6_view/02_flow.ipynb #draw-box
+
 def flow_box(ax, theme: Theme, x: float, y: float, width: float, box: Box, firm: bool = True):
     "Draw a box with its top left corner at (x, y), inches to the right and downwards."
     (lines, indent), height = box_lines(box, width), box_height(box, width)
@@ -277,8 +277,7 @@ def flow_box(ax, theme: Theme, x: float, y: float, width: float, box: Box, firm:
 PHRASES = {  # what a step of a cohort's ledger says of the stays that it kept
     'known': 'with a known admission, patient and age', 'one unit': 'in one unit', 'adults': 'of adults',
     'timed': 'with known times', 'window': 'with a whole window', 'label': 'with a label',
-           'reports': 'with a report',
-    'series': 'with charted values'}
+    'reports': 'with a report', 'series': 'with charted values'}
 
 
 def flow_boxes(steps: list[Step], start: int, unit: str, hide: bool) -> list[tuple[Box, Box | None]]:

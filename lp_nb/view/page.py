@@ -108,31 +108,42 @@ def refuse_identifiers(text: str, where: str):
 
 # %% ../../nbs/6_view/05_page.ipynb #report-css
 REPORT_CSS = '''
-:root { --ink: #1b1f24; --soft: #59636e; --rule: #d5dbe1; --paper: #ffffff; --link: #0a5fa8; --well: #f5f7f9; --blue: #0072b2; color-scheme: light dark;
-  --sans: "Liberation Sans", Arial, Helvetica, sans-serif; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9aa4ae; --rule: #3b434c; --paper: #14181d; --link: #7cc4ff; --well: #1c2128; --blue: #4aa3df; } }
+:root { --ink: #1b1f24; --soft: #59636e; --rule: #d5dbe1; --paper: #ffffff; --link: #0a5fa8; --well: #f5f7f9;
+  --blue: #0072b2; color-scheme: light dark; --sans: "Liberation Sans", Arial, Helvetica, sans-serif; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9aa4ae; --rule: #3b434c;
+  --paper: #14181d; --link: #7cc4ff; --well: #1c2128; --blue: #4aa3df; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, var(--sans); }
 main, header, footer { max-width: 62rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 3rem; } h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.35rem; margin: 3rem 0 .75rem; padding-top: 1rem; border-top: 1px solid var(--rule); }
-p, li { max-width: 44rem; } .lede, figcaption, caption, footer, dt { color: var(--soft); } a { color: var(--link); }
-nav ol { padding-left: 1.2rem; columns: 18rem; } figure { margin: 1.5rem 0; } figcaption, caption { font-size: .875rem; text-align: left; }
-figure > div, .wide { overflow-x: auto; } svg { display: block; max-width: 100%; height: auto; } caption { padding: .35rem 0; }
+p, li { max-width: 44rem; } a { color: var(--link); }
+.lede, figcaption, caption, footer, dt { color: var(--soft); }
+nav ol { padding-left: 1.2rem; columns: 18rem; }
+figure { margin: 1.5rem 0; } figcaption, caption { font-size: .875rem; text-align: left; }
+figure > div, .wide { overflow-x: auto; } svg { display: block; max-width: 100%; height: auto; }
+caption { padding: .35rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; margin: 1rem 0; }
-th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
-th { color: var(--soft); font-weight: 600; } th.n, td.n { text-align: right; } code { background: var(--well); padding: .1em .3em; border-radius: 3px; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; font-size: .875rem; } dd { margin: 0; overflow-wrap: anywhere; }
+th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--rule); text-align: left;
+  vertical-align: top; }
+th { color: var(--soft); font-weight: 600; } th.n, td.n { text-align: right; }
+code { background: var(--well); padding: .1em .3em; border-radius: 3px; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; font-size: .875rem; }
+dd { margin: 0; overflow-wrap: anywhere; }
 footer { margin-top: 4rem; padding-bottom: 3rem; border-top: 1px solid var(--rule); }
-@media (max-width: 36rem) { body { font-size: 15px; } h1 { font-size: 1.5rem; } figure svg { max-width: max(100%, 34rem); } dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
-@media print { nav, .screen { display: none; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
+@media (max-width: 36rem) { body { font-size: 15px; } h1 { font-size: 1.5rem; }
+  figure svg { max-width: max(100%, 34rem); } dl { grid-template-columns: 1fr; }
+  dd { margin-bottom: .5rem; } }
+@media print { nav, .screen { display: none; } h2 { break-after: avoid; }
+  figure, table { break-inside: avoid; } }
 '''
 
 # %% ../../nbs/6_view/05_page.ipynb #report-template
 REPORT_PAGE = '''<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{{ title }}</title><style>{{ css }}</style></head>
 <body><header><h1>{{ title }}</h1>{% if lede %}<p class="lede">{{ lede }}</p>{% endif %}
 <nav aria-label="Contents"><ol>{% for s in sections %}<li><a href="#{{ s.anchor }}">{{ s.title }}</a></li>
@@ -142,9 +153,11 @@ REPORT_PAGE = '''<!doctype html>
 {% for f in s.figures %}<figure><div>{{ f.svg | safe }}</div><figcaption>{{ f.caption }}</figcaption></figure>
 {% endfor %}{% for t in s.tables %}{{ t | safe }}
 {% endfor %}</section>
-{% endfor %}<section id="provenance"><h2>Where this comes from</h2><dl>{% for k, v in provenance.items() %}<dt>{{ k }}</dt><dd>{{ v }}</dd>
+{% endfor %}<section id="provenance"><h2>Where this comes from</h2><dl>
+{% for k, v in provenance.items() %}<dt>{{ k }}</dt><dd>{{ v }}</dd>
 {% endfor %}</dl></section></main>
-<footer><p>Made by lp_nb. Counts under ten are not shown. This page loads nothing and holds no identifiers and no text of reports.</p></footer>
+<footer><p>Made by lp_nb. Counts under ten are not shown.
+This page loads nothing and holds no identifiers and no text of reports.</p></footer>
 </body></html>
 '''
 
@@ -156,8 +169,7 @@ def write_report(
     lede: str = '',  # a sentence or two under the title
     provenance: dict | None = None,  # e.g. cohort and run hashes, versions, seeds
 ) -> Path:
-    """Write one self-contained HTML page: contents, prose, figures, tables, provenance; refuses what may not
-    be shared."""
+    "Write one self-contained HTML page: contents, sections, provenance; refuses what may not be shared."
     import jinja2
     from markdown_it import MarkdownIt
     prose, parts, number = MarkdownIt('commonmark', {'html': False}), [], 0
@@ -167,9 +179,10 @@ def write_report(
             number += 1
             pictures.append(dict(svg=figure_svg(fig, number, caption), caption=f'Figure {number}. {caption}'))
         tables = [table_html(*t) for t in s.tables]
-        parts.append(dict(title=s.title, anchor=s.anchor, prose=prose.render(s.prose), figures=pictures, tables=tables))
-    page = jinja2.Template(REPORT_PAGE, autoescape=True)
-    text = page.render(title=title, lede=lede, css=Markup(REPORT_CSS), sections=parts, provenance=provenance or {})
+        words = dict(title=s.title, anchor=s.anchor, prose=prose.render(s.prose))
+        parts.append(words | dict(figures=pictures, tables=tables))
+    page, css = jinja2.Template(REPORT_PAGE, autoescape=True), Markup(REPORT_CSS)
+    text = page.render(title=title, lede=lede, css=css, sections=parts, provenance=provenance or {})
     refuse_identifiers(text, f'"{title}"')
     part = place(path).with_name(f'.{place(path).name}.part')
     part.write_text(text, encoding='utf-8')

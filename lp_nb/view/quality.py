@@ -15,8 +15,7 @@ from ..data.series import VARIABLES
 from .style import OKABE_ITO, Theme, canvas, check_columns, keep, style
 
 # %% ../../nbs/6_view/03_quality.ipynb #most-hours
-# share of the values on the shorter side of a quantile
-TAILS = dict(p01=0.01, p25=0.25, p50=0.5, p75=0.25, p99=0.01)
+TAILS = dict(p01=0.01, p25=0.25, p50=0.5, p75=0.25, p99=0.01)  # values on the shorter side of a quantile
 
 
 def most_hours(
@@ -47,7 +46,7 @@ def share_text(
     rows: int,  # rows of the variable
     shareable: bool = True,
     least: int = 10,
-    patients: tuple = (),  # behind those rows, behind the other rows, and behind all; default: as many as rows
+    patients: tuple = (),  # behind those rows, the other rows, and all; default: as many as rows
 ) -> tuple[float, str]:
     """The share as drawn and as written; a share that tells of fewer than `least` rows, or patients, is not
     drawn to scale."""
@@ -74,15 +73,14 @@ FATE_TITLES = dict(no_number='no number', out_of_range='out of range', converted
 def share_panel(ax, theme: Theme, quality: pd.DataFrame, column: str, title: str, color: str,
                 shareable: bool):
     "A small bar per variable with its share of rows."
-    whose = [f'{column}_patients', f'{column}_others', 'rows_patients']
-    people = [tuple(map(int, row))
-              for row in quality[whose].to_numpy()] if set(whose) <= set(quality) else [()] * len(quality)
-    shares, texts = zip(*(share_text(int(n), int(rows), shareable, patients=p) for n, rows,
-                          p in zip(quality[column], quality['rows'], people)))
+    whose, people = [f'{column}_patients', f'{column}_others', 'rows_patients'], [()] * len(quality)
+    if set(whose) <= set(quality):
+        people = [tuple(map(int, row)) for row in quality[whose].to_numpy()]
+    shares, texts = zip(*(share_text(int(n), int(rows), shareable, patients=p)
+                          for n, rows, p in zip(quality[column], quality['rows'], people)))
     wide = max(0.01, *shares)
-    ax.barh(range(len(shares)), shares, height=0.5, color=color)
-    for i, (share, text) in enumerate(zip(shares, texts)):
-        ax.text(share + 0.05 * wide, i, text, va='center', fontsize=8, color=theme.soft)
+    bars = ax.barh(range(len(shares)), shares, height=0.5, color=color)
+    ax.bar_label(bars, texts, padding=3, fontsize=8, color=theme.soft)
     ax.set(xlim=(0, 1.9 * wide), xticks=[])
     ax.set_title(title, fontsize=9)
     ax.grid(False)
@@ -133,7 +131,7 @@ def range_numbers(ax, beside, theme: Theme, quality: pd.DataFrame):
 
 # %% ../../nbs/6_view/03_quality.ipynb #quality-figure
 def quality_figure(
-    quality: pd.DataFrame,  # cohort.quality: variable, unit, low, high, rows, kept, the fates, hours_charted, quantiles
+    quality: pd.DataFrame,  # cohort.quality: a row for each variable
     shareable: bool = True,  # hide counts under ten, and quantiles with fewer than ten values on one side
     dark: bool = False,
 ):
@@ -174,13 +172,11 @@ def month_table(
         return shared_quantiles(by_month, values, 0), ''
     few = by_month.get('patients', by_month.stays) < least
     who, months = 'patients' if 'patients' in by_month else 'stays', sorted(set(by_month.month[few]))
-    charted = by_month.hours_charted.where(
-        (values == 0) | (values >= least) & (by_month.get('charted_patients', values) >= least)
-    )
+    enough = (values >= least) & (by_month.get('charted_patients', values) >= least)
+    charted = by_month.hours_charted.where((values == 0) | enough)
     kept = shared_quantiles(by_month.assign(hours_charted=charted), values, least, 'charted_patients')[~few]
-    note = (
-        f'Left out, fewer than {least} {who}: {", ".join(MONTHS[m - 1] for m in months)}.' if months else ''
-    )
+    gone = ', '.join(MONTHS[m - 1] for m in months)
+    note = f'Left out, fewer than {least} {who}: {gone}.' if months else ''
     none = f'No month has {least} {who} or more, so nothing is drawn.'
     return kept, note if len(kept) else none
 

@@ -31,7 +31,6 @@ from .style import OKABE_ITO, Theme, canvas, check_columns, in_legend, keep, sty
 
 # %% ../../nbs/6_view/06_results.ipynb #marks
 KINDS = {'arm': 'arms', 'baseline': 'baselines', 'oracle': 'upper bound', 'published': 'published'}
-# kind -> colour, shape
 MARKS = {'arm': (OKABE_ITO[0], 'o'), 'baseline': (OKABE_ITO[1], 's'), 'oracle': (OKABE_ITO[2], 'D')}
 
 
@@ -80,12 +79,12 @@ def note(ax, y: float, text: str, color, x: float = 7, at: float = 1.0, size: fl
     ax.annotate(text, (at, y), (x, 0), ax.get_yaxis_transform(), 'offset points', va='center', fontsize=size,
                 color=color, annotation_clip=False, **kw)
 
-
+# %% ../../nbs/6_view/06_results.ipynb #headings
 def headings(ax, theme: Theme, at: pd.DataFrame, named: bool):
     "A rule and, in the first column, a heading above each kind."
     right = offset_copy(ax.get_yaxis_transform(), ax.figure, 112, 0, 'points')  # past the values
-    for kind, y in at.loc[at['first'],
-                          ['kind', 'y']].itertuples(index=False) if at['kind'].nunique() > 1 else ():
+    firsts = at[at['first']] if at['kind'].nunique() > 1 else at[:0]
+    for kind, y in zip(firsts['kind'], firsts['y']):
         if y > at['y'].min():
             ax.annotate('', (0, y - 1.45), (1, y - 1.45), ax.get_yaxis_transform(), right,
                         annotation_clip=False,
@@ -106,10 +105,11 @@ def split_published(table: pd.DataFrame, published: pd.DataFrame | None) -> tupl
     "Own rows, and the published ones that belong to them; a table of nothing but published rows is its own."
     printed = (kinds_of(table) == 'published').to_numpy()
     own = table if printed.all() else table[~printed]
-    old = pd.concat([f for f in (table[printed & (not printed.all())], published) if f is not None and len(f)]
-                    or [table[:0]])
-    there = own[['task', 'metric', 'arm']].drop_duplicates()
-    return own, old.merge(there).drop_duplicates(['task', 'metric', 'arm'], keep='last')
+    among = table[printed & (not printed.all())]
+    tables = [f for f in (among, published) if f is not None and len(f)]
+    old = pd.concat(tables or [table[:0]])
+    keys = ['task', 'metric', 'arm']
+    return own, old.merge(own[keys].drop_duplicates()).drop_duplicates(keys, keep='last')
 
 # %% ../../nbs/6_view/06_results.ipynb #one-row-each
 def check_results(table: pd.DataFrame, what: str = 'a table of results'):
@@ -155,14 +155,15 @@ NO_INTERVAL = 'no interval: the table has none'
 def forest_legend(fig, theme: Theme, table: pd.DataFrame, old: pd.DataFrame):
     "One legend for the lines that a forest has."
     color, known = MARKS['arm'][0], table['low'].notna().any()
-    shown = [(True, Line2D([], [], color=color, lw=2.6 * known, marker='o', ms=6),
-              f'value, {"95 % over patients" if known else NO_INTERVAL}'),
-             ('seed_low' in table and table['seed_low'].notna().any(), Line2D([], [], color=color, lw=0.9),
-              '95 % over seeds'),
-             (len(old) > 0, Line2D([], [], color=theme.soft, lw=1.2, marker='o', ms=3.5), 'published'),
-             ((kinds_of(table) == 'baseline').any(),
-              Line2D([], [], color=MARKS['baseline'][0], lw=1.2, ls=(0, (1, 2))), 'best baseline')]
-    shown = [(line, text) for there, line, text in shown if there]
+    line = lambda **kw: Line2D([], [], **kw)
+    shown = [(line(color=color, lw=2.6 * known, marker='o', ms=6),
+              f'value, {"95 % over patients" if known else NO_INTERVAL}')]
+    if 'seed_low' in table and table['seed_low'].notna().any():
+        shown.append((line(color=color, lw=0.9), '95 % over seeds'))
+    if len(old):
+        shown.append((line(color=theme.soft, lw=1.2, marker='o', ms=3.5), 'published'))
+    if (kinds_of(table) == 'baseline').any():
+        shown.append((line(color=MARKS['baseline'][0], lw=1.2, ls=(0, (1, 2))), 'best baseline'))
     fig.legend(*zip(*shown), loc='outside lower center', ncols=4, fontsize=8.5, labelcolor=theme.ink,
                handlelength=2.6)
 
@@ -175,11 +176,11 @@ def forest(
     "Table 1 as a forest plot: a panel per task and metric, a line per arm, intervals as given."
     check_results(table)
     table, old = split_published(table, published)
-    at, tasks, metrics = places(table, set(old['arm'])), *(list(dict.fromkeys(table[c]))
-                                                           for c in ('task', 'metric'))
+    at = places(table, set(old['arm']))
+    tasks, metrics = (list(dict.fromkeys(table[c])) for c in ('task', 'metric'))
+    panel = 0.24 * (at['y'].max() + 1.4) + 0.65  # inches
     with style(dark) as theme:
-        fig, axes = canvas(3.9 * len(metrics) + 1.5, (0.24 * (at['y'].max() + 1.4) + 0.65) * len(tasks) + 0.4,
-                           len(tasks), len(metrics))
+        fig, axes = canvas(3.9 * len(metrics) + 1.5, panel * len(tasks) + 0.4, len(tasks), len(metrics))
         fig.get_layout_engine().set(wspace=0.04, hspace=0.05)
         for ax, (task, metric) in zip(axes.flat, product(tasks, metrics)):
             rows, beneath = (f[(f['task'] == task) & (f['metric'] == metric)] for f in (table, old))
@@ -238,8 +239,8 @@ def difference_row(ax, theme: Theme, i: int, row):
 # %% ../../nbs/6_view/06_results.ipynb #difference-legend
 def difference_legend(fig, theme: Theme, compared: pd.DataFrame):
     "One legend for interval, margin and brackets, as far as they are drawn."
-    seeds, known = ' and seeds' * bool('both_low' in compared
-                                       and compared['both_low'].notna().any()), compared['low'].notna().any()
+    known = compared['low'].notna().any()
+    seeds = ' and seeds' if 'both_low' in compared and compared['both_low'].notna().any() else ''
     pair = [Line2D([], [], ls='', marker=b, color='none', mec=theme.soft, mew=1.1, ms=9) for b in BRACKETS]
     shown = [(Line2D([], [], color=theme.ink, lw=2.6 * known),
               f'95 % over patients{seeds}' if known else NO_INTERVAL)]
@@ -248,29 +249,28 @@ def difference_legend(fig, theme: Theme, compared: pd.DataFrame):
     if 'mdd' in compared and compared['mdd'].notna().any():
         shown.append((tuple(pair), 'smallest difference that would be found'))
     fig.legend(*zip(*shown), loc='outside lower center', ncols=3, fontsize=8.5, labelcolor=theme.ink,
-               handlelength=2.2,
-               handler_map={tuple: HandlerTuple(ndivide=None, pad=0.4)})
+               handlelength=2.2, handler_map={tuple: HandlerTuple(ndivide=None, pad=0.4)})
 
 # %% ../../nbs/6_view/06_results.ipynb #difference-forest
 def difference_forest(
-    compared: pd.DataFrame,  # task, comparison, difference, low, high; optionally metric, both_low, both_high, p_holm, mdd, margin, verdict, reason
+    compared: pd.DataFrame,  # task, comparison, difference, low, high, and more if there is more
     dark: bool = False,
 ):
-    """Paired differences against zero and the margin, with what could have been found, Holm's p and the
-    verdict."""
+    "Paired differences against zero and the margin, with what could have been found, p and the verdict."
     check_columns(compared, ('task', 'comparison', 'difference', 'low', 'high'), 'a table of comparisons')
     compared = bounds_of(compared.assign(metric=compared.get('metric', '')))
     with style(dark) as theme:
-        parts = [(', '.join(filter(None, key)), rows) for key,
-                 rows in compared.groupby(['task', 'metric'], sort=False)]
+        parts = list(compared.groupby(['task', 'metric'], sort=False))
         lines = [len(rows) + 0.4 for _, rows in parts]
-        fig, axes = canvas(9.4, 0.27 * sum(lines) + 0.62 * len(parts) + 0.4, len(parts), 1, sharex=True, height_ratios=lines)
-        for ax, (title, rows) in zip(axes[:, 0], parts):
+        height = 0.27 * sum(lines) + 0.62 * len(parts) + 0.4
+        fig, axes = canvas(9.4, height, len(parts), 1, sharex=True, height_ratios=lines)
+        for ax, (key, rows) in zip(axes[:, 0], parts):
             for i, row in enumerate(rows.itertuples()):
                 difference_row(ax, theme, i, row)
             ax.axvline(0, color=theme.ink, lw=0.9, zorder=1.5)
-            name_rows(ax, theme, rows['comparison'].str.replace(' - ', ' − ', regex=False), np.arange(len(rows)))
-            ax.set_title(title)
+            names = rows['comparison'].str.replace(' - ', ' − ', regex=False)
+            name_rows(ax, theme, names, np.arange(len(rows)))
+            ax.set_title(', '.join(filter(None, key)))
             note(ax, -1.0, 'difference (95 %)' if rows['low'].notna().any() else 'difference', theme.soft)
             if 'p_holm' in rows and rows['p_holm'].notna().any():
                 note(ax, -1.0, 'Holm p', theme.soft, 128)
@@ -304,23 +304,23 @@ def curve_styles(frame: pd.DataFrame, theme: Theme) -> dict[str, dict]:
     "Arm -> how its line looks: arms solid and coloured, baselines dashed and grey, the oracle dotted."
     kind = frame.assign(kind=kinds_of(frame)).drop_duplicates('arm').set_index('arm')['kind']
     named = lambda k: kind.index[kind == k]
-    out = {a: dict(color=palette(theme)[i % 7], ls='-', marker=SHAPES[i % 9], ms=4.5) for i,
-           a in enumerate(named('arm'))}
+    out = {a: dict(color=palette(theme)[i % 7], ls='-', marker=SHAPES[i % 9], ms=4.5)
+           for i, a in enumerate(named('arm'))}
     out |= {a: dict(color=theme.soft, ls=(0, (4, 2)), lw=1.1, marker=SHAPES[i % 9], ms=4.5, mfc=theme.paper)
             for i, a in enumerate(named('baseline'))}
     return out | {a: dict(color=MARKS['oracle'][0], ls=(0, (1, 1.6)), lw=1.6) for a in named('oracle')}
 
-
+# %% ../../nbs/6_view/06_results.ipynb #share-axis
 def share_axis(ax, part: pd.DataFrame):
     "The shares of labels on a logarithmic axis, with how many stays they are where the table says."
     shares = sorted(part['share'].unique())
-    ticks = shares if len(shares) <= 6 else [s for s in (0.01, 0.05, 0.1, 0.5, 1.0)
-                                             if shares[0] <= s <= shares[-1]]
+    usual = [s for s in (0.01, 0.05, 0.1, 0.5, 1.0) if shares[0] <= s <= shares[-1]]
+    ticks = shares if len(shares) <= 6 else usual
     many = part.groupby('share')['labels'].max() if 'labels' in part else {}
+    stays = lambda s: f'\n{mask_count(int(round(many[s])))}' if s in many else ''
     ax.set(xscale='log', xlabel='share of the labels' + ' (stays)' * any(s in many for s in ticks))
     ax.xaxis.set_minor_locator(ticker.NullLocator())
-    ax.set_xticks(ticks, [f'{s:.0%}'.replace('%', ' %') + (f'\n{mask_count(int(round(many[s])))}'
-                                                           if s in many else '') for s in ticks])
+    ax.set_xticks(ticks, [f'{s:.0%}'.replace('%', ' %') + stays(s) for s in ticks])
     ax.tick_params(labelsize=9)
 
 # %% ../../nbs/6_view/06_results.ipynb #label-lines
@@ -423,9 +423,10 @@ def reliability_curves(
     panels = [list(tables)] if len(tables) <= together else [[name] for name in tables]
     cols = min(4, len(panels))
     rows = -(-len(panels) // cols)
+    size = (5.4, 4.6) if cols == 1 else (2.4 * cols + 0.4, 2.5 * rows + 0.3)
     with style(dark) as theme:
         looks = {name: (palette(theme)[i % 7], SHAPES[i % 9]) for i, name in enumerate(tables)}
-        fig, axes = canvas(*((5.4, 4.6) if cols == 1 else (2.4 * cols + 0.4, 2.5 * rows + 0.3)), rows, cols, sharex=True, sharey=True)
+        fig, axes = canvas(*size, rows, cols, sharex=True, sharey=True)
         for ax, shown in zip(axes.flat, panels):
             reliability_panel(ax, theme, tables, {name: looks[name] for name in shown}, most)
             if len(panels) > 1:
@@ -493,17 +494,14 @@ def counts_as_text(rows: pd.DataFrame) -> pd.DataFrame:
                 out.loc[part.index, column] = list(mask_counts(dict(part[column].astype(int))).values())
     return out
 
-
+# %% ../../nbs/6_view/06_results.ipynb #subgroup-rows
 def groups_of(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The rows of one metric with their heights y in lines; a characteristic whose only line says no more
     than the overall row is left out."""
     one_of(metric, list(frame['metric'].unique()), 'a metric of the table')
-    says = (
-        (frame.groupby('characteristic')['level'].transform('nunique') > 1)
-        | (frame['characteristic'] == 'all')
-        | frame['value'].isna()
-    )
-    rows = counts_as_text(frame[(frame['metric'] == metric) & says].reset_index(drop=True))
+    several = frame.groupby('characteristic')['level'].transform('nunique') > 1
+    says_more = several | (frame['characteristic'] == 'all') | frame['value'].isna()
+    rows = counts_as_text(frame[(frame['metric'] == metric) & says_more].reset_index(drop=True))
     first = rows['characteristic'] != rows['characteristic'].shift()
     return rows.assign(first=first & (rows['characteristic'] != 'all'),
                        y=np.arange(len(rows)) + 1.25 * (first.cumsum() - 1))
