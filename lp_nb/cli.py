@@ -315,13 +315,13 @@ def show_switches(
     """
     import tempfile
 
-    from lp_nb.data.sharing import effects, switches
+    from lp_nb.data.sharing import switch_effects, switches
 
     if effects_on is None:
         show_frame(switches(task).reset_index(), f'Switches ({task})', as_json)
         return
     with tempfile.TemporaryDirectory() as work:
-        found = effects(effects_on, task, base, 'clean' if base != 'clean' else 'medfuse', work)
+        found = switch_effects(effects_on, task, base, 'clean' if base != 'clean' else 'medfuse', work)
     show_frame(found.reset_index(), f'One switch at a time, from {base} ({task})', as_json)
 
 # %% ../nbs/7_cli.ipynb #build-options
@@ -488,9 +488,9 @@ def verify_cohort(folder: Annotated[Path, typer.Argument(help='Folder of a cohor
 
     Example: lp-nb cohort verify data/mortality
     """
-    from lp_nb.data.sharing import verify
+    from lp_nb.data.sharing import verify_export
 
-    for line in verify(folder):
+    for line in verify_export(folder):
         typer.echo(f'ok: {line}')
 
 # %% ../nbs/7_cli.ipynb #cohort-describe
@@ -1125,7 +1125,7 @@ def only_tables(out: Path | None):
 def show_judgement(home: Path, study, few: dict | None, out: Path, oracle: bool, as_json: bool):
     "Table 1 in the terminal, all tables and the report in a folder."
     from lp_nb.data.hospital import HospitalConfig
-    from lp_nb.study.table1 import PAPER_TABLE, SHOWN, judge
+    from lp_nb.study.table1 import PAPER_TABLE, TABLE_METRICS, judge
     from lp_nb.view.demo import hospital_record, judged
     from lp_nb.view.report import study_report
     from lp_nb.view.results import forest
@@ -1138,7 +1138,9 @@ def show_judgement(home: Path, study, few: dict | None, out: Path, oracle: bool,
         if oracle:
             made = read_json(home / 'hospital' / 'hospital.json')['config']
             write_json(d / 'record.json', hospital_record(study, judgement, HospitalConfig(**made)))
-        save_figure(forest(judgement.table[judgement.table['metric'].isin(SHOWN)], PAPER_TABLE), d / 'forest')
+        save_figure(
+            forest(judgement.table[judgement.table['metric'].isin(TABLE_METRICS)], PAPER_TABLE), d / 'forest'
+        )
     show_table1(judgement, as_json)
     if not as_json:
         typer.echo(f'Tables (csv, LaTeX, html) and the forest plot (svg, pdf): {out.absolute()}\n'
@@ -1265,14 +1267,14 @@ def theory(
 
     Example: lp-nb theory --seeds 8 --dry-run
     """
-    from lp_nb.theory.bench import evidence_of, full_bench, quick_bench, record, run_bench
+    from lp_nb.theory.bench import evidence_of, full_bench, quick_bench, bench_record, run_bench
 
     bench = quick_bench(out) if quick else full_bench(out, seeds, grid_seeds)
     show_cost(bench, workers, as_json and dry_run, as_json)
     if dry_run:
         return
     run_bench(bench, workers)
-    show_record(record(bench, evidence_of(bench, workers), labels=200 if quick else 400), out, as_json)
+    show_record(bench_record(bench, evidence_of(bench, workers), labels=200 if quick else 400), out, as_json)
 
 # %% ../nbs/7_cli.ipynb #demo
 READ_NEXT = '''What to look at: in Table 1 the arms beside report words and the two ceilings, then how the

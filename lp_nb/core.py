@@ -203,7 +203,7 @@ def rng(
 # %% ../nbs/00_core.ipynb #bar-class
 def seconds_ahead(bar: dict) -> float | None:
     "Seconds left by the steps so far, of what tqdm knows of a bar; None before the first step."
-    done = bar['n'] - bar['initial']
+    done = bar['n'] - (bar['initial'] or 0)
     rate = bar['rate'] or (done / bar['elapsed'] if bar['elapsed'] else 0)
     return (bar['total'] - bar['n']) / rate if bar['total'] and rate else None
 

@@ -30,12 +30,12 @@ def compose(
 ) -> dict:
     "The configuration of a hospital of about that size: the vital signs are thinned out, then other items fill it up."
     from lp_nb.data.hospital import blocks, chart_rows, draw_hours
-    from lp_nb.data.people import BLOCK, HospitalConfig, draw_block
+    from lp_nb.data.people import PATIENTS_PER_BLOCK, HospitalConfig, draw_block
 
     every = every or min(LONGEST, max(1, round(ROWS_A_STAY * stays / (useful * rows))))
     config = HospitalConfig(patients=max(1, round(stays / STAYS_A_PATIENT)), general=0, chart_every=every)
     counters, charted = (0, 0, 0), 0
-    for block, n in blocks(min(config.patients, PROBE), BLOCK):
+    for block, n in blocks(min(config.patients, PROBE), PATIENTS_PER_BLOCK):
         _, visits, drawn, y = draw_block(config, block, counters, n)
         _, s, draws = draw_hours(config, block, drawn, y)
         charted += len(chart_rows(config, block, drawn, s, draws))

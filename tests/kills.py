@@ -34,10 +34,10 @@ HURRY = '''"Checkpoints ten times a second, so that a kill finds one, and short 
 from functools import partialmethod
 
 from lp_nb.learning.lab import Lab
-from lp_nb.learning.plans import PRESETS, Preset
+from lp_nb.learning.plans import PLAN_PRESETS, Preset
 
 Lab.__init__ = partialmethod(Lab.__init__, save_every=0.1)
-PRESETS['short'] = Preset('mlm(epochs=1) > contrastive(epochs=1) > supervised(train=projection, epochs=2)', 'For kills.')
+PLAN_PRESETS['short'] = Preset('mlm(epochs=1) > contrastive(epochs=1) > supervised(train=projection, epochs=2)', 'For kills.')
 '''
 LAB = '--cohort {home}/cohort --lab lab'
 RUN = f'--use {{home}}/hurry.py run {LAB}'

@@ -1286,7 +1286,7 @@ def test_two_processes_build_the_same_cohort(kept, hospital, undisturbed, tmp_pa
 
 def test_kept_work_after_a_table_changed(hospital, tmp_path, monkeypatch):
     "Intermediate results of one state of the tables do not find their way into a cohort of another."
-    monkeypatch.setattr(blocks, 'BLOCK', 15_000)
+    monkeypatch.setattr(blocks, 'ROWS_PER_BLOCK', 15_000)
     root = tmp_path / 'hospital'
     shutil.copytree(hospital, root)
     build_cohort(root, out=tmp_path / 'before', work=tmp_path / 'work')

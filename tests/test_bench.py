@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lp_nb.theory.bench import (
-    Bench, Budget, Cell, Part, arm_table, bench_claims, compared, control_cells, core_cells, dry_run, each, evidence_of, frame_of, record, run_bench, sequence,
+    Bench, Budget, Cell, Part, arm_table, bench_claims, compare_over_seeds, control_cells, core_cells, dry_run, each, evidence_of, frame_of, bench_record, run_bench, sequence,
     tuned, verdict_tables, untrained,
 )
 from lp_nb.core import UserError
@@ -87,7 +87,7 @@ def test_a_forged_control_breaks_the_bench(done):
 
 def test_the_record_holds_what_the_pages_draw(done):
     bench, evidence = done
-    kept = json.loads(json.dumps(record(bench, evidence, labels=50)))
+    kept = json.loads(json.dumps(bench_record(bench, evidence, labels=50)))
     assert kept['settings']['parts'][0]['cells']['MC'] == sequence('MC', Budget(1, 1))
     assert list(frame_of(kept, 'arms', 'B')['arm'])[:4] == ['R', 'M', 'C', 'MC']
     assert set(bench_figures(kept)) == {'verdicts', 'plane', 'curves'}
@@ -96,7 +96,7 @@ def test_the_record_holds_what_the_pages_draw(done):
 
 def test_paired_comparison_of_cells(done):
     _, evidence = done
-    rows = compared(evidence, (('B', 'MC', 'C', 'layered?'), ('B', 'MM', 'M', 'not there')))
+    rows = compare_over_seeds(evidence, (('B', 'MC', 'C', 'layered?'), ('B', 'MM', 'M', 'not there')))
     assert rows[['cell', 'than', 'seeds']].values.tolist() == [['MC', 'C', 2]]
     by_hand = [evidence['B'][s]['MC']['probe_auroc_200'] - evidence['B'][s]['C']['probe_auroc_200'] for s in (0, 1)]
     assert rows['difference'][0] == pytest.approx(sum(by_hand) / 2)

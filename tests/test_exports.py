@@ -16,7 +16,7 @@ from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.data.features import benchmark_names
 from lp_nb.data.series import PLACE
 from lp_nb.data.sharing import export, last_moments
-from lp_nb.data.stays import PRESETS
+from lp_nb.data.stays import RULE_PRESETS
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / 'data' / 'sample'
@@ -123,7 +123,7 @@ COMA = {'GCS eye': 4, 'GCS motor': 6, 'GCS verbal': 5}  # highest score
 
 
 @pytest.mark.parametrize('task', ['mortality', 'phenotyping'])
-@pytest.mark.parametrize('preset', list(PRESETS))
+@pytest.mark.parametrize('preset', list(RULE_PRESETS))
 def test_coma_scores_are_scores_in_every_format(preset, task, tmp_path):
     "Numbers lie in the scale's own range and are those of the same rules with scores; the benchmark's files hold its words."
     words = ('categories', 'scores') if preset != 'clean' else ('scores',)

@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from lp_nb.core import UserError, rng
 from lp_nb.measures.geometry import (
-    Moments, bracket, by_class, by_label, class_moments, combine, deviation, geometry_of, leading, manova, moment_table,
-    ratios, share, spectrum, top,
+    Moments, bracket, by_class, label_geometry, class_moments, combine, deviation, geometry_of, leading, manova, moment_table,
+    ratios, eta_squared, spectrum, top,
 )
 from lp_nb.measures.readouts import BatchedCKA, alignment, cka, direction, gaussian_auroc, measure, probe_fit, readout, taught
 from lp_nb.study.trajectories import labels_of, measure_all
@@ -340,8 +340,8 @@ def test_nuisance_share_of_known_variance():
     ward = g.integers(0, 20, 20000)
     h = g.normal(size=(20, 8))[ward] + np.sqrt(3) * g.normal(size=(20000, 8))
     truth = class_moments(h, ward)
-    assert abs(share(h, ward) - truth.between / (truth.between + truth.p @ truth.traces)) < 1e-12
-    assert abs(share(h, ward) - 0.25) < 0.08 and abs(share(h, g.permutation(ward))) < 1e-3
+    assert abs(eta_squared(h, ward) - truth.between / (truth.between + truth.p @ truth.traces)) < 1e-12
+    assert abs(eta_squared(h, ward) - 0.25) < 0.08 and abs(eta_squared(h, g.permutation(ward))) < 1e-3
 
 
 def test_tables_are_matched_by_index():
@@ -360,7 +360,7 @@ def test_tables_are_matched_by_index():
 def test_one_row_per_label():
     "The table by label is the measures of each label alone."
     h, y = cloud(14)
-    table = by_label(h, y)
+    table = label_geometry(h, y)
     for j in (0, 1):
-        close(table.iloc[j].to_dict(), by_label(h, y[:, j]).iloc[0].to_dict())
+        close(table.iloc[j].to_dict(), label_geometry(h, y[:, j]).iloc[0].to_dict())
     assert top(np.cov(h[y[:, 0] == 1].T)) <= 2 * table.s_paper[0]

@@ -63,7 +63,7 @@ def stays():
 
 MEASURED = dict(readouts=True, n_min=20)
 CALLS = {  # function -> its arguments, of which each table is shuffled in turn
-    'evaluation.checked': lambda s: dict(y=s.y, p=s.p, patients=s.patients),
+    'evaluation.checked_predictions': lambda s: dict(y=s.y, p=s.p, patients=s.patients),
     'evaluation.one_label': lambda s: dict(y=s.one, p=s.risk, patients=s.patients),
     'evaluation.calibration_line': lambda s: dict(y=s.one, p=s.risk),
     **{f'evaluation.{name}': lambda s: dict(y=s.y, p=s.p) for name in ('score', 'auroc', 'auprc', 'micro')},
@@ -80,8 +80,8 @@ CALLS = {  # function -> its arguments, of which each table is shuffled in turn
     'calibration.net_benefit_curve': lambda s: dict(y=s.y, arms=dict(one=s.p, two=s.q)),
     'subgroups.subgroups': lambda s: dict(y=s.y, p=s.p, by=s.ward, patients=s.patients, n=5),
     'subgroups.subgroup_gaps': lambda s: dict(y=s.y, p=s.p, by=s.facts[['ward']], patients=s.patients, n=5),
-    **{f'geometry.{name}': lambda s: dict(h=s.h, y=s.labels) for name in ('checked', 'manova', 'by_label')},
-    **{f'geometry.{name}': lambda s: dict(h=s.h, c=s.ward) for name in ('class_moments', 'deviation_below', 'share', 'by_class')},
+    **{f'geometry.{name}': lambda s: dict(h=s.h, y=s.labels) for name in ('checked_vectors', 'manova', 'label_geometry')},
+    **{f'geometry.{name}': lambda s: dict(h=s.h, c=s.ward) for name in ('class_moments', 'deviation_below', 'eta_squared', 'by_class')},
     'geometry.geometry_of': lambda s: dict(h=s.h, y=s.labels, classes=s.ward, nuisances=s.facts[['ward']], n_min=20),
     'readouts.discriminate': lambda s: dict(fit=(s.h, s.labels[0]), judge=(s.w, s.labels[0])),
     'readouts.readout': lambda s: dict(h=s.h, y=s.labels),
@@ -93,7 +93,7 @@ CALLS = {  # function -> its arguments, of which each table is shuffled in turn
     'readouts.measure': lambda s: dict(h=s.h, y=s.labels, train=(s.w, s.labels), labels_at=(50,), classes=s.ward, nuisances={'w': s.ward}, **MEASURED),
     'trajectories.labels_of': lambda s: dict(h=s.h, y=s.labels),
     'trajectories.measure_all': lambda s: dict(maps=dict(one=s.h, two=s.w), y=s.labels, nuisances={'w': s.ward}, n_min=20),
-    'trajectories.label_rows': lambda s: dict(h=s.h, y=s.labels, seed=0),
+    'trajectories.label_measures': lambda s: dict(h=s.h, y=s.labels, seed=0),
     'trajectories.spread_rows': lambda s: dict(h=s.h, y=s.labels, patients=s.patients.to_numpy(), draws=4, seed=0),
     'trajectories.plane_point': lambda s: dict(reports=s.h, series=s.w),
     'maps.clearest': lambda s: dict(layout=s.layout, y=s.labels),

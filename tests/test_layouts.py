@@ -10,8 +10,8 @@ import pytest
 from lp_nb.data.cohort import Cohort, build_cohort
 from lp_nb.privacy import mark_synthetic
 from lp_nb.learning.lab import Lab
-from lp_nb.data.sharing import verify
-from lp_nb.data.stays import PRESETS
+from lp_nb.data.sharing import verify_export
+from lp_nb.data.stays import RULE_PRESETS
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / 'data' / 'sample'
@@ -56,21 +56,21 @@ def balanced(cohort):
 
 
 @pytest.mark.parametrize('task', TASKS)
-@pytest.mark.parametrize('preset', PRESETS)
+@pytest.mark.parametrize('preset', RULE_PRESETS)
 def test_the_layout_makes_no_difference(roots, preset, task, tmp_path):
     made = {name: build_cohort(root, task=task, preset=preset, out=tmp_path / name, corpus=[]) for name, root in roots.items()}
     for cohort in made.values():
-        assert balanced(cohort) and len(verify(cohort.dir)) > 5
+        assert balanced(cohort) and len(verify_export(cohort.dir)) > 5
     data = [{k: v for k, v in c.manifest['files'].items() if k != 'corpus.parquet'} for c in made.values()]
     assert data[0] == data[1] == data[2]
 
 
 @pytest.mark.skipif(not DEMO.exists(), reason=f'no MIMIC-IV demo at {DEMO} (set LPNB_MIMIC_DEMO)')
 @pytest.mark.parametrize('task', TASKS)
-@pytest.mark.parametrize('preset', PRESETS)
+@pytest.mark.parametrize('preset', RULE_PRESETS)
 def test_the_open_demo(preset, task, tmp_path):
     cohort = build_cohort(DEMO, task=task, preset=preset, out=tmp_path / 'demo')
-    assert balanced(cohort) and verify(cohort.dir)
+    assert balanced(cohort) and verify_export(cohort.dir)
     assert len(cohort.stays) == dict(mortality=54, phenotyping=112)[task]
     assert all(known['agrees'] for known in cohort.manifest['oracles'])
 

@@ -8,7 +8,7 @@ from lp_nb.folders import read_json
 from lp_nb.view.demo import recorded_frame
 from lp_nb.learning.encoders import EncoderConfig
 from lp_nb.learning.lab import Lab
-from lp_nb.learning.plans import PRESETS, Plan, plan
+from lp_nb.learning.plans import PLAN_PRESETS, Plan, plan
 from lp_nb.study.table1 import arms_of
 
 RECORD = read_json(asset('presets.json'))
@@ -22,14 +22,14 @@ def means() -> pd.Series:
     return by.groupby('arm', sort=False).mean()[list(TUNED['candidates'])]
 
 
-@pytest.mark.parametrize('name', PRESETS)
+@pytest.mark.parametrize('name', PLAN_PRESETS)
 def test_a_preset_parses_and_prints(name):
-    assert plan(str(plan(name))) == plan(PRESETS[name].plan) == plan(name)
+    assert plan(str(plan(name))) == plan(PLAN_PRESETS[name].plan) == plan(name)
 
 
 def test_the_record_is_of_the_presets_as_they_are():
     quiet = dict(frozen_dropout=False)  # as the record says of its row
-    now = {name: plan(name) for name in PRESETS} | {'paper-code': plan('paper-code').using(contrastive=quiet, supervised=quiet)}
+    now = {name: plan(name) for name in PLAN_PRESETS} | {'paper-code': plan('paper-code').using(contrastive=quiet, supervised=quiet)}
     assert plan(TUNED['candidates'][TUNED['chosen']]) == plan('modern')
     assert {name: plan(text) for name, text in TESTED['plans'].items()} == now
 
@@ -40,7 +40,7 @@ def test_the_choice_is_what_the_rule_gives():
 
 def test_nothing_was_tested_where_it_was_tuned():
     assert TUNED['hospital']['seed'] != TESTED['hospital']['seed']
-    assert set(recorded_frame(TESTED, 'scores')['preset']) == set(PRESETS)
+    assert set(recorded_frame(TESTED, 'scores')['preset']) == set(PLAN_PRESETS)
 
 
 @pytest.mark.parametrize('encoder', [dict(model='reader'), dict(width=32, layers=1, heads=2, vocab_size=800)], ids=['trained', 'from scratch'])

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from configparser import ConfigParser
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -158,6 +159,19 @@ def test_all_that_is_imported_is_declared():
     for name, f in names.items():
         if name not in sys.stdlib_module_names and name != 'lp_nb':
             assert named & {canonicalize_name(d) for d in belongs.get(name, [name])}, f'{f.name} imports {name}, which settings.ini does not name'
+
+
+def test_a_public_name_has_one_owner():
+    "No two modules define the same public name: whoever reads it, or completes it, knows which one it is."
+    owners = defaultdict(list)
+    for f in MODULES:
+        tree = ast.parse(f.read_text(encoding='utf-8'))
+        public = next((ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], 'id', '') == '__all__'), [])
+        defined = {n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        defined |= {x.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets for x in ast.walk(t) if isinstance(x, ast.Name)}
+        for name in defined & set(public):
+            owners[name].append(f.relative_to(ROOT).as_posix())
+    assert len(owners) > 1000 and {name: where for name, where in owners.items() if len(where) > 1} == {}
 
 
 def test_workings_stay_out_of_the_api():

@@ -11,10 +11,10 @@ from lp_nb.core import UserError
 from lp_nb.learning.encoders import attend, build_towers
 from lp_nb.learning.unit import towers_at
 from lp_nb.theory.statements import (aligned_ratio, corollary, cross_modal, domain_weights, excess, factorial, kl_rows, learned_head_bound,
-                              loss2, mlm_chain, model_words, natural_task, pointwise_information, population_infonce,
+                              loss2, mlm_chain, word_probabilities, natural_task, pointwise_information, population_infonce,
                               predictable_ratio, prompts, scaled, tabular_infonce, theorem1, whiten)
 from lp_nb.learning.inputs import learning_data
-from lp_nb.theory.world import (SLOTS, WORLDS, Sizes, WorldCohort, WorldConfig, exact_words, gamma_bound, sample, world_encoder,
+from lp_nb.theory.world import (SLOTS, WORLDS, Sizes, WorldCohort, WorldConfig, exact_words, gamma_bound, sample_patients, world_encoder,
                                 world_lab)
 
 seeds, number = st.integers(0, 10**6), st.floats(-5, 5)
@@ -188,7 +188,7 @@ def test_aligned_ratio_meets_its_prediction():
 
 
 def test_prompts_ask_one_sentence():
-    d = sample(WORLDS['B'], 20, 0, series=False)
+    d = sample_patients(WORLDS['B'], 20, 0, series=False)
     x, hidden, at = prompts(WORLDS['B'], d.x, 2, sentence=3)
     changed = np.flatnonzero((x != d.x).any(0))
     assert set(changed) <= {12} and np.unique(x[:, 12]).size == 1
@@ -198,7 +198,7 @@ def test_prompts_ask_one_sentence():
 
 
 def test_domain_weights_average_to_one_and_respect_gamma():
-    d = sample(WORLDS['B'], 4000, 0, series=False)
+    d = sample_patients(WORLDS['B'], 4000, 0, series=False)
     w = domain_weights(WORLDS['B'], *prompts(WORLDS['B'], d.x, 0))
     assert abs(w.mean() - 1) < 4 * w.std() / 4000**.5 and w.min() >= gamma_bound(WORLDS['B']) - 1e-12
     one = domain_weights(WORLDS['one domain'], *prompts(WORLDS['one domain'], d.x, 0))
@@ -215,7 +215,7 @@ def learned(tmp_path_factory):
 
 def test_theorem_1_link_by_link(learned):
     _, towers = learned
-    people = sample(WORLDS['B'], 400, 1, series=False)
+    people = sample_patients(WORLDS['B'], 400, 1, series=False)
     frames = {k: theorem1(WORLDS['B'], t, people, 0) for k, t in towers.items()}
     for frame in frames.values():
         assert frame.bound.tolist() == [1, 2, 4, 8]
@@ -236,19 +236,19 @@ def test_one_domain_makes_the_last_link_an_equality():
     config = WORLDS['one domain']
     cohort = WorldCohort(config, 0, Sizes(train=20, val=10, test=10, general=10))
     towers = build_towers(world_encoder(config), learning_data(cohort, world_encoder(config)).values.shape[1], 0)
-    frame = theorem1(config, towers, sample(config, 200, 1, series=False), 1, (1, 4))
+    frame = theorem1(config, towers, sample_patients(config, 200, 1, series=False), 1, (1, 4))
     assert np.allclose(frame.gamma_link, frame.jensen, atol=1e-9) and (frame.jensen <= frame.gamma_link + 1e-9).all()
 
 
 def test_model_words_reads_as_training_does(learned):
     "One report at a time, and through the encoder's own padded reading: the same distribution; the encoder's mode is kept."
     _, towers = learned
-    people = sample(WORLDS['B'], 7, 1, series=False)
+    people = sample_patients(WORLDS['B'], 7, 1, series=False)
     ask = prompts(WORLDS['B'], people.x, 3)
     towers['mlm'].report.train()
-    q = model_words(towers['mlm'], *ask)
+    q = word_probabilities(towers['mlm'], *ask)
     assert towers['mlm'].report.training and np.allclose(q.sum(1), 1) and (q > 0).all()
-    assert np.allclose(q, model_words(towers['mlm'], *ask, size=1), atol=1e-5)
+    assert np.allclose(q, word_probabilities(towers['mlm'], *ask, size=1), atol=1e-5)
     ids = np.pad(np.where(ask[1], 4, ask[0]), ((0, 0), (1, 1)), constant_values=((0, 0), (2, 3)))
     towers['mlm'].report.eval()
     attend(towers['mlm'].report.lm, 'sdpa')
@@ -256,12 +256,12 @@ def test_model_words_reads_as_training_does(learned):
         logits = towers['mlm'].report.lm(input_ids=torch.from_numpy(ids)).logits[:, ask[2][0] + 1]
     assert np.allclose(q, logits.double().softmax(1).numpy(), atol=1e-4)
     with pytest.raises(UserError):
-        model_words(towers['mlm'], ask[0], ask[1] & False, ask[2])
+        word_probabilities(towers['mlm'], ask[0], ask[1] & False, ask[2])
 
 
 def test_the_truth_as_a_model_costs_tau():
     config = WorldConfig(findings=2, sentences=3)
-    people = sample(config, 300, 0, series=False)
+    people = sample_patients(config, 300, 0, series=False)
     x, hidden, at = prompts(config, people.x, 1)
     p, y = exact_words(config, x, hidden, at, 'general'), 2 * people.y[:, 1] - 1
     v, tau = natural_task(p, y, 4)

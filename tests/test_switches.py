@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lp_nb.data.cohort import build_cohort
-from lp_nb.data.stays import CHOICES, MEDFUSE, PAPER, make_rules
+from lp_nb.data.stays import CHOICES, MEDFUSE, PAPER_RULES, make_rules
 
 SHOWN_BY = dict(  # switch -> (root, task)
     event_owner=('lab_without_admission', 'phenotyping'), value_from=('masked_labs', 'phenotyping'),
@@ -56,7 +56,7 @@ def other_value(switch):
 
 
 def test_every_switch_of_the_presets_is_shown():
-    assert set(PAPER) - set(SHOWN_BY) == {'report_time', 'duplicates', 'joiner', 'missing_report'}  # shown on the reports' page
+    assert set(PAPER_RULES) - set(SHOWN_BY) == {'report_time', 'duplicates', 'joiner', 'missing_report'}  # shown on the reports' page
 
 
 @pytest.mark.parametrize('switch', SHOWN_BY)

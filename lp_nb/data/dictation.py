@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ELSEWHERE', 'LEAK', 'EXAMS', 'POLARITIES', 'READING', 'GRADES', 'GRADE_CUTS', 'GRADE_SLOPE', 'GRADE_SAID', 'FRAMES',
-           'BOILERPLATE', 'DEVICES', 'SYMPTOMS', 'Findings', 'findings', 'reading', 'grading', 'sentences',
+           'BOILERPLATE', 'TUBES_AND_LINES', 'SYMPTOMS', 'Findings', 'findings', 'reading', 'grading', 'sentences',
            'report_text', 'general_corpus']
 
 # %% ../../nbs/1_data/02_dictation.ipynb #imports
@@ -164,7 +164,7 @@ BOILERPLATE = (
         'review of outside images is not excluded',
     ),
 )
-DEVICES = (
+TUBES_AND_LINES = (
     ('endotracheal tube', 'dialysis catheter'),
     ('surgical drain', 'nasogastric tube'),
     ('sternotomy wires', 'mediastinal drain'),
@@ -258,7 +258,7 @@ def body(config: HospitalConfig, dice: random.Random, style: int, ward: int, sai
     lines = sentences(config, dice, style, said)
     for _ in range(1 + int(dice.random() * 2)):
         unit = ward if dice.random() < min(1, .8 * config.ward) else int(dice.random() * 9)
-        device = DEVICES[unit][int(dice.random() * 2)]
+        device = TUBES_AND_LINES[unit][int(dice.random() * 2)]
         lines.insert(
             int(dice.random() * (len(lines) + 1)),
             dice.choice(('{} in place', '{} is unchanged')).format(device),

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'NAME', 'RELEASES', 'WHOLE', 'SAMPLE', 'PART',
-           'find_table', 'as_kind', 'short', 'said', 'value_said', 'direct', 'scan_text', 'header', 'typed', 'feeds',
+           'find_table', 'as_kind', 'said', 'value_said', 'direct', 'scan_text', 'header', 'typed', 'feeds',
            'check_lines', 'read_or_explain', 'release_of', 'table_fingerprint', 'fingerprint_of', 'Tables', 'need',
-           'read', 'count_rows', 'one_copy', 'whole_rows', 'open_mimic', 'guess_rows', 'Parts', 'extract']
+           'read_query', 'count_rows', 'one_copy', 'whole_rows', 'open_mimic', 'guess_rows', 'Parts', 'extract']
 
 # %% ../../nbs/1_data/07_tables.ipynb #imports
 import hashlib
@@ -100,7 +100,7 @@ def as_kind(
     return x if dtype == DTYPES[kind] else x.cast(DTYPES[kind], strict=strict)
 
 # %% ../../nbs/1_data/07_tables.ipynb #short
-def short(text, most: int = 300) -> str:
+def shortened(text, most: int = 300) -> str:
     "A text that fits into a sentence."
     text = str(text).replace('\0', '')
     return text if len(text) <= most else text[:most] + ' ...'
@@ -113,12 +113,12 @@ NAME = re.compile('[A-Za-z_][A-Za-z_0-9]{0,39}')
 def said(columns) -> str:
     "Names of columns for a message; of a first row that is none of names, the form of its values."
     names = [str(c).strip('\ufeff\r') for c in columns]
-    return short(', '.join(names if all(map(NAME.fullmatch, names)) else map(form, names)))
+    return shortened(', '.join(names if all(map(NAME.fullmatch, names)) else map(form, names)))
 
 
 def value_said(value, path: Path) -> str:
     "A value of a table for a message: as it is where anybody may see it, else its form."
-    return repr(short(value)) if any(map(open_data, (path.parent, path.parent.parent))) else form(value)
+    return repr(shortened(value)) if any(map(open_data, (path.parent, path.parent.parent))) else form(value)
 
 # %% ../../nbs/1_data/07_tables.ipynb #scan-file
 def direct(kinds: dict) -> dict:
@@ -362,7 +362,7 @@ def need(tables: Tables, name: str, column: str, why: str):
         )
 
 
-def read(
+def read_query(
     tables: Tables,
     name: str,  # table name
     *queries,  # functions lazy frame -> lazy frame; none: the whole table

@@ -17,14 +17,14 @@ from safetensors.torch import load_file, save_file
 
 from ..core import UserError, file_fingerprint, fingerprint, require, rng
 from ..data.cohort import Cohort, check_cohort
-from .tokens import model_folder
 from ..folders import new_file, new_folder, place, read_json, write_json
 from .encoders import (SMALL, EncoderConfig, chosen_precision, document_tokens, model_weights,
                                      save_report)
 from .inputs import LearningData, embed_reports, learning_data
 from .plans import Plan, field_types, plan, stage_text
-from .shelf import (StageResult, check_format, checked, folder_gc, folder_tree, kept, may_write,
-                                  said_of, work_of)
+from .shelf import (StageResult, cached_array, check_format, checked_file, folder_gc,
+                                  folder_tree, may_write, said_of, work_of)
+from .tokens import model_folder
 from .training import Control
 from .unit import (CLOSED, finish_plan, is_closed, is_done, lab_addresses, stage_folder,
                                  towers_at, vectors_at)
@@ -123,8 +123,8 @@ class Run:
         address = lab_addresses(self.lab, self.plan, self.seed)[n]
         positions = self.lab.data.positions(split)
         settings = self.plan.stages[n - 1] if n else None
-        array = kept(self.lab.folder / 'embeddings' / f'{address}-{split}.safetensors',
-                     lambda: vectors_at(self.lab, settings, address, self.seed, positions))
+        array = cached_array(self.lab.folder / 'embeddings' / f'{address}-{split}.safetensors',
+                             lambda: vectors_at(self.lab, settings, address, self.seed, positions))
         return pd.DataFrame(array, index=self.lab.cohort.stays.index[positions])
 
     def predictions(self, split: str = 'test') -> pd.DataFrame:
@@ -134,7 +134,7 @@ class Run:
             raise UserError('a plan that ends in a stage with predictions, such as `supervised`',
                             f'{str(self.plan)!r}',
                             'Add `> supervised` to the plan.')
-        array = load_file(checked(folder, 'predictions.safetensors'))[split].numpy()
+        array = load_file(checked_file(folder, 'predictions.safetensors'))[split].numpy()
         return pd.DataFrame(array, index=self.cohort.stays.index[self.lab.data.positions(split)],
                             columns=self.cohort.labels)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOUCH', 'Scored', 'touches', 'touched_rate', 'noted', 'check_least', 'check_choices', 'Stage', 'rate_at', 'weights',
-           'OneNetwork', 'undefined', 'Objective', 'defines', 'stay_vectors', 'summed', 'all_scored']
+           'OneNetwork', 'undefined', 'Objective', 'defines', 'stay_vectors', 'checked_sum', 'all_scored']
 
 # %% ../../nbs/3_learning/05_stage.ipynb #imports
 import math
@@ -19,7 +19,7 @@ from torch import nn
 
 from ..core import UserError
 from .encoders import Towers
-from .inputs import LearningData, device_of, read
+from .inputs import LearningData, device_of, read_vectors
 
 # %% ../../nbs/3_learning/05_stage.ipynb #touches
 TOUCH = re.compile(r'(?:rate (?P<rate>\d+(?:\.\d+)?(?:e[+-]?\d+)?)|end) at step (?P<step>\d+)')
@@ -240,7 +240,7 @@ def stay_vectors(
     "The embedding of stays by an objective: (stays, dim), twice as wide for both towers."
     if defines(objective, 'vectors'):
         return objective.vectors(data, positions)
-    return read(objective.towers, data, positions, embeds)
+    return read_vectors(objective.towers, data, positions, embeds)
 
 # %% ../../nbs/3_learning/05_stage.ipynb #check-objective
 def check_examples(objective: Objective):
@@ -271,7 +271,7 @@ def check_objective(objective: Objective):
                         'Look at its parameter_groups() and at requires_grad.')
 
 # %% ../../nbs/3_learning/05_stage.ipynb #check-answers
-def summed(objective: Objective, answer) -> tuple[torch.Tensor, int]:
+def checked_sum(objective: Objective, answer) -> tuple[torch.Tensor, int]:
     "What `loss` has returned; raises unless it is a sum with a gradient, and how many it sums."
     is_pair = isinstance(answer, tuple) and len(answer) == 2
     if is_pair and torch.is_tensor(answer[0]) and answer[0].requires_grad and answer[1] >= 0:

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['FUSIONS', 'HEADS', 'RATES', 'STRENGTHS', 'check_supervised', 'Supervised', 'is_frozen', 'supervised_objective', 'bce',
-           'macro_auroc', 'has_document', 'usable', 'labelled_positions', 'lstm_step', 'LSTMFusion', 'UnitNorm', 'Head',
-           'make_head', 'positive_weights', 'check_reports', 'Labelled', 'SupervisedObjective', 'encode', 'logits',
-           'Readout', 'frozen_inputs', 'FrozenMember', 'Bundle', 'bundle', 'logistic_path', 'LogisticObjective']
+           'macro_auroc', 'has_document', 'usable_stays', 'labelled_positions', 'lstm_step', 'LSTMFusion', 'UnitNorm',
+           'Head', 'make_head', 'positive_weights', 'check_reports', 'Labelled', 'SupervisedObjective', 'encode',
+           'logits', 'Readout', 'frozen_inputs', 'FrozenMember', 'Bundle', 'bundle', 'logistic_path',
+           'LogisticObjective']
 
 # %% ../../nbs/3_learning/11_supervised.ipynb #imports
 import copy
@@ -21,8 +22,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from ..core import UserError, rng
 from .encoders import (POOLS, TRAINS, Towers, collate_documents, collate_series,
-                                     document_tokens, drawn, tune, wide)
-from .inputs import READS, LearningData, device_of, pooled, read, standardize
+                                     document_tokens, seeded_draws, tune, at_least_float32)
+from .inputs import READS, LearningData, device_of, pooled, read_vectors, standardize
 from .stage import Objective, Scored, Stage, check_choices, check_least
 
 # %% ../../nbs/3_learning/11_supervised.ipynb #stage-methods
@@ -123,7 +124,7 @@ def bce(
     positive: torch.Tensor | None = None,  # (labels,) weight of a positive
 ) -> torch.Tensor:
     "Binary cross-entropy of every stay and label, in nats: (..., b, labels)."
-    logits = wide(logits)
+    logits = at_least_float32(logits)
     labels = labels.expand(logits.shape).to(logits.dtype)
     return F.binary_cross_entropy_with_logits(logits, labels, pos_weight=positive, reduction='none')
 
@@ -156,7 +157,7 @@ def has_document(data: LearningData) -> np.ndarray:
     return document_tokens(data.documents) > 0
 
 
-def usable(data: LearningData, split: str, stage: Supervised) -> np.ndarray:
+def usable_stays(data: LearningData, split: str, stage: Supervised) -> np.ndarray:
     "Positions of the stays of `split` that have what the head needs; an LSTM needs no report."
     positions = data.positions(split)
     if stage.reads == 'series' or stage.fusion == 'lstm':
@@ -181,7 +182,7 @@ def labelled_positions(
 ) -> np.ndarray:
     "Positions of the training stays that show their label to a stage, in row order."
     order = rng(stage.draw, 'labelled').permutation(data.positions('train'))
-    order = order[np.isin(order, usable(data, 'train', stage))]
+    order = order[np.isin(order, usable_stays(data, 'train', stage))]
     return np.sort(order[:count_of(stage.labels, len(order))])
 
 # %% ../../nbs/3_learning/11_supervised.ipynb #fusion
@@ -189,7 +190,9 @@ def lstm_step(cell: nn.LSTMCell, x: torch.Tensor, h: torch.Tensor, c: torch.Tens
                                                                                              torch.Tensor]:
     "Hidden state and cell (b, dim) after one step of an LSTM on x (b, dim)."
     # (b, 4 dim)
-    gates = wide(F.linear(x, cell.weight_ih, cell.bias_ih) + F.linear(h, cell.weight_hh, cell.bias_hh))
+    gates = at_least_float32(
+        F.linear(x, cell.weight_ih, cell.bias_ih) + F.linear(h, cell.weight_hh, cell.bias_hh)
+    )
     i, f, g, o = gates.chunk(4, -1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
@@ -246,7 +249,7 @@ class Head(nn.Module):
 
 def make_head(stage: Supervised, dim: int, labels: int, seed: int) -> Head:
     "A head, a function of (stage, sizes, seed)."
-    with drawn(seed, 'head'):
+    with seeded_draws(seed, 'head'):
         return Head(stage, dim, labels)
 
 # %% ../../nbs/3_learning/11_supervised.ipynb #objective-helpers
@@ -281,7 +284,7 @@ class Labelled(Objective):
         check_reports(data, stage.reads)
         limit(towers, stage, seed)
         self.data, self.stage, self.seed = data, stage, seed
-        self.examples, self.val = labelled_positions(data, stage), usable(data, 'val', stage)
+        self.examples, self.val = labelled_positions(data, stage), usable_stays(data, 'val', stage)
         self.sizes = (data.hours if stage.reads == 'series'
                       else document_tokens(data.documents))[self.examples]
         self.written = has_document(data)  # (n,)
@@ -316,7 +319,7 @@ class SupervisedObjective(Labelled):
 
     def vectors(self, data, positions) -> np.ndarray:
         "What the towers say: (stays, dim), twice as wide for both."
-        return read(self.towers, data, positions, self.stage.reads)
+        return read_vectors(self.towers, data, positions, self.stage.reads)
 
     def predictions(self) -> dict[str, np.ndarray]:
         return {s: 1 / (1 + np.exp(-logits(self, self.data.positions(s)))) for s in ('val', 'test')}
@@ -342,7 +345,7 @@ def logits(objective: Objective, positions) -> np.ndarray:
     "Logits of the stays at `positions`: (stays, labels)."
     z = torch.from_numpy(objective.vectors(objective.data, positions)).to(objective.device)
     with torch.no_grad():
-        return wide(objective.head(z, objective.has_report(positions))).cpu().numpy()
+        return at_least_float32(objective.head(z, objective.has_report(positions))).cpu().numpy()
 
 # %% ../../nbs/3_learning/11_supervised.ipynb #readout
 class Readout(nn.Module):
@@ -533,7 +536,7 @@ class LogisticObjective(SupervisedObjective):
     def solve(self) -> list[Scored]:
         "Fit every strength and keep the best by validation AUROC; of equals the strongest penalty."
         z = self.head.norm(self.inputs).double()
-        mean = z[torch.from_numpy(usable(self.data, 'train', self.stage))].mean(0)
+        mean = z[torch.from_numpy(usable_stays(self.data, 'train', self.stage))].mean(0)
         # one for all dimensions: they stay as unlike as they are
         scale = (z - mean).square().mean().sqrt().clamp(min=1e-6)
         x = ((z[torch.from_numpy(self.examples)] - mean) / scale).numpy()

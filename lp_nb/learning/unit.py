@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CLOSED', 'lab_addresses', 'stage_folder', 'is_done', 'towers_at', 'Unit', 'unit_of', 'unfinished', 'bundled',
-           'is_copied', 'stage_kind', 'stage_cost', 'from_patients', 'is_closed', 'own_said', 'node_facts', 'beside',
+           'is_copied', 'stage_kind', 'stage_cost', 'from_patients', 'is_closed', 'own_said', 'node_facts', 'unit_file',
            'put_right', 'begin', 'forget', 'heartbeat_file', 'heartbeat', 'versions', 'write_result', 'touched_unit',
            'Branch', 'vectors_at', 'heeding', 'finish']
 
@@ -27,10 +27,10 @@ from ..core import Failed, UserError, device, disk_watched, file_fingerprint, fi
 from ..folders import (asked_to_end, clear_leftovers, new_file, new_folder, place, private_folder,
                            read_json, sealed, write_json)
 from .encoders import SMALL, EncoderConfig, Towers, build_towers
-from .inputs import LearningData, read
+from .inputs import LearningData, read_vectors
 from .plans import Plan, addresses, own_parts
-from .processes import anywhere, from_lead, rank, wait_for_all, world
-from .shelf import held, kept, load_towers, lock_file, step_of
+from .processes import anywhere, from_lead, rank, wait_for_all, world_size
+from .shelf import held, cached_array, load_towers, lock_file, step_of
 from .stage import Stage, stay_vectors, touches, weights
 from .supervised import bundle, is_frozen
 from .training import Control, Stopped, Trainer, fit, history
@@ -167,7 +167,7 @@ def node_facts(lab, plan: Plan, seed: int) -> dict:
                 parent=at[-2])
 
 # %% ../../nbs/3_learning/14_unit.ipynb #notes
-def beside(lab, key: str, end: str) -> Path:
+def unit_file(lab, key: str, end: str) -> Path:
     """A file or folder of a unit in training: 'json' (what it is), 'holder' (who is at it), 'step', '' (its
     checkpoint)."""
     return lab.folder / 'unfinished' / (f'{key}.{end}' if end else key)
@@ -176,14 +176,14 @@ def beside(lab, key: str, end: str) -> Path:
 def put_right(lab, unit: Unit):
     """Put right what killed holders of a unit left beside its checkpoint, notes and results; for whoever
     holds its locks."""
-    notes = [beside(lab, unit.key, end) for end in ('', 'json', 'holder', 'step')]
+    notes = [unit_file(lab, unit.key, end) for end in ('', 'json', 'holder', 'step')]
     for path in [*notes, *(stage_folder(lab, a) for a in unit.addresses)]:
         clear_leftovers(path)
 
 # %% ../../nbs/3_learning/14_unit.ipynb #begin
 def begin(lab, unit: Unit, give_up: int | None):
     "Note what is trained and by whom; raises when it has ended `give_up` holders without getting further."
-    note, holder, position = (beside(lab, unit.key, end) for end in ('json', 'holder', ''))
+    note, holder, position = (unit_file(lab, unit.key, end) for end in ('json', 'holder', ''))
     put_right(lab, unit)
     old, step = read_json(note) if note.exists() else {}, step_of(position)
     deaths = (old.get('deaths', 0) if old.get('step') == step else 0) + holder.exists()
@@ -202,9 +202,9 @@ def begin(lab, unit: Unit, give_up: int | None):
 
 def forget(lab, key: str):
     "Remove what lies beside a unit that is finished."
-    shutil.rmtree(beside(lab, key, ''), ignore_errors=True)
+    shutil.rmtree(unit_file(lab, key, ''), ignore_errors=True)
     for end in ('step', 'holder', 'json'):
-        beside(lab, key, end).unlink(missing_ok=True)
+        unit_file(lab, key, end).unlink(missing_ok=True)
 
 # %% ../../nbs/3_learning/14_unit.ipynb #heartbeat
 def heartbeat_file(lab, address: str) -> Path:
@@ -232,8 +232,9 @@ def sharing(lab, parent: str) -> LearningData:
     """The lab's data, with a memory for what all children of a node compute alike (a frozen encoder's
     vectors)."""
     folder = lab.folder / 'frozen'
-    return dataclasses.replace(lab.data,
-                               memo=lambda name, make: kept(folder / f'{parent}-{name}.safetensors', make))
+    return dataclasses.replace(
+        lab.data, memo=lambda name, make: cached_array(folder / f'{parent}-{name}.safetensors', make)
+    )
 
 
 def trainer_of(lab, unit: Unit, events=(), control: Control | None = None) -> Trainer:
@@ -248,7 +249,7 @@ def trainer_of(lab, unit: Unit, events=(), control: Control | None = None) -> Tr
     if rank() == 0:
         events = [*events, heartbeat(heartbeat_file(lab, unit.key))]
     look = lambda: stay_vectors(objective, data, lab.probe, stages[0].embeds)
-    return Trainer(objective, stages[0], unit.seed, beside(lab, unit.key, ''), look, events, control,
+    return Trainer(objective, stages[0], unit.seed, unit_file(lab, unit.key, ''), look, events, control,
                    lab.save_every, lab.points, lab.precision)
 
 # %% ../../nbs/3_learning/14_unit.ipynb #work-done
@@ -317,7 +318,7 @@ class Branch:
         if self.now is not self.unit:
             self.locks.enter_context(held([lock_file(self.lab.folder, self.now.key)]))
             begin(self.lab, self.now, None)
-        trainer.move(beside(self.lab, self.now.key, ''))
+        trainer.move(unit_file(self.lab, self.now.key, ''))
         if before is not self.unit:
             forget(self.lab, before.key)
 
@@ -338,7 +339,7 @@ def train_unit(lab, unit: Unit, events=(), control: Control | None = None, give_
             wait_for_all()
         finally:
             for key in {unit.key, branch.now.key} if rank() == 0 else ():
-                beside(lab, key, 'holder').unlink(missing_ok=True)
+                unit_file(lab, key, 'holder').unlink(missing_ok=True)
         return branch.now.key
 
 # %% ../../nbs/3_learning/14_unit.ipynb #vectors-at
@@ -346,7 +347,7 @@ def vectors_at(lab, stage: Stage | None, address: str, seed: int, positions) -> 
     "Embeddings of the stays at `positions` by the towers of a node: (stays, dim)."
     towers = towers_at(lab, address, seed)
     towers.report.pool = getattr(stage, 'pool', 'mean')
-    return read(towers, lab.data, positions, stage.embeds if stage else 'report')
+    return read_vectors(towers, lab.data, positions, stage.embeds if stage else 'report')
 
 # %% ../../nbs/3_learning/14_unit.ipynb #heeding
 @contextmanager
@@ -357,7 +358,7 @@ def heeding(control: Control | None = None):
         return
     own = Control()
     try:
-        with asked_to_end(own.stop.set, often=world() > 1):
+        with asked_to_end(own.stop.set, often=world_size() > 1):
             yield own
     except Stopped as e:
         wait_for_all()  # the lead has tidied up
@@ -377,7 +378,7 @@ def finish(
 ) -> bool:
     "Make sure that the last stage of each plan is in the lab. False: another process is at it."
     unit = unit_of(lab, plans, seed)
-    if from_lead([not unfinished(lab, unit) and not beside(lab, unit.key, 'json').exists()])[0]:
+    if from_lead([not unfinished(lab, unit) and not unit_file(lab, unit.key, 'json').exists()])[0]:
         return True
     locks = [lock_file(lab.folder, name) for name in (unit.key, *unit.addresses)] if rank() == 0 else []
     ended = unit.key

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FIELDS', 'tail_p', 'difference', 'delong_difference', 'paired_difference', 'signed_sums', 'sign_flip',
            'seed_difference', 'holm', 'equivalence_p', 'detectable', 'ArmDraws', 'arm_draws', 'paired', 'tested',
-           'verdict', 'differences', 'adjusted', 'compare', 'seeds_said', 'power_said', 'claim']
+           'verdict', 'differences', 'adjusted', 'compare', 'seeds_in_words', 'power_said', 'claim']
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #imports
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from ..core import UserError, fingerprint
-from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked, known, label_names, macro,
-                                       one_label, same_stays, score, why_undefined)
+from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked_predictions, known_metrics,
+                                       label_names, macro, one_label, same_stays, score, why_undefined)
 from .intervals import (OF_EVENTS, bootstrap, degrees, interval, lacking, nested, over_seeds,
                                       placements)
 from ..privacy import outlined
@@ -104,9 +104,9 @@ def paired_difference(
     "First minus second arm per label and macro: difference, interval, bootstrap p, and DeLong p for AUROC."
     same_arms({'labels': y, 'first probabilities': pa, 'second probabilities': pb}, patients)
     labels = label_names(y, labels)
-    first, second = (checked(y, p, patients) for p in (pa, pb))
+    first, second = (checked_predictions(y, p, patients) for p in (pa, pb))
     a, b = (bootstrap(one, metrics=metrics, n=n, seed=seed) for one in (first, second))
-    rows = [pair_rows(first, second, labels, m, a[m] - b[m], level) for m in known(metrics)]
+    rows = [pair_rows(first, second, labels, m, a[m] - b[m], level) for m in known_metrics(metrics)]
     return pd.DataFrame([row for part in rows for row in part])
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #sign-flip
@@ -208,7 +208,7 @@ class ArmDraws:
 def aligned_seeds(y, predictions: list, patients) -> list[Aligned]:
     "The predictions of each seed beside labels and patients, all of the same stays."
     same_arms({'labels': y} | {f'probabilities of seed {k}': p for k, p in enumerate(predictions)}, patients)
-    return [checked(y, p, patients) for p in predictions]
+    return [checked_predictions(y, p, patients) for p in predictions]
 
 
 def stays_said(seeds: list[Aligned], n: int, seed: int) -> str:
@@ -233,7 +233,7 @@ def arm_draws(
 ) -> dict[str, ArmDraws]:
     "Metric -> `ArmDraws` of an arm."
     seeds = y if predictions is None else aligned_seeds(y, predictions, patients)
-    out = {m: ([], []) for m in known(metrics)}
+    out = {m: ([], []) for m in known_metrics(metrics)}
     for one in seeds:
         drawn = bootstrap(one, metrics=metrics, n=n, seed=seed)
         for m, (values, draws) in out.items():
@@ -338,7 +338,7 @@ def compare(arms: dict, family, margin: float = 0.01, alpha: float = 0.05) -> pd
     return adjusted(differences(arms, family, margin), alpha)
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #words
-def seeds_said(n: int) -> str:
+def seeds_in_words(n: int) -> str:
     "How many training seeds stand behind a number."
     return 'one training seed' if n == 1 else f'the mean of {n} training seeds'
 
@@ -356,7 +356,7 @@ def claim(row) -> str:
     "What one row of `adjusted` allows to be said."
     low, high = (row.low, row.high) if row.seeds == 1 else (row.both_low, row.both_high)
     numbers = f'{row.difference:+.3f} ({low:+.3f}, {high:+.3f}), Holm p {row.p_holm:.3f}'
-    numbers += f', {seeds_said(row.seeds)}'
+    numbers += f', {seeds_in_words(row.seeds)}'
     if row.seeds > 1:
         numbers += f' (sign-flip p {row.seed_p:.3f}, at least {2 / 2**row.seeds:.3f} possible)'
     small = f', though by less than the margin of {row.margin:g}' if row.equivalent else ''

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core import DiskFull, Failed, set_threads
-from ..folders import ENDS
+from ..folders import END_SIGNALS
 from ..learning.training import Control, Stopped
 from ..plugins import use
 from ..privacy import outlined, reason_of, trace_of
@@ -165,7 +165,7 @@ def start_worker():
 def stop_on_signal() -> Control:
     "A control that SIGTERM (a cluster's warning, a dead driver) or SIGHUP sets, once or more often."
     control = Control()
-    for one in ENDS:
+    for one in END_SIGNALS:
         signal.signal(one, lambda *_: control.stop.set())
     return control
 

@@ -13,9 +13,9 @@ import pandas as pd
 from ..measures.comparison import holm
 from ..core import UserError, rng, track
 from ..privacy import mask_count, mask_counts, safe
-from ..measures.evaluation import RANKED, checked, known, same_stays
+from ..measures.evaluation import RANKED, checked_predictions, known_metrics, same_stays
 from ..measures.intervals import evaluate, interval, patient_weights, replicates
-from ..data.sharing import UNKNOWN, as_levels, race_group
+from ..data.sharing import UNKNOWN_LEVEL, as_levels, race_group
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #columns
 # name -> youngest age
@@ -25,7 +25,7 @@ AGE_BANDS = {'under 18': 0, '18 to 39': 18, '40 to 59': 40, '60 to 79': 60, '80 
 def age_band(age: pd.Series) -> pd.Series:
     "The age band of each stay; 'unknown' without an age."
     bands = pd.cut(age.astype(float), [*AGE_BANDS.values(), np.inf], right=False, labels=list(AGE_BANDS))
-    return bands.astype(object).fillna(UNKNOWN)
+    return bands.astype(object).fillna(UNKNOWN_LEVEL)
 
 
 def characteristics_of(
@@ -238,8 +238,8 @@ def subgroups(
     """Each metric, macro over labels, overall and in each level of each characteristic, small levels as one:
     may be shared."""
     same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
-    y, p, codes = checked(y, p, patients)
-    metrics, whole, rows = known(metrics), pd.Series(['all test stays'] * len(y)), []
+    y, p, codes = checked_predictions(y, p, patients)
+    metrics, whole, rows = known_metrics(metrics), pd.Series(['all test stays'] * len(y)), []
     everybody = [('all test stays', *masked(whole, y, least).iloc[0], np.ones(len(y), bool), '')]
     for name, of in track([('all', whole), *characteristic_columns(by, len(y))], 'subgroups'):
         lines = everybody if of is whole else lines_of(of, y, codes, metrics, least)
@@ -330,10 +330,10 @@ def subgroup_gaps(
     """The largest difference between the levels of each characteristic, its interval, what chance gives (95th
     percentile), and p."""
     same_stays({'labels': y, 'probabilities': p, 'patient ids': patients, 'characteristics': by})
-    y, p, codes = checked(y, p, patients)
+    y, p, codes = checked_predictions(y, p, patients)
     rows = []
     for name, of in track(characteristic_columns(by, len(y)), 'gaps between subgroups'):
-        row = gap_row(y, p, codes, of.to_numpy(str), known(metric)[0], n, seed, least)
+        row = gap_row(y, p, codes, of.to_numpy(str), known_metrics(metric)[0], n, seed, least)
         rows.append(dict(characteristic=name, metric=metric) | row)
     columns = 'characteristic metric levels highest lowest gap low high chance p reason'.split()
     found = pd.DataFrame(rows).reindex(columns=columns)

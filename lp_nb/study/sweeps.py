@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'MORE_ARMS', 'ALL_ARMS', 'Study', 'work_left', 'Job', 'jobs_of', 'every_stage', 'description', 'recorded',
-           'record', 'open_study', 'estimate', 'study_backlog', 'source_of_study', 'chosen', 'chosen_run']
+           'record_study', 'open_study', 'estimate', 'study_backlog', 'source_of_study', 'chosen', 'chosen_run']
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #imports
 import dataclasses
@@ -252,7 +252,7 @@ def recorded(folder: Path) -> dict[str, dict]:
     return {p.stem.removeprefix('study-'): read_json(p) for p in sorted(place(folder).glob('study-*.json'))}
 
 
-def record(study: Study):
+def record_study(study: Study):
     "Write the description into the lab, and where the cohorts lie: here, and where others have seen them."
     path, here = study.folder / f'study-{study.key}.json', places_of(study)
     known = lambda task: as_list(read_json(path)['folders'].get(task, [])) if path.exists() else []
@@ -335,7 +335,7 @@ def open_study(
                   save_every=known[key]['save_every'], **{k: kept[k] for k in ('probe_stays', 'points')})
     same_study(study, {key: known[key]})
     if moved:
-        record(study)
+        record_study(study)
     return study
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #estimate
@@ -387,7 +387,7 @@ def run_study(
     "Compute what is missing of a study; what failed before is tried again."
     engine = engine_named(engine, workers)
     open_storage(study.folder, study.search)
-    record(study)
+    record_study(study)
     backlog = study.backlog
     for node in study.nodes:
         backlog.failure_file(node).unlink(missing_ok=True)
@@ -403,7 +403,7 @@ def join_study(study: Study, tell=lambda node: None):
     "Work on a study as one of many workers, from any machine that shares its folder, until nothing is left."
     same_study(study, recorded(study.folder))
     open_storage(study.folder, study.search)
-    record(study)
+    record_study(study)
     with heeding() as control:
         work_off(study.backlog, control, tell)
     sum_up(study.backlog, f'A worker leaves what has failed alone; this tries it again: {again(study)}')

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['STEP_RULES', 'SPLIT_RULE', 'INTERVAL', 'TURNED', 'SORTS', 'MEASURE_ORDER', 'rules_of_step', 'rule_rows',
-           'printed_number', 'printed_share', 'flow_chart', 'said_numbers', 'withheld', 'CohortFlow', 'finite', 'keyed',
-           'forest_reads', 'forest_data', 'turned', 'sentence', 'declared_pairs', 'from_reference', 'differences_data',
-           'share_ticks', 'labels_data', 'reliability_both', 'measure_rows', 'calibration_data', 'subgroups_data',
-           'ResultsBoard']
+           'printed_number', 'printed_share', 'flow_chart', 'said_numbers', 'withheld', 'CohortFlow', 'finite_numbers',
+           'keyed', 'forest_reads', 'forest_data', 'turned', 'sentence', 'declared_pairs', 'from_reference',
+           'differences_data', 'share_ticks', 'labels_data', 'reliability_both', 'measure_rows', 'calibration_data',
+           'subgroups_data', 'ResultsBoard']
 
 # %% ../../../nbs/6_view/widgets/09_boards.ipynb #imports
 import re
@@ -22,22 +22,22 @@ import traitlets as T
 from ...core import UserError, one_of, require
 from ...data.lines import count_lines
 from ...data.sharing import switches
-from ...data.stays import PRESETS
+from ...data.stays import RULE_PRESETS
 from ...folders import place
 from ...measures.calibration import reliability_table, rescale, temperature
 from ...measures.comparison import claim, compare, power_said
 from ...measures.evaluation import same_stays
 from ...privacy import mask_count
 from ...study.sweeps import Study
-from ...study.table1 import (PAPER_TABLE, PARTS, SHOWN, Judgement, drawn, judge, layered_arm, looked_into,
-                                truth)
-from ..flow import (SPLITS, Box, cohort_flow, flow_boxes, guarded, ledger_steps, split_patients,
-                             split_table, split_text)
+from ...study.table1 import (JUDGEMENT_PARTS, PAPER_TABLE, TABLE_METRICS, Judgement, judge, layered_arm,
+                                looked_into, metric_draws, truth)
+from ..flow import (SPLIT_TITLES, Box, cohort_flow, flow_boxes, guarded, ledger_steps,
+                             split_patients, split_table, split_text)
 from ..results import (bounds_of, check_results, difference_forest, forest, groups_of, kinds_of,
-                                label_curves, reliability_curves, short, signed, split_published,
+                                label_curves, reliability_curves, short_name, signed, split_published,
                                 subgroup_forest, value_text)
 from ..style import check_columns
-from .curves import plain
+from .curves import json_floats
 from .views import View, script, sheet
 
 # %% ../../../nbs/6_view/widgets/09_boards.ipynb #step-rules
@@ -99,7 +99,7 @@ def rule_rows(
     for name in dict.fromkeys(names):
         here = '' if rules is None else str(rules[name])
         presets = [[p, str(table.loc[name, p]), bool(here) and str(table.loc[name, p]) != here]
-                   for p in PRESETS]
+                   for p in RULE_PRESETS]
         rows.append(dict(switch=name, meaning=str(table.loc[name, 'meaning']), here=here, presets=presets))
     return rows
 
@@ -161,7 +161,7 @@ def flow_rows(steps: list, boxes: list, unit: str, look) -> list[dict]:
 def flow_parts(table: dict, whose: dict, last, count: str, look) -> list[dict]:
     "The boxes of the splits."
     text, out = split_text(table, last, whose=whose), []
-    for i, (split, name) in enumerate(SPLITS.items()):
+    for i, (split, name) in enumerate(SPLIT_TITLES.items()):
         box = Box(name, tuple((shown[split], what) for what, shown in text.items()))
         stays = text['stays'][split]
         shares = {what: printed_share(shown[split], count if what == 'stays' else stays)
@@ -267,9 +267,9 @@ class CohortFlow(View):
         return cohort_flow(self.ledger, self.unit, True, dark, stays, self.labels)
 
 # %% ../../../nbs/6_view/widgets/09_boards.ipynb #numbers
-def finite(row, names) -> dict:
+def finite_numbers(row, names) -> dict:
     "Numbers of a row by name, to six digits; null where there is none."
-    return dict(zip(names, plain([getattr(row, name, np.nan) for name in names])))
+    return dict(zip(names, json_floats([getattr(row, name, np.nan) for name in names])))
 
 
 def keyed(frame: pd.DataFrame, *columns) -> list:
@@ -293,14 +293,14 @@ def forest_data(table: pd.DataFrame, published: pd.DataFrame | None = None) -> l
     sentence)."""
     check_results(table)
     own, old = split_published(table, published)
-    beneath = {(r.task, r.metric, r.arm): finite(r, INTERVAL) | dict(text=value_text(r))
+    beneath = {(r.task, r.metric, r.arm): finite_numbers(r, INTERVAL) | dict(text=value_text(r))
                for r in old.itertuples()}
     own, out = own.assign(kind=kinds_of(own)), []
     for key, rows in keyed(own, 'task', 'metric'):
         made = []
         for r in rows.itertuples():
             under, text = beneath.get((r.task, r.metric, r.arm)), value_text(r)
-            numbers = finite(r, (*INTERVAL, 'seed_low', 'seed_high'))
+            numbers = finite_numbers(r, (*INTERVAL, 'seed_low', 'seed_high'))
             made.append(dict(arm=r.arm, kind=r.kind, text=text, old=under, reads=forest_reads(r, text, under),
                              **numbers))
         out.append(key | dict(rows=made))
@@ -349,7 +349,7 @@ def difference_rows(compared: pd.DataFrame, sort: str) -> list[dict]:
             name=row.comparison.replace(' - ', ' − '), sort=sort, claim=sentence(row),
             verdict=getattr(row, 'verdict', '') or '', text=text,
             p_text='' if p != p else '< 0.001' if p < 0.001 else f'{p:.3f}',
-            **finite(row, NUMBERS)))
+            **finite_numbers(row, NUMBERS)))
     return out
 
 
@@ -358,7 +358,7 @@ def plain_row(first, second) -> dict:
     gap, name = first.value - second.value, f'{first.arm} vs {second.arm}'
     text = signed(gap) if gap == gap else 'no value'
     return dict.fromkeys(NUMBERS) | dict(
-        name=name, sort='not compared', verdict='', text=text, p_text='', difference=plain([gap])[0],
+        name=name, sort='not compared', verdict='', text=text, p_text='', difference=json_floats([gap])[0],
         claim=f'{name}: {text}; this pair was not compared, so there is no interval and no claim.')
 
 # %% ../../../nbs/6_view/widgets/09_boards.ipynb #from-reference
@@ -423,7 +423,7 @@ def differences_data(table, comparisons=None, baselines=None, draws=None) -> lis
             if len(part):
                 out.append(key | dict(reference=name, power=power_line(part),
                                       rows=difference_rows(part, 'declared')))
-        if len(declared) or given or key['metric'] in SHOWN:
+        if len(declared) or given or key['metric'] in TABLE_METRICS:
             out += [key | dict(reference=arm, power='', rows=from_reference(rows, arm, declared, given))
                     for arm in rows['arm'].unique()]
     return out
@@ -447,7 +447,7 @@ def labels_data(frame: pd.DataFrame | None) -> list[dict]:
         lines = []
         for name, part in keyed(rows, 'arm', 'kind'):
             points = part.sort_values('share')[['share', *INTERVAL]].to_numpy(float)
-            lines.append(name | dict(points=[plain(p) for p in points]))
+            lines.append(name | dict(points=[json_floats(p) for p in points]))
         out.append(key | dict(ticks=share_ticks(rows), lines=lines))
     return out
 
@@ -486,8 +486,10 @@ def calibration_data(reliability: pd.DataFrame | None, calibration: pd.DataFrame
         curves = []
         for when, part in of.groupby('when', sort=False):
             seen = part.dropna(subset=['risk', 'rate'])
-            bins = [finite(r, ('risk', 'rate', 'low', 'high')) | dict(n=str(r.n), events=str(r.events))
-                    for r in seen.itertuples()]
+            bins = [
+                finite_numbers(r, ('risk', 'rate', 'low', 'high')) | dict(n=str(r.n), events=str(r.events))
+                for r in seen.itertuples()
+            ]
             curves.append(dict(when=when, bins=bins))
         measures = []
         if calibration is not None and len(calibration):
@@ -505,9 +507,9 @@ def subgroups_data(frame: pd.DataFrame | None) -> list[dict]:
     out = []
     for key, of in keyed(frame, 'task', 'arm', 'metric'):
         rows = groups_of(of, key['metric'])
-        made = [dict(characteristic=r.characteristic, level=str(r.level), short=short(str(r.level)),
+        made = [dict(characteristic=r.characteristic, level=str(r.level), short=short_name(str(r.level)),
                      n=str(r.n), events=str(r.events), reason=r.reason,
-                     text=value_text(r) if r.value == r.value else '', **finite(r, INTERVAL))
+                     text=value_text(r) if r.value == r.value else '', **finite_numbers(r, INTERVAL))
                 for r in rows.itertuples()]
         out.append(key | dict(rows=made))
     return out
@@ -525,18 +527,18 @@ def read_part(path: Path) -> pd.DataFrame:
 def parts_of(source) -> dict[str, pd.DataFrame]:
     "Name -> table, from a judgement, a folder of its tables, a dict, or the table of results alone."
     if isinstance(source, Judgement):
-        return {name: getattr(source, name) for name in PARTS}
+        return {name: getattr(source, name) for name in JUDGEMENT_PARTS}
     if isinstance(source, pd.DataFrame):
         return dict(table=source)
     if isinstance(source, (str, Path)):
-        found = {name: place(source) / f'{name}.csv' for name in PARTS}
+        found = {name: place(source) / f'{name}.csv' for name in JUDGEMENT_PARTS}
         source = {name: read_part(path) for name, path in found.items() if path.exists()}
     if not isinstance(source, dict) or 'table' not in source:
         got = ', '.join(source) or 'nothing' if isinstance(source, dict) else type(source).__name__
         raise UserError('a judgement, a study, a folder of its tables, or a dict with the table of results',
                         got, 'Run `lp-nb table1`, or give dict(table=...).')
     for name in source:
-        one_of(name, PARTS, 'tables', 'Correct the names.')
+        one_of(name, JUDGEMENT_PARTS, 'tables', 'Correct the names.')
     return dict(source)
 
 # %% ../../../nbs/6_view/widgets/09_boards.ipynb #of-label
@@ -635,7 +637,7 @@ def board_figure(board: ResultsBoard, tab: str, dark: bool):
     here = {name: f[f['task'] == board.task] for name, f in board.tables.items() if 'task' in f}
     one_of(tab, [name for name, _ in board.tabs], 'a tab that holds something')
     if tab == 'forest':
-        shown = here['table'][here['table']['metric'].isin(SHOWN)]
+        shown = here['table'][here['table']['metric'].isin(TABLE_METRICS)]
         return forest(shown if len(shown) else here['table'], board.published, dark)
     if tab == 'differences':
         return difference_forest(differences_table(board), dark)
@@ -655,7 +657,7 @@ def study_extras(study: Study, n: int = 1000) -> tuple[dict, pd.DataFrame]:
     "From a finished study: task -> arm -> AUROC resamples, and reliability before and after one temperature."
     draws, curves = {}, []
     for task in study.labs:
-        all_drawn = drawn(study, task, {}, n)
+        all_drawn = metric_draws(study, task, {}, n)
         draws[task] = {name: of['AUROC'] for name, (_, of) in all_drawn.items()}
         (y, patients), (y_val, _) = truth(study, task), truth(study, task, 'val')
         for p in looked_into(study, {task: all_drawn}, task):

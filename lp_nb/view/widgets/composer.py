@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BEGINS', 'appended', 'removed', 'moved', 'repeated', 'changed', 'shown_value', 'card', 'setting_meanings',
-           'declared_settings', 'stage_words', 'plan_rows', 'near', 'spoken', 'row_words', 'summary', 'of_stages',
+           'declared_settings', 'stage_words', 'plan_rows', 'near', 'spoken', 'row_words', 'plan_summary', 'of_stages',
            'tree_figure', 'ComposerView', 'Draft', 'Composer']
 
 # %% ../../../nbs/6_view/widgets/08_composer.ipynb #imports
@@ -20,11 +20,11 @@ from matplotlib.patches import Circle
 
 from ...core import UserError, one_of, require
 from ...learning.lab import Run, measured_rates
-from ...learning.plans import PRESETS, STAGES, Plan, field_types, is_default, plan, restated, setting
-from ...learning.shelf import bytes_said, checked, finished_nodes, unfinished_nodes
+from ...learning.plans import PLAN_PRESETS, STAGES, Plan, field_types, is_default, plan, restated, setting
+from ...learning.shelf import bytes_said, checked_file, finished_nodes, unfinished_nodes
 from ...learning.stage import Stage
 from ...learning.unit import lab_addresses, stage_kind
-from ...plugins import source_of
+from ...plugins import class_source
 from ..figures import OKABE_ITO, canvas, keep, style
 from .live import BUSY, Live, hand_back, stage_seconds
 from .views import View, script, sheet
@@ -87,7 +87,7 @@ def setting_meanings(stage: type) -> dict[str, str]:
     adds or changes."""
     found = {}
     for kind in reversed(stage.__mro__[:-1]):
-        declared = re.findall(r'^    (\w+): [^=\n]+ = [^#\n]*?(?:  # (.*))?$', source_of(kind), flags=re.M)
+        declared = re.findall(r'^    (\w+): [^=\n]+ = [^#\n]*?(?:  # (.*))?$', class_source(kind), flags=re.M)
         found |= {name: meaning for name, meaning in declared if meaning or name not in found}
     return {name: found.get(name, '') for name in field_types(stage)}
 
@@ -106,13 +106,13 @@ def stage_words() -> list[dict]:
     "The buttons that add to a plan: every stage and every preset, with what it is."
     stages = [dict(word=name, kind='stage', why=(stage.__doc__ or '').split('\n')[0])
               for name, stage in STAGES.items()]
-    return stages + [dict(word=name, kind='preset', why=preset.why) for name, preset in PRESETS.items()]
+    return stages + [dict(word=name, kind='preset', why=preset.why) for name, preset in PLAN_PRESETS.items()]
 
 # %% ../../../nbs/6_view/widgets/08_composer.ipynb #lab-rows
 @lru_cache(maxsize=4096)
 def score_name(lab_folder, address: str) -> str:
     "What the score of a finished stage is: 'AUROC', 'loss', ..."
-    return pd.read_parquet(checked(lab_folder / 'stages' / address, 'history.parquet'),
+    return pd.read_parquet(checked_file(lab_folder / 'stages' / address, 'history.parquet'),
                            columns=['by'])['by'].iloc[-1]
 
 
@@ -193,7 +193,7 @@ def row_words(row: dict) -> dict:
         disk=unknown(cost['bytes'], lambda b: f'about {bytes_said(b)}') if cost else bytes_said(row['bytes']))
 
 # %% ../../../nbs/6_view/widgets/08_composer.ipynb #tree-summary
-def summary(rows: list[dict]) -> str:
+def plan_summary(rows: list[dict]) -> str:
     "What running the plan means, in a sentence or two."
     chosen = [row for row in rows if row['chosen']]
     todo = [row for row in chosen if row['state'] != 'cached']
@@ -272,7 +272,7 @@ class ComposerView(View):
             self.cards = [card(s) for s in whole.stages]
             self.rows, self.more = [row_words(row) for row in near_by], more
             self.line = str(whole) if line is None else line
-            self.said, self.seed = summary(rows), seed
+            self.said, self.seed = plan_summary(rows), seed
             self.busy, self.wrong = busy, {}
 
     def refuse(self, **wrong):

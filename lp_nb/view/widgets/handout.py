@@ -17,7 +17,7 @@ from ...measures.evaluation import same_stays
 from ...measures.maps import Layout, honesty
 from ...privacy import mask_count
 from ..figures import arrows_to, short_plans
-from ..style import MISSING, OKABE_ITO, as_words
+from ..style import MISSING_COLOR, OKABE_ITO, as_words
 from .points import honest_words, tenths
 from .views import View, script, sheet
 
@@ -53,8 +53,10 @@ def coded(text: pd.Series, names: dict, colors, least: int) -> tuple[np.ndarray,
         return None
     codes = codes.to_numpy(np.uint8)
     free = iter(colors)
-    return codes, [[group, MISSING if group == 'missing' else next(free), mask_count(int((codes == i).sum()))]
-                   for i, group in enumerate(groups)]
+    return codes, [
+        [group, MISSING_COLOR if group == 'missing' else next(free), mask_count(int((codes == i).sum()))]
+        for i, group in enumerate(groups)
+    ]
 
 
 def as_base64(values: np.ndarray) -> str:

@@ -21,7 +21,7 @@ from ...core import UserError, meant, one_of
 from ...measures.evaluation import same_stays
 from ...measures.maps import Layout, honesty, run_layout
 from ..figures import arrows_to, fading_arrow, short_plans
-from ..style import MISSING, OKABE_ITO, as_words
+from ..style import MISSING_COLOR, OKABE_ITO, as_words
 
 # %% ../../../nbs/6_view/widgets/04_points.ipynb #risks
 def risks(run, ids: pd.Index, which: str = '') -> pd.DataFrame:
@@ -148,7 +148,7 @@ def check_color(table: pd.DataFrame, color: str) -> list[str]:
 def color_column(values: pd.Series) -> tuple[pd.Series, dict]:
     """The column as the scatter wants it, and its settings: a palette for few values, viridis for many, in
     groups where some are missing."""
-    own = {'missing': MISSING} if values.isna().any() else {}
+    own = {'missing': MISSING_COLOR} if values.isna().any() else {}
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:
         if own:  # no number could stand for them
             text, groups = tenths(values)
