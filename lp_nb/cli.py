@@ -1215,11 +1215,11 @@ def table1(
     make_table1(SimpleNamespace(**options | made))
 
 # %% ../nbs/7_cli.ipynb #theory-cost
-def show_cost(bench, workers: int | None, told: bool, quiet: bool):
+def show_cost(bench, engine, told: bool, quiet: bool):
     "What a bench still has to do, before it starts."
     from lp_nb.theory.bench import dry_run as cost_of
 
-    left = cost_of(bench, workers)
+    left = cost_of(bench, engine=engine)
     if told:
         typer.echo(json.dumps(left))
     elif not quiet:
@@ -1261,7 +1261,7 @@ def theory(
     out: BenchFolder = Path('runs/theory'),
     seeds: Annotated[int, typer.Option(min=1, help='Seeds of the claims; eight decide a family of six.')] = 8,
     grid_seeds: GridSeeds = 4, quick: Quick = False,
-    workers: Workers = None, dry_run: DryRun = False, as_json: AsJson = False,
+    engine: EngineName = 'local', workers: Workers = None, dry_run: DryRun = False, as_json: AsJson = False,
 ):
     """Every claim of the paper judged over seeds on the exact world; no data needed.
 
@@ -1269,12 +1269,14 @@ def theory(
     """
     from lp_nb.theory.bench import evidence_of, full_bench, quick_bench, bench_record, run_bench
 
+    who = engine_of(engine, workers)
     bench = quick_bench(out) if quick else full_bench(out, seeds, grid_seeds)
-    show_cost(bench, workers, as_json and dry_run, as_json)
+    show_cost(bench, who, as_json and dry_run, as_json)
     if dry_run:
         return
-    run_bench(bench, workers)
-    show_record(bench_record(bench, evidence_of(bench, workers), labels=200 if quick else 400), out, as_json)
+    run_bench(bench, engine=who)
+    found = bench_record(bench, evidence_of(bench, engine=who), labels=200 if quick else 400)
+    show_record(found, out, as_json)
 
 # %% ../nbs/7_cli.ipynb #demo
 READ_NEXT = '''What to look at: in Table 1 the arms beside report words and the two ceilings, then how the

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from lp_nb.study.engines import Local
 from lp_nb.theory.bench import (
     Bench, Budget, Cell, Part, arm_table, bench_claims, compare_over_seeds, control_cells, core_cells, dry_run, each, evidence_of, frame_of, bench_record, run_bench, sequence,
-    tuned, verdict_tables, untrained,
+    tuned, verdict_tables,
 )
 from lp_nb.core import UserError
 from lp_nb.learning.plans import plan
@@ -36,7 +37,7 @@ def done(tmp_path_factory):
 
 def test_nothing_is_left_and_nothing_is_done_twice(done):
     bench, evidence = done
-    assert untrained(bench) == {}
+    assert bench.backlog.left() == []
     assert (dry_run(bench)['results'], dry_run(bench)['arms']) == (0, 0)
     before = {p: p.stat().st_mtime_ns for p in bench.folder.rglob('*.safetensors')}
     run_bench(bench, workers=1)
@@ -51,7 +52,7 @@ def test_who_trains_does_not_matter(done, tmp_path):
     one = tiny(tmp_path / 'lab', seeds=1)
     half = replace(one, parts=(replace(one.parts[0], cells={k: c for k, c in one.parts[0].cells.items() if k in ('R', 'M')}),))
     run_bench(half, workers=1)
-    assert 0 < len(untrained(one)) < len(untrained(tiny(tmp_path / 'other', seeds=1)))
+    assert 0 < len(one.backlog.left()) < len(tiny(tmp_path / 'other', seeds=1).backlog.left())
     run_bench(one, workers=1)
     assert json.dumps(evidence_of(one, workers=1)['B'][0]) == json.dumps(evidence['B'][0])
 
@@ -64,8 +65,8 @@ def kills_itself(bench, job):
 def test_a_killed_worker_is_told_and_what_is_done_is_kept(done):
     bench, _ = done
     with pytest.raises(UserError, match='one that was killed'):
-        list(each(bench, kills_itself, bench.jobs[:2], 'testing', 2))
-    assert untrained(bench) == {}
+        list(each(bench, kills_itself, bench.jobs[:2], 'testing', Local(2)))
+    assert bench.backlog.left() == []
 
 
 def test_every_claim_is_judged_and_two_seeds_decide_no_order(done):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NEW', 'settle', 'pack', 'unpack', 'found_in', 'luggage_of', 'start_task', 'compute_away', 'connect', 'machine_facts',
-           'on_node', 'look_at_nodes', 'Board', 'compute', 'RayCluster', 'engine_named']
+           'on_node', 'look_at_nodes', 'Board', 'compute', 'RayCluster', 'engine_named', 'work_through']
 
 # %% ../../nbs/4_study/05_cluster.ipynb #imports
 import io
@@ -26,7 +26,7 @@ from ..learning.processes import join_processes
 from ..learning.unit import heartbeat_file, is_closed
 from ..plugins import use
 from .engines import READY, Engine, Folder, Local, Patience, Source
-from .work import Backlog, Node, compute_node, WorkBar, note_failure, urgency
+from .work import Backlog, Node, compute_node, WorkBar, note_failure, sum_up, urgency
 
 # %% ../../nbs/4_study/05_cluster.ipynb #settle
 def settle(backlog: Backlog, key: str) -> str:
@@ -459,3 +459,14 @@ def engine_named(
         raise UserError('one process for each unit, or the engine ray', f'{processes} processes with {name}',
                         'Run one plan over several with torchrun: see tutorials/your_cluster.ipynb.')
     return Local(workers) if name == 'local' else Folder(workers or 1)
+
+# %% ../../nbs/4_study/05_cluster.ipynb #work-through
+def work_through(backlog: Backlog, source: Source, engine: Engine, pause: float = 30.0):
+    "Compute what is left of a backlog with an engine; `pause` seconds are waited when the disk is full."
+    for node in backlog.nodes:
+        backlog.failure_file(node).unlink(missing_ok=True)
+    if todo := backlog.left():
+        with WorkBar(backlog, engine.count(len(todo))) as bar:
+            engine.work_off(backlog, source, bar, Patience(backlog.folder, pause))
+            bar.show()
+    sum_up(backlog)

@@ -24,10 +24,10 @@ from ..learning.lab import Lab, Run, is_done, lab_addresses
 from ..learning.shelf import held, lock_file
 from ..learning.unit import bundled, heeding, own_said, stage_kind, unit_of
 from ..learning.plans import Plan, own_places, plan
-from .cluster import engine_named
-from .engines import Engine, Patience, Source, gpus
+from .cluster import engine_named, work_through
+from .engines import Engine, Source, gpus
 from .search import Search, open_storage, run_trial, trial_name, with_rate
-from .work import Backlog, Node, WorkBar, rates, seconds_left, sum_up, work_off
+from .work import Backlog, Node, rates, seconds_left, sum_up, work_off
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #arms
 ARMS = {
@@ -388,14 +388,7 @@ def run_study(
     engine = engine_named(engine, workers)
     open_storage(study.folder, study.search)
     record_study(study)
-    backlog = study.backlog
-    for node in study.nodes:
-        backlog.failure_file(node).unlink(missing_ok=True)
-    if todo := backlog.left():
-        with WorkBar(backlog, engine.count(len(todo))) as bar:
-            engine.work_off(backlog, source_of_study(study), bar, Patience(study.folder, pause))
-            bar.show()
-    sum_up(backlog)
+    work_through(study.backlog, source_of_study(study), engine, pause)
     return study
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #join-study

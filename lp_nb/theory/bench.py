@@ -5,20 +5,17 @@
 # %% auto #0
 __all__ = ['CORE', 'MEASURING', 'LINKS', 'T1', 'TABLE_MEASURES', 'CURVES', 'Budget', 'sequence', 'tuned', 'Cell', 'core_cells',
            'control_cells', 'extra_cells', 'order_cells', 'tower_cells', 'Part', 'Bench', 'open_lab', 'full_bench',
-           'quick_bench', 'untrained', 'is_measured', 'dry_run', 'in_processes', 'each', 'run_bench', 'evidence_of',
-           'From', 'trained_arms', 'link_slack', 'most_labels', 'printed_corollary', 'bench_claims', 'fit_controls',
-           'verdict_tables', 'compare_over_seeds', 'arm_table', 'curve_rows', 'readings_of', 'with_readings',
-           'bench_record', 'kept_record', 'frame_of']
+           'quick_bench', 'is_measured', 'dry_run', 'bench_backlog', 'source_of_bench', 'run_bench', 'each',
+           'evidence_of', 'From', 'trained_arms', 'link_slack', 'most_labels', 'printed_corollary', 'bench_claims',
+           'fit_controls', 'verdict_tables', 'compare_over_seeds', 'arm_table', 'curve_rows', 'readings_of',
+           'with_readings', 'bench_record', 'kept_record', 'frame_of']
 
 # %% ../../nbs/5_theory/04_bench.ipynb #imports
 import json
-import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import combinations, product
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +26,19 @@ from .. import __version__
 from ..measures.comparison import seed_difference
 
 # %% ../../nbs/5_theory/04_bench.ipynb #imports-kit
-from ..core import Failed, Progress, UserError, asset, rng
+from ..core import Progress, UserError, asset, rng
 from ..folders import place, read_json
 from ..privacy import outlined
 from ..measures.evaluation import auroc, macro
 from ..measures.geometry import deviation_below, unit
 from ..learning.lab import Lab, Run, is_done, lab_addresses, towers_at
-from ..learning.unit import stage_cost, stage_kind, unit_of
+from ..learning.unit import stage_kind, unit_of
 from ..learning.plans import Plan, plan
 from ..measures.readouts import cka, measure
 from .statements import aligned_ratio, corollary, cross_modal, predictable_ratio, theorem1
-from ..study.engines import start_worker
-from ..study.work import rates
+from ..study.cluster import engine_named, work_through
+from ..study.engines import Engine, Source
+from ..study.work import Backlog, Node, rates, seconds_left
 from .claims import Between, Claim, Reading, evidence as evidence_for, family, verdicts
 from ..study.trajectories import kept_rows, measure_run, modalities, plane_point, trajectory
 from .world import WORLD_SPECIALS, WORLDS, Sizes, exact_labels, world, world_lab
@@ -213,6 +211,19 @@ class Bench:
                     out[part.world, seed, text] = (part.world, seed, name, text)
         return list(out.values())
 
+    @property
+    def backlog(self) -> Backlog:
+        "Every stage result of the jobs, each prefix once, and what is left of them."
+        labs, nodes = {}, {}
+        for world, seed, _, text in self.jobs:
+            task, whole = f'{world}, seed {seed}', plan(text)
+            lab = labs.setdefault(task, self.lab(world, seed))
+            for n in range(1, len(whole) + 1):
+                node = Node(task, unit_of(lab, whole.first(n), seed))
+                nodes.setdefault(node.key, node)
+        return Backlog(self.folder, labs, sorted(nodes.values(), key=lambda n: len(n.unit.plans[0])))
+
+
 
 @lru_cache(maxsize=64)
 def open_lab(folder: str, world: str, seed: int, sizes: Sizes, probe_stays: int) -> Lab:
@@ -243,23 +254,6 @@ def quick_bench(folder, seeds: int = 2) -> Bench:
     sizes = Sizes(train=1500, val=200, test=1500, general=10_000)
     return Bench(place(folder), (Part('B', cells, seeds),), sizes, probe_stays=400)
 
-# %% ../../nbs/5_theory/04_bench.ipynb #open-jobs
-def untrained(bench: Bench) -> dict[str, tuple]:
-    """Everything that is not trained yet: address -> (world, seed, plan, kind of stage, documents), each
-    prefix once."""
-    out, done = {}, set()
-    for world, seed, _, text in bench.jobs:
-        lab, whole = bench.lab(world, seed), plan(text)
-        for n, address in enumerate(lab_addresses(lab, whole, seed)[1:], 1):
-            if address in out or address in done:
-                continue
-            if is_done(lab, address):
-                done.add(address)
-                continue
-            stage = whole.stages[n - 1]
-            out[address] = (world, seed, whole.first(n), stage_kind(stage), stage_cost(lab, stage))
-    return out
-
 # %% ../../nbs/5_theory/04_bench.ipynb #dry-run
 MEASURING = 6.0  # seconds that the measures of one arm take, roughly
 
@@ -270,59 +264,49 @@ def is_measured(lab: Lab, seed: int, cell: Cell) -> bool:
     return any((lab.folder / 'embeddings').glob(f'{address}-bench-*.safetensors'))
 
 
-def dry_run(bench: Bench, workers: int | None = None) -> dict:
+def dry_run(bench: Bench, workers: int | None = None, engine: str | Engine = 'local') -> dict:
     "Stage results and measured arms that are missing, seconds for `workers`, and what the estimate rests on."
-    workers = workers or os.cpu_count()
-    left = untrained(bench)
-    units = ((lab := bench.lab(world, 0), unit_of(lab, whole, 0)) for world, _, whole, *_ in left.values())
-    known = rates(bench.folder, bench.lab(bench.parts[0].world, 0).encoder, units)
-    seconds = sum(known[kind][0] * cost for *_, kind, cost in left.values())
+    backlog = bench.backlog
+    left = backlog.left()
+    workers = engine_named(engine, workers).count(len(backlog.nodes))
+    kinds = {n.key: stage_kind(n.unit.plans[0].stages[-1]) for n in left}
+    encoder = bench.lab(bench.parts[0].world, 0).encoder
+    known = rates(bench.folder, encoder, ((backlog.labs[n.task], n.unit) for n in left))
+    seconds = seconds_left(left, {k: known[kind][0] * backlog.costs[k] for k, kind in kinds.items()}, workers)
     arms = sum(not is_measured(bench.lab(p.world, seed), seed, cell)
                for p in bench.parts for cell in p.cells.values() for seed in range(p.seeds))
-    basis = {kind: known[kind][1] for kind in sorted({v[3] for v in left.values()})}
+    basis = {kind: known[kind][1] for kind in sorted(set(kinds.values()))}
     return dict(results=len(left), arms=arms, workers=workers,
-                seconds=round((seconds + MEASURING * arms) / workers, 1), basis=basis)
-
-# %% ../../nbs/5_theory/04_bench.ipynb #run
-def train_job(bench: Bench, job: tuple) -> tuple:
-    "Train one job's plan in this process; returns the job."
-    world, seed, _, text = job
-    bench.lab(world, seed).run(text, seed=seed)
-    return job
+                seconds=round(seconds + MEASURING * arms / workers, 1), basis=basis)
 
 # %% ../../nbs/5_theory/04_bench.ipynb #each
-def in_processes(bench: Bench, work, jobs: list, workers: int):
-    "`work(bench, job)` for all jobs in new processes; yields (job, result) as they end."
-    with ProcessPoolExecutor(workers, get_context('spawn'), start_worker) as pool:
-        futures = {pool.submit(work, bench, job): job for job in jobs}
-        try:
-            for f in as_completed(futures):
-                yield futures[f], f.result()
-        except BrokenProcessPool as error:
-            again = 'Run the same command again, with fewer --workers if memory is short: '
-            raise Failed('workers that run to their end', 'one that was killed, perhaps for want of memory',
-                         again + 'what was finished is kept.') from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+def bench_backlog(folder: Path, settings: str, moved: dict) -> Backlog:
+    "The backlog of a bench in a folder, for a worker; `settings` are those of `source_of_bench`."
+    said = json.loads(settings)
+    cell = lambda of: Cell(of['plan'], of['why'], tuple(of['labels']))
+    parts = tuple(Part(p['world'], {k: cell(of) for k, of in p['cells'].items()}, p['seeds'])
+                  for p in said['parts'])
+    return Bench(folder, parts, Sizes(**said['sizes']), said['probe_stays']).backlog
 
 
-def each(bench: Bench, work, jobs: list, what: str, workers: int | None):
-    "`work(bench, job)` for all jobs, here or in processes, with progress; yields (job, result) as they end."
-    workers = min(workers or os.cpu_count(), max(len(jobs), 1))
-    here = ((job, work(bench, job)) for job in jobs)
-    results = here if workers == 1 else in_processes(bench, work, jobs, workers)
-    with Progress(what, len(jobs)) as bar:
-        for one in results:
-            yield one
-            bar.step()
+def source_of_bench(bench: Bench) -> Source:
+    "How other processes find a bench's backlog."
+    settings = json.dumps(asdict(bench) | dict(folder=''))
+    return Source('lp_nb.theory.bench', 'bench_backlog', str(bench.folder), settings,
+                  join=f'the same command again, with --out {bench.folder}')
 
 # %% ../../nbs/5_theory/04_bench.ipynb #run-bench
-def run_bench(bench: Bench, workers: int | None = None):
+def run_bench(bench: Bench, workers: int | None = None, engine: str | Engine = 'local'):
     "Train what is missing."
-    left = {(world, seed) + (str(whole),) for world, seed, whole, *_ in untrained(bench).values()}
-    jobs = [j for j in bench.jobs if (j[0], j[1], str(plan(j[3]))) in left]
-    for _ in each(bench, train_job, jobs, 'training (plans)', workers):
-        pass
+    work_through(bench.backlog, source_of_bench(bench), engine_named(engine, workers))
+
+
+def each(bench: Bench, work: Callable, jobs: list, what: str, engine: Engine) -> Iterator[tuple]:
+    "`work(bench, job)` for all jobs, with progress; yields (job, result) as they end."
+    with Progress(what, len(jobs)) as bar:
+        for one in engine.each(partial(work, bench), jobs):
+            yield one
+            bar.step()
 
 # %% ../../nbs/5_theory/04_bench.ipynb #arm-evidence
 PROBES = (50, 200, 1000)
@@ -483,11 +467,12 @@ def seed_evidence(bench: Bench, job: tuple) -> dict:
     return out | {'bayes': bayes_row(lab)}
 
 # %% ../../nbs/5_theory/04_bench.ipynb #evidence-of
-def evidence_of(bench: Bench, workers: int | None = None) -> dict[str, dict]:
+def evidence_of(bench: Bench, workers: int | None = None, engine: str | Engine = 'local') -> dict[str, dict]:
     "World -> seed -> evidence of everything that is trained."
     jobs = sorted({(p.world, s) for p in bench.parts for s in range(p.seeds)}, key=lambda j: (j[1], j[0]))
     out = {p.world: {} for p in bench.parts}
-    for (world, seed), found in each(bench, seed_evidence, jobs, 'measuring (seeds)', workers):
+    engine = engine_named(engine, workers)
+    for (world, seed), found in each(bench, seed_evidence, jobs, 'measuring (seeds)', engine):
         out[world][seed] = found
     return {w: dict(sorted(of.items())) for w, of in out.items()}
 
