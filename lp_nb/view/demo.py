@@ -4,16 +4,15 @@
 
 # %% auto #0
 __all__ = ['CLEAR', 'HOSPITALS', 'RULES', 'ENCODER', 'LAB', 'FEW', 'HEAD', 'MLM_STAGE', 'ALIGN', 'HOSPITAL_ARMS', 'ONE_RATE',
-           'DEMO_PARTS', 'RECORDED', 'is_there', 'hospital_at', 'both_cohorts', 'hospital_named', 'hospital_study',
-           'of_hospital', 'oracle_ceiling', 'perfect_reader', 'ceilings', 'judged', 'geometry', 'part',
-           'hospital_record', 'recorded_frame', 'run_demo']
+           'DEMO_PARTS', 'RECORDED', 'CHAPTERS', 'is_there', 'hospital_at', 'both_cohorts', 'hospital_named',
+           'hospital_study', 'of_hospital', 'oracle_ceiling', 'perfect_reader', 'ceilings', 'judged', 'geometry',
+           'part', 'hospital_record', 'recorded_frame', 'Story', 'run_demo']
 
 # %% ../../nbs/6_view/09_demo.ipynb #imports
 import dataclasses
 import json
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +29,10 @@ from ..learning.supervised import STRENGTHS
 from ..privacy import is_synthetic
 from ..study.baselines import logistic
 from ..study.pairs import run_pairs
-from ..study.engines import start_worker
-from ..study.sweeps import Search, Study
+from ..study.engines import Local
+from ..study.sweeps import Search, Study, work_left
 from ..study.table1 import Judgement, judge, kept_frame, label_study
-from .report import (layered_run, report_key, study_geometry, study_layout, study_report,
+from .report import (GrowingReport, layered_run, report_key, study_geometry, study_layout,
                                study_verdicts)
 
 # %% ../../nbs/6_view/09_demo.ipynb #sizes
@@ -85,7 +84,7 @@ def hospital_at(folder: Path, config: HospitalConfig, replace: bool = True) -> P
     ask = lambda: is_there(folder, config, replace)
     return folder if ask() else make_hospital(folder, config, unless=ask, replace=True)
 
-
+# %% ../../nbs/6_view/09_demo.ipynb #both-cohorts
 def both_cohorts(home: Path, config: HospitalConfig) -> dict:
     "Both cohorts of the hospital of `home`, by task."
     root = hospital_at(home / 'hospital', config)
@@ -121,7 +120,7 @@ def oracle_ceiling(home: Path, task: str) -> pd.DataFrame:
     return kept_frame(home / 'oracle' / f'{task}-{of_hospital(home)}.parquet',
                       lambda: oracle(home / 'hospital', task))
 
-
+# %% ../../nbs/6_view/09_demo.ipynb #perfect-reader
 def perfect_reader(
     home: Path,  # whose hospital
     cohort,  # one of its cohorts
@@ -138,12 +137,8 @@ def perfect_reader(
         p = logistic(x, cohort.stays[cohort.labels].to_numpy(int), seen, split == 'val', STRENGTHS)
         return pd.DataFrame(p, cohort.stays.index, cohort.labels)
 
-    return kept_frame(
-        home
-        / 'oracle'
-        / f'reader-{of_hospital(home)}-{cohort.hash}-{fingerprint(np.flatnonzero(seen).tolist())}.parquet',
-        make,
-    )
+    of = f'{of_hospital(home)}-{cohort.hash}-{fingerprint(np.flatnonzero(seen).tolist())}'
+    return kept_frame(home / 'oracle' / f'reader-{of}.parquet', make)
 
 # %% ../../nbs/6_view/09_demo.ipynb #judged
 def ceilings(home: Path, study: Study) -> dict:
@@ -179,15 +174,13 @@ def part(home: Path, config: HospitalConfig, seeds: int, name: str):
     DEMO_PARTS[name](home, hospital_study(home, config, seeds))
 
 # %% ../../nbs/6_view/09_demo.ipynb #aftermath
-def aftermath(home: Path, config: HospitalConfig, seeds: int, workers: int | None):
-    "All parts, side by side."
-    context = multiprocessing.get_context('spawn')
+def aftermath(home: Path, config: HospitalConfig, study: Study, workers: int | None, page: GrowingReport):
+    "All parts, side by side; the page is written again after each."
+    work = partial(part, home, config, len(study.seeds))
     with Progress('tables, geometry, map', len(DEMO_PARTS)) as bar:
-        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context,
-                                 initializer=start_worker) as pool:
-            for future in as_completed([pool.submit(part, home, config, seeds, name) for name in DEMO_PARTS]):
-                future.result()
-                bar.step()
+        for name, _ in Local(workers).each(work, DEMO_PARTS):
+            page.add(name, judgement=judged(home, study) if name == 'tables' else None)
+            bar.step()
 
 # %% ../../nbs/6_view/09_demo.ipynb #report
 LEDES = dict(
@@ -202,24 +195,23 @@ def lede(study: Study, config: HospitalConfig) -> str:
     name = next((k for k, other in HOSPITALS.items()
                  if dataclasses.replace(other, patients=config.patients, general=config.general,
                                         seed=config.seed) == config), None)
-    knobs = f'bind {config.bind:g}, style {config.style:g}, ward {config.ward:g}, series_label {config.series_label:g}'
+    knobs = ', '.join(f'{k} {getattr(config, k):g}' for k in ('bind', 'style', 'ward', 'series_label'))
     seeds = f'{len(study.seeds)} training seed' + 's' * (len(study.seeds) > 1)
     return (f'Layered pretraining on a synthetic hospital ({config.patients:,} patients; {knobs}; {seeds}), '
             'from raw tables to Table 1. '
             f'Everything on this page was computed in this run. {LEDES.get(name, "")}')
 
-
-def report(home: Path, study: Study, config: HospitalConfig):
-    "Write report.html."
-    study_report(home / 'report.html', study, judged(home, study), 'Layered pretraining: the whole story',
-                 lede(study, config), geometry=True)
-    write_json(home / 'report.json', dict(of=report_key(study)))
-
-
+# %% ../../nbs/6_view/09_demo.ipynb #told
 def is_told(home: Path, study: Study) -> bool:
     "Whether report.html already tells of these results."
     note = home / 'report.json'
     return note.exists() and (home / 'report.html').exists() and read_json(note)['of'] == report_key(study)
+
+
+def page_of(home: Path, study: Study, config: HospitalConfig) -> GrowingReport:
+    "The page of a demo, which fills as it goes."
+    return GrowingReport(home / 'report.html', study, 'Layered pretraining: the whole story',
+                         lede(study, config), geometry=True)
 
 # %% ../../nbs/6_view/09_demo.ipynb #record
 RECORDED = ('table', 'comparisons', 'few', 'labels')
@@ -243,24 +235,66 @@ def recorded_frame(record: dict, name: str) -> pd.DataFrame:
     return pd.DataFrame(record[name]['data'], columns=record[name]['columns'])
 
 # %% ../../nbs/6_view/09_demo.ipynb #demo
-def run_demo(home: Path, seeds: int, workers: int | None, say, config: HospitalConfig = CLEAR) -> Judgement:
-    "The whole story in `home`: what is missing of it is computed; `say` hears of each chapter."
+CHAPTERS = dict(hospital=0.15, training=0.5, few=0.1, parts=0.25)  # share of the time of the whole story
+
+
+class Story:
+    "Says each chapter, and how long everything that follows it will take."
+
+    def __init__(self, say, clock=time.monotonic):
+        self.say, self.clock = say, clock
+        self.began, self.spent, self.done = clock(), 0.0, 0.0
+
+    def tell(self, number: int, words: str, chapter: str):
+        "Begin a chapter."
+        self.began = self.clock()
+        rest = sum(list(CHAPTERS.values())[list(CHAPTERS).index(chapter):])
+        left = f' (about {self.spent / self.done * rest:.0f} s left in all)' if self.done else ''
+        self.say(f'{number}/4  {words}{left}')
+
+    def end(self, chapter: str, fresh: bool):
+        "End a chapter; one that was there already (not `fresh`) tells nothing of this machine."
+        if fresh:
+            self.spent += self.clock() - self.began
+            self.done += CHAPTERS[chapter]
+
+# %% ../../nbs/6_view/09_demo.ipynb #run-demo
+def check_home(home: Path):
+    "Raise unless a demo may be made, or gone on with, in a folder."
     if home.is_file():
         raise UserError('a folder', f'the file {home}', 'Give another name with --out.')
     if home.is_dir() and any(home.iterdir()) and not (home / 'hospital').exists():
         raise UserError('a new or empty folder, or that of an earlier demo', f'{home} with other files',
                         'Give another folder with --out.')
     home.mkdir(parents=True, exist_ok=True)
-    say('1/4  a synthetic hospital and its two cohorts')
+
+
+def train_both(study: Study, few: Study, workers: int | None, story: Story):
+    "The runs of a study, and those of its label curves."
+    story.tell(2, f'training: {len(study.jobs)} runs that share their beginnings', 'training')
+    for one, chapter in ((study, 'training'), (few, 'few')):
+        fresh = len(one.backlog.left()) == len(one.nodes)
+        if chapter == 'few':
+            story.tell(2, f'few labels: {len(few.jobs)} heads on the same encoders', chapter)
+        one.run(workers)
+        story.end(chapter, fresh)
+
+# %% ../../nbs/6_view/09_demo.ipynb #whole-demo
+def run_demo(home: Path, seeds: int, workers: int | None, say, config: HospitalConfig = CLEAR) -> Judgement:
+    "The whole story in `home`: what is missing of it is computed; `say` hears of each chapter."
+    check_home(home)
+    story, fresh = Story(say), not (home / 'hospital').exists()
+    story.tell(1, 'a synthetic hospital and its two cohorts', 'hospital')
     study = hospital_study(home, config, seeds)
-    few = label_study(study, **FEW)
-    say(f'2/4  training: {len(study.jobs)} runs that share their beginnings, then {len(few.jobs)} heads with '
-        'few labels')
-    study.run(workers)
-    few.run(workers)
-    if not is_told(home, study):
-        say('3/4  Table 1 with baselines and ceilings, geometry, map')
-        aftermath(home, config, seeds, workers)
-        say('4/4  the report')
-        report(home, study, config)
+    few, page = label_study(study, **FEW), page_of(home, study, config)
+    told = is_told(home, study) if work_left(study)['finished'].all() else False
+    if not told:
+        say(f'     the page that fills as this goes on: {page.add("cohorts").absolute()}')
+    story.end('hospital', fresh)
+    train_both(study, few, workers, story)
+    if not (told or is_told(home, study)):
+        story.tell(3, 'Table 1 with baselines and ceilings, geometry, map', 'parts')
+        aftermath(home, config, study, workers, page)
+        write_json(home / 'report.json', dict(of=report_key(study)))
+    say('4/4  the report is complete')
     return judged(home, study)
