@@ -286,19 +286,20 @@ class Forecast:
         seconds = {n.key: self.backlog.costs[n.key] * rate[kinds[n.key]] * shares[n.key] for n in nodes}
         return seconds_left(nodes, seconds, self.workers)
 
-    def left(self) -> float:
-        "Seconds left, now."
+    def left(self) -> float | None:
+        "Seconds left, now; None while neither a rate nor the pace is known."
         todo, now = self.backlog.left(), self.clock()
         shares = shares_left(self.backlog, todo)
         rest = self.ahead(todo, shares)
         if self.began is None:
             begun = len(todo) < len(self.nodes) or any(share < 1 for share in shares.values())
             self.began, self.shares = (now, shares) if begun else (None, {})
-            return rest
+            return rest if rates_known(self.backlog.folder, self.encoder) else None
         at_first = {n.key: self.shares.get(n.key, 0.0) for n in self.nodes}
         done = self.ahead(self.nodes, at_first) - rest
-        pace = (now - self.began) / done if done > 0 and now - self.began > 5 else 1.0
-        return rest * min(max(pace, 0.2), 5.0)
+        if done <= 0 or now - self.began < 5:
+            return rest if rates_known(self.backlog.folder, self.encoder) else None
+        return rest * (now - self.began) / done
 
 # %% ../../nbs/4_study/03_work.ipynb #work-bar
 class WorkBar(Progress):
@@ -312,13 +313,13 @@ class WorkBar(Progress):
         self.backlog, self.forecast = backlog, Forecast(backlog, workers)
         self.looked, self.left = -1e9, None  # when the time left was last reckoned, and what it was
 
-    def seconds(self) -> float:
+    def seconds(self) -> float | None:
         "Seconds left; reckoned anew every two seconds, as it takes some time with thousands of nodes."
         now = time.monotonic()
         if now - self.looked > 2:
             self.left = self.forecast.left()
             self.looked = now
-        return max(self.left - (now - self.looked), 0.0)
+        return None if self.left is None else max(self.left - (now - self.looked), 0.0)
 
     def show(self):
         "Move the bar to what is done, with the share of the nodes in training."
