@@ -197,9 +197,9 @@ def results_of(study: Study) -> pd.DataFrame:
         lab = study.labs[job.task]
         address = lab_addresses(lab, job.plan, job.seed)[-1]
         if is_done(lab, address):
-            run = Run(lab, job.plan, job.seed)
-            rows.append(dict(task=job.task, arm=job.arm, seed=job.seed, lr=job.lr, score=run.metrics['score'],
-                             seconds=run.metrics['seconds'], plan=str(job.plan), address=address))
+            metrics = Run(lab, job.plan, job.seed).metrics
+            rows.append(dict(task=job.task, arm=job.arm, seed=job.seed, lr=job.lr, score=metrics['score'],
+                             seconds=metrics['seconds'], plan=str(job.plan), address=address))
     return pd.DataFrame(rows, columns=['task', 'arm', 'seed', 'lr', 'score', 'seconds', 'plan', 'address'])
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #description
