@@ -8,6 +8,8 @@ CPU seconds are those of this process and of the children that have ended, threa
 say more than the wall's. What was extrapolated says so. Nothing is asserted here but that two ways give the same numbers.
 """
 import argparse
+import hashlib
+import json
 import os
 import resource
 import sys
@@ -95,30 +97,29 @@ def planted_risks(cohort: PlantedCohort, split: str, skill: float, *names) -> np
     return (1 / (1 + np.exp(2 - skill * y - 1.2 * noise))).astype(np.float32)
 
 
-def plant_result(lab, plan, seed: int, predictions: dict, score: float, rows: dict):
-    "A finished result with predictions and without weights, as `write_result` leaves one."
+def tensors(said: dict, path: Path) -> bytes:
+    "The bytes of a safetensors file."
     import torch
     from safetensors.torch import save_file
 
+    save_file({k: torch.as_tensor(v).contiguous() for k, v in said.items()}, path)
+    return path.read_bytes()
+
+
+def plant_result(lab, plan, seed: int, files: dict, score: float):
+    "A finished result as `write_result` leaves one, of files (name -> bytes) that hold next to nothing."
     from lp_nb.learning.unit import lab_addresses, node_facts, stage_folder, stage_kind, versions
 
     folder = stage_folder(lab, lab_addresses(lab, plan, seed)[-1])
     folder.mkdir(parents=True)
-    for name, tensors in (('model', dict(w=torch.zeros(8))), ('probes', {'0': torch.zeros(4, 4)}), ('predictions', predictions)):
-        if tensors:
-            save_file({k: torch.as_tensor(v).contiguous() for k, v in tensors.items()}, folder / f'{name}.safetensors')
-    files = {p.name: file_fingerprint(p) for p in sorted(folder.iterdir())}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    listed = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     work = dict(kind=stage_kind(plan.stages[-1]), took=1.0, cost=100)
-    metrics = dict(score=score, best_step=1, steps=2, seconds=1.0)
-    facts = node_facts(lab, plan, seed) | dict(metrics=metrics, work=work, files=files, encoder=vars(lab.encoder), device='cpu')
-    (folder / 'result.json').write_text(json_text(sealed(facts | dict(versions=versions(), sealed=True) | rows)))
-
-
-def json_text(said: dict) -> str:
-    "As `write_json` writes it, without asking the disk to keep it."
-    import json
-
-    return json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False) + '\n'
+    facts = node_facts(lab, plan, seed) | dict(metrics=dict(score=score, best_step=1, steps=2, seconds=1.0), work=work, files=listed,
+                                               encoder=vars(lab.encoder), device='cpu', versions=versions(), sealed=True)
+    text = json.dumps(sealed(facts), indent=1, sort_keys=True, ensure_ascii=False) + '\n'  # as `write_json` writes it, but not kept by force
+    (folder / 'result.json').write_text(text)
 
 
 PAGE_ARMS = {'neither': 'supervised', 'MLM': 'mlm > supervised', 'contrastive': 'contrastive > supervised',
@@ -137,7 +138,9 @@ def planted_study(folder: Path, cohort: PlantedCohort, rates: int, seeds: int):
     for k, job in enumerate(study.jobs):
         skill = 1.0 + 0.1 * list(PAGE_ARMS).index(job.arm)
         risks = {s: planted_risks(cohort, s, skill, job.arm, job.seed, k) for s in ('val', 'test')}
-        plant_result(lab, job.plan, job.seed, risks, 0.7 + 0.001 * (k % 7), {})
+        files = {'model.safetensors': b'x' * 64, 'predictions.safetensors': tensors(risks, folder / 'planted.safetensors')}
+        plant_result(lab, job.plan, job.seed, files, 0.7 + 0.001 * (k % 7))
+    (folder / 'planted.safetensors').unlink()
     held = cohort.stays.index[np.isin(where, ('val', 'test'))]
     frames = {}
     for name, skill in {'prevalence': 0.0, 'series summaries': 0.9, 'report words': 1.1}.items():
@@ -193,8 +196,68 @@ def page(o):
         print(f'  tables: {digest(found, o.tables or Path(tmp) / "page")}', flush=True)
 
 
-PARTS = dict(page=page)
-SMALL = dict(stays=300, labels=3, rates=2, seeds=1, resamples=40, timed=2)
+# A lab with ten thousand results
+
+def planted_lab(folder: Path, results: int):
+    "A study of six arms x 10 rates x as many seeds as give that many results, shared beginnings among them; and kept vectors."
+    from lp_nb.study.search import Search
+    from lp_nb.study.sweeps import Study
+
+    cohort = planted_cohort(60, 1)
+    study = Study(folder, {cohort.task: cohort}, PAGE_ARMS, Search(10), range(max(1, round(results / 63))))
+    lab, path = study.labs[cohort.task], folder / 'planted.safetensors'
+    files = {'model.safetensors': b'x' * 4096, 'history.parquet': b'x' * 512, 'probes.safetensors': tensors({'0': np.zeros((4, 4))}, path)}
+    files['predictions.safetensors'] = tensors({s: planted_risks(cohort, s, 1.0) for s in ('val', 'test')}, path)
+    path.unlink()
+    done = {}
+    for job in study.jobs:
+        for n in range(1, len(job.plan) + 1):
+            done.setdefault((str(job.plan.first(n)), job.seed), job.plan.first(n))
+    for k, ((_, seed), plan) in enumerate(done.items()):
+        plant_result(lab, plan, seed, files, 0.7 + 0.001 * (k % 7))
+    (folder / 'embeddings').mkdir()
+    for p in sorted((folder / 'stages').iterdir())[::10]:
+        (folder / 'embeddings' / f'{p.name}-test.safetensors').write_bytes(b'x' * 512)
+    return study, len(done)
+
+
+def lab(o):
+    "Opening and asking a lab with thousands of results."
+    from lp_nb.learning.lab import Lab
+    from lp_nb.study.sweeps import chosen
+
+    with tempfile.TemporaryDirectory() as tmp:
+        times, folder = {}, Path(tmp) / 'lab'
+        with clock(times, 'built'):
+            study, results = planted_lab(folder, o.results)
+        files = sum(len(f) for _, _, f in os.walk(folder))
+        cohort, key = next(iter(study.labs.values())).cohort, study.key
+        print(f'  {results:,} results (5 small files each) of {len(study.jobs):,} runs, {files:,} files, study {key}')
+        keep = [str(p) for p in study.arms.values()]
+        fresh = lambda: type(study)(folder, study_cohorts(study), study.arms, study.search, study.seeds)
+        asked = {'open the lab': lambda: Lab(folder, cohort), 'tree': lambda: Lab(folder, cohort).tree(),
+                 'gc, dry run, every result stays': lambda: Lab(folder, cohort).gc(),
+                 'gc, dry run, some plans stay': lambda: Lab(folder, cohort).gc(keep), 'study: open, jobs': lambda: fresh().jobs,
+                 'study: open, results': lambda: fresh().results, 'study: open, chosen runs': lambda: chosen(fresh()),
+                 'study: open, what is left': lambda: fresh().backlog.left()}
+        walked = lambda: [p.read_bytes() for p in (folder / 'stages').glob('*/result.json')]
+        for what, ask in {'baseline: read every result.json, nothing else': walked, **asked}.items():
+            for _ in range(o.repeat):
+                with clock(times, what):
+                    ask()
+            first, best = times[what][0], least(times[what])
+            goal = '' if what.startswith('base') else f'goal < 1 s: {"met" if best[1] < 1 else "NOT met"}'
+            line(what, best, f'{goal} (the first time {first[1]:.2f} CPU s)')
+        line('(to build it)', times['built'][0])
+
+
+def study_cohorts(study) -> dict:
+    "Task -> cohort."
+    return {task: one.cohort for task, one in study.labs.items()}
+
+
+PARTS = dict(page=page, lab=lab)
+SMALL = dict(stays=300, labels=3, rates=2, seeds=1, resamples=40, timed=2, results=63, repeat=1)
 
 
 def options() -> argparse.ArgumentParser:
@@ -210,6 +273,8 @@ def options() -> argparse.ArgumentParser:
     option('--seeds', type=whole, default=1, help='page: seeds')
     option('--resamples', type=whole, default=1000, help='page: patient resamples')
     option('--timed', type=whole, default=4, help='page: resamples that the loop over scikit-learn is timed on')
+    option('--results', type=whole, default=10_000, help='lab: results in it')
+    option('--repeat', type=int, default=2, help='runs of a question; the one with the least CPU counts')
     option('--tables', type=Path, help='page: folder that keeps the tables, to compare them with those of another version')
     return parser
 
