@@ -212,12 +212,18 @@ class StageResult:
 # %% ../../nbs/3_learning/13_shelf.ipynb #stats
 def stats(*paths) -> list[os.stat_result]:
     "What the disk says of files and folders and all that is in them; what vanishes meanwhile is left out."
-    # os.walk passes over what vanished
-    inside = [os.path.join(d, f) for p in paths for d, _, files in os.walk(p) for f in files]
-    out = []
-    for path in [*paths, *inside]:
+    out, folders = [], list(map(os.fspath, paths))
+    for path in paths:
         with suppress(FileNotFoundError):
             out.append(os.stat(path))
+    while folders:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as inside:
+            for entry in inside:
+                if entry.is_dir():
+                    folders += [] if entry.is_symlink() else [entry.path]
+                    continue
+                with suppress(FileNotFoundError):
+                    out.append(os.stat(entry.path))
     return out
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #size
