@@ -23,7 +23,7 @@ from .encoders import (SMALL, EncoderConfig, chosen_precision, document_tokens, 
 from .inputs import LearningData, embed_reports, learning_data
 from .plans import Plan, field_types, plan, stage_text
 from .shelf import (StageResult, cached_array, check_format, checked_file, folder_gc,
-                                  folder_tree, may_write, said_of, work_of)
+                                  folder_tree, may_write, result_of, said_of, work_of)
 from .tokens import model_folder
 from .training import Control
 from .unit import (CLOSED, finish_plan, is_closed, is_done, lab_addresses, stage_folder,
@@ -94,9 +94,14 @@ class Run:
     seed: int
 
     cohort = property(lambda self: self.lab.cohort)
-    metrics = property(lambda self: self.stages[-1].metrics)
     # by hand
     touched = property(lambda self: {n: s.touched for n, s in enumerate(self.plan.stages, 1) if s.touched})
+
+    @property
+    def metrics(self) -> dict:
+        "Best validation score, its step, steps and seconds; empty without a stage."
+        folder = stage_folder(self.lab, lab_addresses(self.lab, self.plan, self.seed)[-1])
+        return result_of(folder)['metrics'] if len(self.plan) else {}
 
     def __repr__(self):
         return f'Run({str(self.plan)!r}, seed={self.seed}, task={self.cohort.task!r})'
@@ -135,8 +140,7 @@ class Run:
                             f'{str(self.plan)!r}',
                             'Add `> supervised` to the plan.')
         array = load_file(checked_file(folder, 'predictions.safetensors'))[split].numpy()
-        return pd.DataFrame(array, index=self.cohort.stays.index[self.lab.data.positions(split)],
-                            columns=self.cohort.labels)
+        return pd.DataFrame(array, index=self.cohort.ids(split), columns=self.cohort.labels)
 
     def save_encoder(self, folder, replace: bool = False) -> Path:
         "The report encoder after the last stage as a model folder, to open with EncoderConfig(model=folder)."

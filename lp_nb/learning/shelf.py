@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Garbage', 'take', 'held', 'lock_file', 'is_held', 'result_of', 'verify_result', 'checked_file', 'load_towers',
-           'may_write', 'cached_array', 'StageResult', 'stats', 'size_of', 'bytes_said', 'finished_nodes', 'step_of',
-           'unfinished_in', 'unfinished_nodes', 'folder_tree', 'work_of', 'newest', 'unfinished_garbage', 'remove',
-           'folder_gc']
+           'may_write', 'cached_array', 'StageResult', 'stats', 'size_of', 'bytes_said', 'told_nodes', 'finished_nodes',
+           'step_of', 'unfinished_in', 'unfinished_nodes', 'folder_tree', 'work_of', 'newest', 'unfinished_garbage',
+           'remove', 'folder_gc']
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #imports
 import dataclasses
@@ -60,6 +60,8 @@ def lock_file(folder: Path, name: str) -> Path:
 
 def is_held(path: Path) -> bool:
     "Whether some process has this lock file."
+    if not path.exists():  # it is made by whoever takes it
+        return False
     with held([path], wait=False) as free:
         return not free
 
@@ -210,12 +212,18 @@ class StageResult:
 # %% ../../nbs/3_learning/13_shelf.ipynb #stats
 def stats(*paths) -> list[os.stat_result]:
     "What the disk says of files and folders and all that is in them; what vanishes meanwhile is left out."
-    # os.walk passes over what vanished
-    inside = [os.path.join(d, f) for p in paths for d, _, files in os.walk(p) for f in files]
-    out = []
-    for path in [*paths, *inside]:
+    out, folders = [], list(map(os.fspath, paths))
+    for path in paths:
         with suppress(FileNotFoundError):
             out.append(os.stat(path))
+    while folders:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as inside:
+            for entry in inside:
+                if entry.is_dir():
+                    folders += [] if entry.is_symlink() else [entry.path]
+                    continue
+                with suppress(FileNotFoundError):
+                    out.append(os.stat(entry.path))
     return out
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #size
@@ -230,12 +238,17 @@ def bytes_said(n: int) -> str:
                                                           (0, 'B')) if n >= 10**p or not p)
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #finished
-def finished_nodes(folder: Path) -> list[dict]:
-    "Every finished result of a lab's folder, as `result.json` tells of it, with its address and size."
+def told_nodes(folder: Path) -> list[dict]:
+    "Every finished result of a lab's folder, as `result.json` tells of it, with its address."
     if not (folder / 'lab.json').exists():
         raise UserError(f'a lab in {folder}', 'no lab.json there', 'Give the folder of a lab.')
     paths = sorted((folder / 'stages').glob('[!.]*/result.json'))
-    return [result_of(p.parent) | dict(address=p.parent.name, bytes=size_of(p.parent)) for p in paths]
+    return [result_of(p.parent) | dict(address=p.parent.name) for p in paths]
+
+
+def finished_nodes(folder: Path) -> list[dict]:
+    "Every finished result of a lab's folder, as `result.json` tells of it, with its address and size."
+    return [node | dict(bytes=size_of(folder / 'stages' / node['address'])) for node in told_nodes(folder)]
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #step-of
 def step_of(checkpoint: Path) -> int:
@@ -292,7 +305,7 @@ def folder_tree(folder: Path) -> str:
 def work_of(folder: Path, encoder: EncoderConfig) -> pd.DataFrame:
     """By kind of stage, what is finished with these encoders: seconds `took`, documents `cost`, `results`,
     their `rate`."""
-    own = [n for n in finished_nodes(folder) if n['encoder'] == dataclasses.asdict(encoder)]
+    own = [n for n in told_nodes(folder) if n['encoder'] == dataclasses.asdict(encoder)]
     work = [n['work'] | dict(results=1) for n in own]
     frame = pd.DataFrame(work, columns=['kind', 'took', 'cost', 'results']).groupby('kind').sum()
     return frame.assign(rate=frame.took / frame.cost.clip(lower=1))
@@ -338,9 +351,9 @@ def leftovers(folder: Path, hours: float) -> list[Garbage]:
     return out
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #orphans
-def orphans(folder: Path, gone: set) -> list[Garbage]:
-    "Kept vectors of stages that are not in the lab, or are about to go (`gone`)."
-    staying = [n for n in finished_nodes(folder) if n['address'] not in gone]
+def orphans(folder: Path, gone: set, nodes: list) -> list[Garbage]:
+    "Kept vectors of stages that are not among the finished `nodes`, or are about to go (`gone`)."
+    staying = [n for n in nodes if n['address'] not in gone]
     known = {n[k] for n in staying for k in ('address', 'parent', 'start')}
     known |= {n[k] for n in unfinished_nodes(folder) for k in ('parent', 'start')}
     paths = sorted([*folder.glob('embeddings/[!.]*.safetensors'), *folder.glob('frozen/[!.]*.safetensors')])
@@ -348,14 +361,13 @@ def orphans(folder: Path, gone: set) -> list[Garbage]:
             if p.name.split('-')[0] not in known]
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #unused
-def unused(folder: Path, keep) -> list[Garbage]:
+def unused(folder: Path, keep, nodes: list) -> list[Garbage]:
     "Finished results that no plan of `keep` goes through and that nothing in training started from."
     wanted = {str(plan(text).first(n)) for text in keep for n in range(1, len(plan(text)) + 1)}
-    nodes = finished_nodes(folder)
     parents = {n['address']: n['parent'] for n in nodes}
     needed = {n['parent'] for n in unfinished_nodes(folder) if n['running']}
-    for _ in nodes:  # and their ancestors
-        needed |= {parents[a] for a in needed if a in parents}
+    while more := {parents[a] for a in needed if a in parents} - needed:  # and their ancestors
+        needed |= more
     return [Garbage([folder / 'stages' / n['address']], [lock_file(folder, n['address'])],
                     f'in no plan that is kept: {n["plan"]}, seed {n["seed"]}')
             for n in nodes if n['plan'] not in wanted and n['address'] not in needed]
@@ -382,11 +394,11 @@ def folder_gc(
     hours: float = 24.0,  # how long an unfinished thing must have been left alone
 ) -> pd.DataFrame:
     "What can go from a lab's folder: path, bytes, reason, removed."
-    seen = time.time()
+    seen, nodes = time.time(), told_nodes(folder)
     free = lambda garbage: [g for g in garbage if not any(map(is_held, g.locks))]
-    results = free(unused(folder, keep)) if keep is not None else []
+    results = free(unused(folder, keep, nodes)) if keep is not None else []
     stale = free(unfinished_garbage(folder, hours) + leftovers(folder, hours))
-    garbage = stale + results + free(orphans(folder, {g.paths[0].name for g in results}))
+    garbage = stale + results + free(orphans(folder, {g.paths[0].name for g in results}, nodes))
     rows = [dict(path=str(g.paths[0].relative_to(folder)), bytes=size_of(*g.paths), reason=g.reason,
                  removed=not dry_run and remove(g, seen)) for g in garbage]
     return pd.DataFrame(rows, columns=['path', 'bytes', 'reason', 'removed'])

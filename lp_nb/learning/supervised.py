@@ -392,14 +392,16 @@ class Slices:
 
     def backward(self, total: torch.Tensor):
         "Add the gradient of `total` to the slices."
-        # fused Adam does not read strides
-        found = [g.contiguous() for g in torch.autograd.grad(total, self.stacked)]
+        found = torch.autograd.grad(total, self.stacked)
         if self.of[0][0].grad is not None:
             torch._foreach_add_(self.grads, found)
             return
-        self.grads = found
+        # fused Adam does not read strides, and memory that is used again need not be asked for at every step
+        whole = torch.contiguous_format
+        self.grads = self.grads or [torch.empty_like(p, memory_format=whole) for p in self.stacked]
+        torch._foreach_copy_(self.grads, found)
         for k, mine in enumerate(self.of):
-            for p, g in zip(mine, found, strict=True):
+            for p, g in zip(mine, self.grads, strict=True):
                 p.grad = g[k]
 
     def clip(self, norm: float):

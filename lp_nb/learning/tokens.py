@@ -272,11 +272,13 @@ def tokenize(
     parts = []  # the chunks of all documents
     chunk_lengths, chunks = [0], [0]  # tokens of each chunk, chunks of each document
     for i in range(0, len(texts), batch):
+        flat = []
         for encoding in tokenizer.encode_batch(list(texts[i:i + batch]), add_special_tokens=False):
             ids = np.array(encoding.ids, np.int32)  # (t)
             pieces = [np.concatenate([cls, ids[k:k + size - 2], sep]) for k in range(0, len(ids), size - 2)]
-            parts += pieces
+            flat += pieces
             chunk_lengths += [len(p) for p in pieces]
             chunks.append(len(pieces))
-    flat = np.concatenate(parts) if parts else np.zeros(0, np.int32)
-    return TokenStore(flat, np.cumsum(chunk_lengths, dtype=np.int64), np.cumsum(chunks, dtype=np.int64))
+        parts += [np.concatenate(flat)] if flat else []  # not kept one by one: arrays weigh more than tokens
+    ids = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+    return TokenStore(ids, np.cumsum(chunk_lengths, dtype=np.int64), np.cumsum(chunks, dtype=np.int64))

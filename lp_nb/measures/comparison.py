@@ -17,10 +17,10 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from ..core import UserError, fingerprint
-from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked_predictions, known_metrics,
-                                       label_names, macro, one_label, same_stays, score, why_undefined)
-from .intervals import (OF_EVENTS, bootstrap, degrees, interval, lacking, nested, over_seeds,
-                                      placements)
+from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked_predictions,                                        known_metrics, label_names, macro, one_label, same_stays, score,
+                                       why_undefined)
+from .intervals import (NO_INTERVAL, OF_EVENTS, bootstrap, degrees, interval, lacking, nested,
+                                      over_seeds, placements)
 from ..privacy import outlined
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #difference
@@ -234,12 +234,14 @@ def arm_draws(
     "Metric -> `ArmDraws` of an arm."
     seeds = y if predictions is None else aligned_seeds(y, predictions, patients)
     out = {m: ([], []) for m in known_metrics(metrics)}
+    spread = [m for m in out if m not in NO_INTERVAL]  # the others stay what they are in every resample
     for one in seeds:
-        drawn = bootstrap(one, metrics=metrics, n=n, seed=seed)
+        drawn = bootstrap(one, metrics=spread, n=n, seed=seed)
         for m, (values, draws) in out.items():
             whole = score(one, metric=m)
             values.append(macro(whole)[0])
-            draws.append(mean_of_used(drawn[m], np.isfinite(whole)))
+            every = drawn.get(m, np.broadcast_to(whole, (n, len(whole))))  # (R, L)
+            draws.append(mean_of_used(every, np.isfinite(whole)))
     stays = stays_said(seeds, n, seed)
     few = lacking(seeds[0].y, seeds[0].codes, 'p')
     return {m: ArmDraws(np.array(values), np.array(draws), m, stays, few if m in OF_EVENTS else '')

@@ -21,8 +21,8 @@ from ..data.cohort import Cohort
 from ..folders import clear_leftovers, place, read_json, write_json
 from ..learning.encoders import EncoderConfig
 from ..learning.lab import Lab, Run, is_done, lab_addresses
-from ..learning.shelf import held, lock_file
-from ..learning.unit import bundled, heeding, own_said, stage_kind, unit_of
+from ..learning.shelf import held, lock_file, result_of
+from ..learning.unit import bundled, heeding, own_said, stage_folder, stage_kind, unit_of
 from ..learning.plans import Plan, own_places, plan
 from .cluster import engine_named, work_through
 from .engines import Engine, Source, gpus
@@ -172,10 +172,10 @@ class Job:
     plan: Plan
 
 
-def jobs_of(study: Study) -> list[Job]:
-    "Every run of the study; of trials that learn from each other those that are finished."
+def jobs_of(study: Study, rows=None) -> list[Job]:
+    "Every run of a study, or of some `rows` of it; of trials that learn from each other the finished ones."
     out, search = [], study.search
-    for task, arm, seed, whole in study.rows:
+    for task, arm, seed, whole in study.rows if rows is None else rows:
         if not search.learns_for(whole):
             out += [Job(task, arm, seed, lr, with_rate(whole, lr)) for lr in search.rates_for(whole)]
             continue
@@ -190,16 +190,16 @@ def jobs_of(study: Study) -> list[Job]:
     return out
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #results
-def results_of(study: Study) -> pd.DataFrame:
-    "One row per finished run: task, arm, seed, lr, validation score, seconds, plan, address."
+def results_of(study: Study, jobs=None) -> pd.DataFrame:
+    "One row per finished run (of `jobs`): task, arm, seed, lr, validation score, seconds, plan, address."
     rows = []
-    for job in study.jobs:
+    for job in study.jobs if jobs is None else jobs:
         lab = study.labs[job.task]
         address = lab_addresses(lab, job.plan, job.seed)[-1]
         if is_done(lab, address):
-            run = Run(lab, job.plan, job.seed)
-            rows.append(dict(task=job.task, arm=job.arm, seed=job.seed, lr=job.lr, score=run.metrics['score'],
-                             seconds=run.metrics['seconds'], plan=str(job.plan), address=address))
+            metrics = result_of(stage_folder(lab, address))['metrics']
+            rows.append(dict(task=job.task, arm=job.arm, seed=job.seed, lr=job.lr, score=metrics['score'],
+                             seconds=metrics['seconds'], plan=str(job.plan), address=address))
     return pd.DataFrame(rows, columns=['task', 'arm', 'seed', 'lr', 'score', 'seconds', 'plan', 'address'])
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #description
@@ -411,14 +411,13 @@ def chosen(study: Study) -> pd.DataFrame:
 
 def chosen_run(study: Study, task: str, arm: str, seed: int) -> Run:
     "The chosen run of an arm."
-    rows = chosen(study).query('task == @task and arm == @arm and seed == @seed')
-    if rows.empty:
+    jobs = jobs_of(study, [row for row in study.rows if row[:3] == (task, arm, seed)])
+    scores = results_of(study, jobs).set_index('lr')['score']
+    if scores.empty:
         raise UserError(
             f'a finished run of arm {arm!r} for {task}, seed {seed}',
             'none in the lab',
             'Run the study first.',
         )
-    job = next(
-        j for j in study.jobs if (j.task, j.arm, j.seed, j.lr) == (task, arm, seed, rows['lr'].iloc[0])
-    )
+    job = next(j for j in jobs if j.lr == scores.idxmax())
     return Run(study.labs[task], job.plan, seed)
