@@ -9,6 +9,7 @@ __all__ = ['COLUMNS', 'probe_steps', 'step_seed', 'reseed', 'isolated_random', '
 
 # %% ../../nbs/3_learning/06_training.ipynb #imports
 import random
+import re
 import resource
 import sys
 import time
@@ -24,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from ..core import Failed, Progress, UserError, file_fingerprint, rng
 from ..folders import check_files, is_sealed, new_folder, read_json, sealed, write_json
-from .encoders import merge_adapters, mixed, natural_precision, wide
+from .encoders import merge_adapters, mixed, natural_precision, repeatable, wide
 from .inputs import epoch_batches
 from .processes import (add_up, anywhere, from_lead, gather_rows, my_share, rank, sum_gradients,
                                       wait_for_all, world)
@@ -180,7 +181,8 @@ class Trainer:
         self.at = Position()
         self.records = [Record() for _ in range(objective.members)]  # one for each network
         self.best = [{}] * objective.members  # their best weights
-        self.probes, self.losses = {}, []  # what was seen by step; the losses of this epoch
+        # what was seen by step; the losses of this epoch; operators whose sums differ from run to run
+        self.probes, self.losses, self.loose = {}, [], []
 
 # %% ../../nbs/3_learning/06_training.ipynb #pieces
 def pieces(trainer: Trainer, items: list) -> list:
@@ -301,6 +303,24 @@ def scores(trainer: Trainer) -> list[Scored]:
     by = found[0].by if found else ''
     return [Scored(*flat[i:i + 2], by) for i in range(0, len(flat), 2)]
 
+# %% ../../nbs/3_learning/06_training.ipynb #steadily
+LOOSE = re.compile(r'(\w+) does not have a deterministic implementation|uses (CuBLAS)')
+
+
+def steadily(trainer: Trainer, f, *args):
+    "`f(trainer, *args)`; an operator without a repeatable form on this device is noted, and let be."
+    try:
+        return f(trainer, *args)
+    except RuntimeError as e:
+        found = LOOSE.search(str(e))
+        if not found or torch.is_deterministic_algorithms_warn_only_enabled():
+            raise
+        trainer.loose.append(found[1] or found[2])
+    warnings.warn(f'{trainer.loose[-1]} has no repeatable form on {trainer.objective.device}: what '
+                  f'{trainer.stage.name} leaves may differ in its last digits from run to run.', stacklevel=2)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return f(trainer, *args)
+
 # %% ../../nbs/3_learning/06_training.ipynb #judge
 def note_epoch(trainer: Trainer, k: int, scored: Scored, loss: float, throughput: float):
     "Note a network's epoch; keep its weights if they are the best so far (ties: the earliest), or the last."
@@ -330,7 +350,7 @@ def learning(trainer: Trainer) -> list[int]:
 
 def end_epoch(trainer: Trainer):
     "Validate, and note how it went for every member that still learns."
-    at, going, found = trainer.at, learning(trainer), scores(trainer)
+    at, going, found = trainer.at, learning(trainer), steadily(trainer, scores)
     losses = torch.stack(trainer.losses).mean(0).tolist() if trainer.losses else [float('nan')] * len(found)
     seconds = at.seconds - at.scored_at
     # of an epoch; 1 unless ended by hand
@@ -465,11 +485,11 @@ def run_epoch(trainer: Trainer, bar: Progress) -> bool:
         if heed(trainer):
             return False
         start = time.monotonic()
-        trainer.losses.append(train_step(trainer, objective.examples[positions]))
+        trainer.losses.append(steadily(trainer, train_step, objective.examples[positions]))
         at.batch += 1
         at.seconds += time.monotonic() - start
         if at.step in trainer.grid:
-            look(trainer, at.step)
+            steadily(trainer, look, at.step)
         bar.step(note=finite(trainer))
         tell(trainer, 'step_end')
         if time.monotonic() - trainer.saved > trainer.save_every:
@@ -495,7 +515,7 @@ def train(trainer: Trainer, bar: Progress):
 def solved(trainer: Trainer) -> Trainer:
     "Weights that are known at once: one step, one row of history."
     objective, at, began = trainer.objective, trainer.at, time.monotonic()
-    with isolated_random():
+    with isolated_random(), repeatable(objective.device):
         look(trainer, 0)
         tell(trainer, 'train_begin')
         reseed(trainer.seed, 'solve')
@@ -521,9 +541,9 @@ def fit(trainer: Trainer) -> Trainer:
     objective, trainer.saved = trainer.objective, time.monotonic()
     if defines(objective, 'solve'):
         return solved(trainer)
-    with isolated_random():
+    with isolated_random(), repeatable(objective.device, strict=True):
         if not load_checkpoint(trainer):
-            look(trainer, 0)
+            steadily(trainer, look, 0)
         objective.train()
         tell(trainer, 'train_begin')
         with Progress(trainer.stage.name, trainer.total, start=trainer.at.step) as bar:
@@ -531,7 +551,7 @@ def fit(trainer: Trainer) -> Trainer:
         objective.restore(trainer.best)
         merge_adapters(objective.towers.report)
         objective.eval()
-        look(trainer, trainer.at.step)  # what the stage hands on: the best weights
+        steadily(trainer, look, trainer.at.step)  # what the stage hands on: the best weights
         tell(trainer, 'train_end')
     wait_for_all()
     return trainer

@@ -206,9 +206,10 @@ SHARES = (0.15, 0.3, 0.5)  # of the peak: little, common, much
 LAUNCH = 0.02  # seconds that an update takes at least
 
 
-def this_device(size: int = 2048, times: int = 5) -> Device:
+def this_device(size: int | None = None, times: int = 5) -> Device:
     "The machine that this runs on: its peak is the fastest of a few products of square matrices."
     kind = device()
+    size = size or (8192 if kind == 'cuda' else 2048)  # a GPU is done with a small one at once
     dtype, where = torch.bfloat16 if has_bf16(kind) else torch.float32, torch.device(kind)
     a, b, took = (
         torch.ones(size, size, dtype=dtype, device=where),
