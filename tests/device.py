@@ -256,13 +256,12 @@ def resume(here: Here):
         yield row(what, gap, 'apart', other.keys() == whole.keys() and (gap == 0 or bool(loose)), '0, or an operator is named', note=', '.join(loose))
 
 
-def flops_of(stage, data: LearningData, towers, index) -> tuple[float, float]:
-    "Operations and tokens of an update on some documents, as the cost model counts them."
+def flops_of(stage, data: LearningData, towers, lengths: list) -> float:
+    "Operations of an update on documents of these chunks' lengths, as the cost model counts them."
     sizes, weights = costs.read_sizes(data), costs.weights_of(towers)
-    lengths = [[len(c) for c in data.documents[i]] for i in index]
-    read = costs.texts([[c] for d in lengths for c in d] if stage.name == 'mlm' else lengths, [], [])
-    sizes = replace(sizes, documents=read, chunks=dict.fromkeys(sizes.chunks, read), series=sizes.series._replace(train=len(index)))
-    return sum(t.train * one * (1 + times) for t, one, times in costs.passes(stage, sizes, weights)), float(sum(map(sum, lengths)))
+    read = costs.texts(lengths, [], [])
+    sizes = replace(sizes, documents=read, chunks=dict.fromkeys(sizes.chunks, read), series=sizes.series._replace(train=len(lengths)))
+    return sum(t.train * one * (1 + times) for t, one, times in costs.passes(stage, sizes, weights))
 
 
 def speed(here: Here):
@@ -277,26 +276,17 @@ def speed(here: Here):
             trainer = Trainer(objective, stage, 0, Path(tempfile.mkdtemp()) / 'run', precision=here.best)
             objective.train()
             index = objective.examples[:batch]
-            documents = chosen(stage, data, index)
-            flops, tokens = flops_of(stage, data, towers, documents)
+            # words are hidden chunk by chunk, everything else reads whole documents
+            lengths = [[len(c) for c in ([objective.chunks[i]] if stage.name == 'mlm' else data.documents[i])] for i in index]
+            flops, tokens = flops_of(stage, data, towers, lengths), sum(map(sum, lengths))
             with isolated_random():
                 took = seconds_of(lambda t=trainer, i=index: train_step(t, i), here.kind, most=here.sizes.patience)
             name, rate = f'{stage.name}, {shape[0]} x {shape[1]}', here.rates.get(here.best)
-            guess = [len(documents) / max(flops / (share * here.model.peak), costs.LAUNCH) for share in (costs.SHARES[0], costs.SHARES[-1])]
-            yield row(name, len(documents) / took, 'documents/s', said=f'{guess[0]:,.0f} to {guess[1]:,.0f}')
+            guess = [len(lengths) / max(flops / (share * here.model.peak), costs.LAUNCH) for share in (costs.SHARES[0], costs.SHARES[-1])]
+            yield row(name, len(lengths) / took, 'documents/s', said=f'{guess[0]:,.0f} to {guess[1]:,.0f}')
             yield row(name, tokens / took, 'tokens/s')
             yield row(name, flops / took / rate if rate else None, 'of the product rate', note=here.best)
             del trainer, objective, towers
-
-
-def chosen(stage, data: LearningData, index) -> np.ndarray:
-    "The documents that are read: a stage that hides words has chunks for examples."
-    if stage.name != 'mlm':
-        return index
-    from lp_nb.learning.mlm import held_out_texts
-
-    of = np.repeat(np.arange(len(data.corpus)), np.diff(data.corpus.doc_offsets))  # of each chunk
-    return np.unique(of[~held_out_texts(data)[of]][index])
 
 
 def memory(here: Here):
