@@ -813,6 +813,16 @@ def study_of(lab: Path, cohorts: list[Path] | None, search, seeds: int, encoder,
         return Study.open(lab, key, {c.task: c.dir for c in opened})
     return Study(lab, {c.task: c for c in opened}, arms, search, range(seeds), encoder)
 
+# %% ../nbs/7_cli.ipynb #engine-of
+def engine_of(engine: str, workers: int | None, processes: int = 1, worker: bool = False):
+    "Who computes, as the options say."
+    from lp_nb.study.cluster import engine_named
+
+    if worker and engine != 'local':
+        raise UserError('--worker, which is one process, or --engine, which has many', f'both, with {engine}',
+                        'Leave one out.')
+    return engine_named(engine, workers, processes)
+
 # %% ../nbs/7_cli.ipynb #estimates
 def duration(seconds: float) -> str:
     "A time for people: '3 h 20 min'."
@@ -830,16 +840,6 @@ def estimated(study, engine) -> dict:
 
     say('Counting what is left; three steps of each kind of stage that nobody has timed yet are timed now.')
     return estimate(study, engine.count(len(study.nodes)))
-
-# %% ../nbs/7_cli.ipynb #engine-of
-def engine_of(engine: str, workers: int | None, processes: int = 1, worker: bool = False):
-    "Who computes, as the options say."
-    from lp_nb.study.cluster import engine_named
-
-    if worker and engine != 'local':
-        raise UserError('--worker, which is one process, or --engine, which has many', f'both, with {engine}',
-                        'Leave one out.')
-    return engine_named(engine, workers, processes)
 
 # %% ../nbs/7_cli.ipynb #carry-out
 def show_estimates(estimates: list[dict], as_json: bool):

@@ -193,7 +193,7 @@ def header() -> dict:
         if Path('/proc/cpuinfo').exists() else [platform.processor()]
     bf16 = dict(avx512_bf16=torch.cpu._is_avx512_bf16_supported(), amx=torch.cpu._is_amx_tile_supported())
     if torch.cuda.is_available():
-        bf16['cuda'] = torch.cuda.is_bf16_supported()
+        bf16['cuda'] = torch.cuda.is_bf16_supported(including_emulation=False)
     out = dict(cpu=names[0], cores=os.cpu_count(), torch=torch.__version__, threads=torch.get_num_threads(),
                capability=torch.backends.cpu.get_cpu_capability(), bf16=bf16,
                gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None)

@@ -9,6 +9,7 @@ __all__ = ['HISTORY_COLUMNS', 'probe_steps', 'step_seed', 'reseed', 'isolated_ra
 
 # %% ../../nbs/3_learning/06_training.ipynb #imports
 import random
+import re
 import resource
 import sys
 import time
@@ -25,12 +26,12 @@ from safetensors.torch import load_file, save_file
 
 from ..core import Failed, Progress, UserError, file_fingerprint, rng
 from ..folders import check_files, is_sealed, new_folder, read_json, sealed, write_json
-from .encoders import mixed, at_least_float32
+from .encoders import at_least_float32, mixed, repeatable
 from .inputs import epoch_batches, precision_of
 from .processes import (add_up, anywhere, from_lead, gather_rows, my_share, rank, sum_gradients,
                                       wait_for_all, world_size)
-from .stage import (Objective, Scored, Stage, all_scored, check_objective, defines, noted,
-                                  rate_at, checked_sum, touches, weights)
+from .stage import (Objective, Scored, Stage, all_scored, check_objective, checked_sum, defines,
+                                  noted, rate_at, touches, weights)
 from ..privacy import outlined
 
 # %% ../../nbs/3_learning/06_training.ipynb #probe-steps
@@ -144,6 +145,11 @@ def make_optimizer(objective: Objective, stage: Stage):
     return kind(objective.parameter_groups(), lr=stage.lr, betas=(0.9, stage.beta2),
                 weight_decay=stage.weight_decay, fused=True)
 
+
+def parameters_of(optimizer) -> list:
+    "Every parameter that an optimiser moves; none without one."
+    return [p for group in optimizer.param_groups for p in group['params']] if optimizer else []
+
 # %% ../../nbs/3_learning/06_training.ipynb #trainer
 @dataclass(eq=False, repr=False)
 class Trainer:
@@ -167,8 +173,7 @@ class Trainer:
         self.control = self.control or Control()
         self.precision = self.precision or precision_of(objective.towers)
         self.optimizer = make_optimizer(objective, stage)
-        groups = self.optimizer.param_groups if self.optimizer else []
-        self.parameters = [p for group in groups for p in group['params']]
+        self.parameters = parameters_of(self.optimizer)
         self.total = -(-len(objective.examples) // stage.batch) * stage.epochs if self.optimizer else 1
         self.grid = set(probe_steps(self.total, self.points)) if self.probe else set()
         self.at = Position()
@@ -176,6 +181,7 @@ class Trainer:
         self.best = [{}] * objective.members  # their best weights
         self.probes = {}  # what was seen, by step
         self.losses = []  # of this epoch
+        self.loose = []  # operators whose sums differ from run to run on this device
         self.saved = time.monotonic()  # when it was last on disk
 
     def tell(self, event: str):
@@ -194,14 +200,12 @@ class Trainer:
     def save(self):
         "Leave a checkpoint, which process 0 writes for all."
         self.saved = time.monotonic()
-        if rank() == 0:
-            write_checkpoint(self)
+        write_checkpoint(self)
 
     def go_on_from(self, kept: dict):
         "Be where a checkpoint was left, as `read_checkpoint` found it."
         self.change(kept['touched'])
-        self.at, self.records, self.best = kept['at'], kept['records'], kept['best']
-        self.probes = kept['probes']
+        self.at, self.records, self.best, self.probes = (kept[k] for k in ('at', 'records', 'best', 'probes'))
         self.losses = list(kept['losses'].to(self.objective.device))
         self.objective.load_state_dict(kept['weights'])
         groups = self.optimizer.state_dict()['param_groups']
@@ -325,6 +329,24 @@ def scores(trainer: Trainer) -> list[Scored]:
     by = found[0].by if found else ''
     return [Scored(*flat[i:i + 2], by) for i in range(0, len(flat), 2)]
 
+# %% ../../nbs/3_learning/06_training.ipynb #steadily
+LOOSE = re.compile(r'(\w+) does not have a deterministic implementation|uses (CuBLAS)')
+
+
+def steadily(trainer: Trainer, f, *args):
+    "`f(trainer, *args)`; an operator without a repeatable form on this device is noted, and let be."
+    try:
+        return f(trainer, *args)
+    except RuntimeError as e:
+        found = LOOSE.search(str(e))
+        if not found or torch.is_deterministic_algorithms_warn_only_enabled():
+            raise
+        trainer.loose.append(found[1] or found[2])
+    warnings.warn(f'{trainer.loose[-1]} has no repeatable form on {trainer.objective.device}: what '
+                  f'{trainer.stage.name} leaves may differ in its last digits from run to run.', stacklevel=2)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return f(trainer, *args)
+
 # %% ../../nbs/3_learning/06_training.ipynb #judge
 def note_epoch(trainer: Trainer, k: int, scored: Scored, loss: float, throughput: float):
     "Note a network's epoch; keep its weights if they are the best so far (ties: the earliest), or the last."
@@ -354,7 +376,7 @@ def learning(trainer: Trainer) -> list[int]:
 
 def end_epoch(trainer: Trainer):
     "Validate, and note how it went for every member that still learns."
-    at, going, found = trainer.at, learning(trainer), scores(trainer)
+    at, going, found = trainer.at, learning(trainer), steadily(trainer, scores)
     losses = torch.stack(trainer.losses).mean(0).tolist() if trainer.losses else [float('nan')] * len(found)
     seconds = at.seconds - at.scored_at
     # of an epoch; 1 unless ended by hand
@@ -393,7 +415,9 @@ def optimizer_tensors(optimizer) -> dict:
 
 
 def write_checkpoint(trainer: Trainer):
-    "Everything a resume needs, as one folder."
+    "Everything a resume needs, as one folder; process 0 writes it for all."
+    if rank():
+        return
     best = {f'{k}.{name}': t for k, kept in enumerate(trainer.best) for name, t in kept.items()}
     losses = torch.stack(trainer.losses).cpu().tolist() if trainer.losses else []
     with new_folder(trainer.folder) as d:
@@ -495,11 +519,11 @@ def run_epoch(trainer: Trainer, bar: Progress) -> bool:
         if heed(trainer):
             return False
         start = time.monotonic()
-        trainer.losses.append(train_step(trainer, objective.examples[positions]))
+        trainer.losses.append(steadily(trainer, train_step, objective.examples[positions]))
         at.batch += 1
         at.seconds += time.monotonic() - start
         if at.step in trainer.grid:
-            look(trainer, at.step)
+            steadily(trainer, look, at.step)
         bar.step(note=finite_loss(trainer))
         trainer.tell('step_end')
         if time.monotonic() - trainer.saved > trainer.save_every:
@@ -525,7 +549,7 @@ def train(trainer: Trainer, bar: Progress):
 def solved(trainer: Trainer) -> Trainer:
     "Weights that are known at once: one step, one row of history."
     objective, at, began = trainer.objective, trainer.at, time.monotonic()
-    with isolated_random():
+    with isolated_random(), repeatable(objective.device):
         look(trainer, 0)
         trainer.tell('train_begin')
         reseed(trainer.seed, 'solve')
@@ -550,11 +574,11 @@ def fit(trainer: Trainer) -> Trainer:
     objective = trainer.objective
     if defines(objective, 'solve'):
         return solved(trainer)
-    with isolated_random():
+    with isolated_random(), repeatable(objective.device, strict=True):
         if kept := read_checkpoint(trainer.folder):
             trainer.go_on_from(kept)
         else:
-            look(trainer, 0)
+            steadily(trainer, look, 0)
         objective.train()
         trainer.tell('train_begin')
         with Progress(trainer.stage.name, trainer.total, start=trainer.at.step) as bar:
@@ -562,7 +586,7 @@ def fit(trainer: Trainer) -> Trainer:
         objective.networks.restore(trainer.best)
         objective.towers.report.merge_adapters()
         objective.eval()
-        look(trainer, trainer.at.step)  # what the stage hands on: the best weights
+        steadily(trainer, look, trainer.at.step)  # what the stage hands on: the best weights
         trainer.tell('train_end')
     wait_for_all()
     return trainer

@@ -268,7 +268,8 @@ def went(lab, trainer: Trainer, k: int, stage: Stage, took: float) -> dict:
                    seconds=round(at.seconds, 2))
     work = dict(kind=stage_kind(stage), took=max(took, at.seconds) / together,
                 cost=work_done(lab, trainer, stage) / together)
-    return dict(metrics=metrics, work=work)
+    loose = dict(not_repeatable=sorted(set(trainer.loose))) if trainer.loose else {}  # on a GPU
+    return dict(metrics=metrics, work=work) | loose
 
 # %% ../../nbs/3_learning/14_unit.ipynb #write-result
 def versions() -> dict:

@@ -17,8 +17,8 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from ..core import UserError, fingerprint
-from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked_predictions,                                        known_metrics, label_names, macro, one_label, same_stays, score,
-                                       why_undefined)
+from .evaluation import (HIGHER, LOWER, Aligned, auroc, checked_predictions, known_metrics,
+                                       label_names, macro, one_label, same_stays, score, why_undefined)
 from .intervals import (NO_INTERVAL, OF_EVENTS, bootstrap, degrees, interval, lacking, nested,
                                       over_seeds, placements)
 from ..privacy import outlined

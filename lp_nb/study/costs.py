@@ -203,9 +203,10 @@ def took(work: Work, device: Device, share: float) -> float:
     return max(work.flops / (share * device.peak), LAUNCH * work.steps)
 
 # %% ../../nbs/4_study/10_costs.ipynb #here-device
-def this_device(size: int = 2048, times: int = 5) -> Device:
+def this_device(size: int | None = None, times: int = 5) -> Device:
     "The machine that this runs on: its peak is the fastest of a few products of square matrices."
     kind = device()
+    size = size or (8192 if kind == 'cuda' else 2048)  # a GPU is done with a small one at once
     dtype, where = torch.bfloat16 if has_bf16(kind) else torch.float32, torch.device(kind)
     a, b = (torch.ones(size, size, dtype=dtype, device=where) for _ in range(2))
     seconds = []
