@@ -1,16 +1,13 @@
 """How a page breathes: exported cells before something runs, definitions in a cell, lines of functions and classes, columns, ids, methods from elsewhere.
 
-    python tests/breath.py            what each page does not keep yet
-    python tests/breath.py --write    write it to tests/breath.json: the most that each page may have from now on
+    python tests/breath.py    what pages do not keep, if any
 """
 import ast
 import json
 import re
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-KEPT = ROOT / 'tests' / 'breath.json'
 RUN, DEFINITIONS, FUNCTION, CLASS, COLUMNS, SHOWN = 3, 2, 25, 60, 110, 88  # the rules; 88 columns in what the site shows of index and tutorials
 
 
@@ -72,7 +69,5 @@ def pages() -> dict:
 
 
 if __name__ == '__main__':
-    if '--write' in sys.argv:
-        KEPT.write_text(json.dumps(pages(), indent=0).replace('{\n"', '{"').replace('\n}', '}').replace(',\n"run', ', "run') + '\n', encoding='utf-8')
     for name, rules in pages().items():
         print(name, ' '.join(f'{rule} {n}' for rule, n in rules.items()))
