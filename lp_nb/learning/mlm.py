@@ -10,7 +10,7 @@ __all__ = ['MASK_TOKENS', 'SPECIAL', 'IGNORE', 'Entropies', 'LEFT', 'continues_w
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #imports
 from collections import namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from .encoders import (EncoderConfig, Towers, at_least_float32, mean_by_chunk, m
                                      pack_chunks, pretrained_lm, seeded_draws, tokenizer_name, tune)
 from .inputs import MOST, LearningData, pieces_per_word
 from .stage import Objective, Scored, Stage, check_choices, check_least
-from .tokens import load_tokenizer
+from .tokens import Chunks, load_tokenizer
 from ..privacy import outlined
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #continues-word
@@ -240,13 +240,15 @@ def held_out_texts(data: LearningData) -> np.ndarray:
     return rng(0, 'mlm validation').random(len(data.corpus)) < 0.1
 
 
-def corpus_chunks(data: LearningData, corpus: str) -> tuple[list, list]:
+def corpus_chunks(data: LearningData, corpus: str) -> tuple[Chunks, Chunks]:
     "Chunks (int arrays) to train and to validate on."
-    held_out = held_out_texts(data) if corpus in ('general', 'both') else np.zeros(0, bool)
-    train, val = ([c for i in np.flatnonzero(part) for c in data.corpus[i]] for part in (~held_out, held_out))
     if corpus in ('reports', 'both'):
-        train += [c for i in data.positions('train') for c in data.documents[i]]
-        val += [c for i in data.positions('val') for c in data.documents[i]]
+        train, val = (data.documents.chunks(data.positions(split)) for split in ('train', 'val'))
+    if corpus in ('general', 'both'):
+        held_out = held_out_texts(data)
+        texts = [data.corpus.chunks(np.flatnonzero(part)) for part in (~held_out, held_out)]
+        behind = (train, val) if corpus == 'both' else (None, None)
+        train, val = (replace(own, rest=more) for own, more in zip(texts, behind, strict=True))
     if not train or not val:
         raise UserError('texts to train and to validate the language model on', f'none for corpus={corpus}',
                         'Use a cohort with reports or with a general corpus.')
@@ -258,9 +260,12 @@ LEFT = 0.05  # share of the tokens that a vocabulary must know for masking to ma
 
 def check_maskable(chunks: list, rules: Masking):
     "Raise where a vocabulary knows so few tokens of some chunks (int arrays) that nothing is left to hide."
-    ids = np.concatenate(chunks) if chunks else np.zeros(0, np.int32)
-    within = len(ids) - 2 * len(chunks)  # without the ends of chunks
-    left = (~np.isin(ids, rules.special.numpy())).sum() / max(within, 1)
+    special, left, within = rules.special.numpy(), 0, -2 * len(chunks)  # without the ends of chunks
+    for part in range(0, len(chunks), 4096):
+        ids = np.concatenate([chunks[k] for k in range(part, min(part + 4096, len(chunks)))])
+        left += int((~np.isin(ids, special)).sum())
+        within += len(ids)
+    left /= max(within, 1)
     if left < LEFT:
         raise UserError(
             f'texts of which at least {LEFT:.0%} of the tokens can be hidden, for masked language modelling',
@@ -276,7 +281,7 @@ class MLMObjective(Objective):
         super().__init__(towers)
         tune(towers.report)  # whatever an earlier stage froze learns again
         self.chunks, val = corpus_chunks(data, stage.corpus)
-        self.sizes = np.array([len(c) for c in self.chunks])
+        self.sizes = self.chunks.sizes
         self.examples = np.arange(len(self.chunks))
         self.rules = masking(data.tokenizer, stage.share, stage.words)
         for part in (self.chunks, val):

@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'MODEL_FILES', 'wordpiece', 'inner_letters', 'train_tokenizer', 'model_folder', 'model_in_words',
-           'load_tokenizer', 'TokenStore', 'chunk_ends', 'tokenize']
+           'load_tokenizer', 'TokenStore', 'Chunks', 'chunk_ends', 'tokenize']
 
 # %% ../../nbs/3_learning/01_tokens.ipynb #imports
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase, digits, punctuation
+from tempfile import TemporaryFile, gettempdir
 from unicodedata import category
 
 import numpy as np
 
-from ..core import UserError, asset, offline, rng
+from ..core import UserError, asset, disk_watched, offline, rng
 from ..folders import place, read_json
 from ..privacy import outlined
 
@@ -231,6 +233,13 @@ class TokenStore:
         a, b = self.doc_offsets[doc], self.doc_offsets[doc + 1]
         return [self.ids[self.chunk_offsets[c]:self.chunk_offsets[c + 1]] for c in range(a, b)]
 
+    def chunks(self, documents) -> 'Chunks':
+        "All chunks of these documents (positions), in their order; none is copied."
+        starts, ends = self.doc_offsets[:-1][documents], self.doc_offsets[1:][documents]
+        counts = ends - starts
+        first = np.repeat(starts - np.cumsum(counts) + counts, counts)
+        return Chunks(self, first + np.arange(counts.sum()))
+
     @property
     def chunked(self) -> int:
         "Documents that take more than one chunk."
@@ -246,6 +255,33 @@ class TokenStore:
         "The store in `folder`, mapped from disk."
         names = ('ids', 'chunk_offsets', 'doc_offsets')
         return cls(*(np.load(Path(folder) / f'{name}.npy', mmap_mode='r') for name in names))
+
+# %% ../../nbs/3_learning/01_tokens.ipynb #chunks
+@outlined
+@dataclass(frozen=True)
+class Chunks:
+    "Chunks of a store, or of several; each is cut out of the flat array when it is asked for."
+
+    store: TokenStore
+    index: np.ndarray  # (chunks,) int64, their numbers in the store
+    rest: 'Chunks | None' = None  # those behind them
+
+    def __len__(self):
+        return len(self.index) + (len(self.rest) if self.rest is not None else 0)
+
+    def __getitem__(self, i: int | slice) -> np.ndarray | list:
+        if isinstance(i, slice):
+            return [self[k] for k in range(*i.indices(len(self)))]
+        if self.rest is not None and i >= len(self.index):
+            return self.rest[i - len(self.index)]
+        a, b = self.store.chunk_offsets[self.index[i]:self.index[i] + 2]
+        return self.store.ids[a:b]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        "Tokens of each: (chunks,) int64."
+        own = self.store.chunk_offsets[self.index + 1] - self.store.chunk_offsets[self.index]
+        return own if self.rest is None else np.concatenate([own, self.rest.sizes])
 
 # %% ../../nbs/3_learning/01_tokens.ipynb #chunk-ends
 def chunk_ends(tokenizer) -> tuple[int, int]:
@@ -269,16 +305,17 @@ def tokenize(
         raise UserError('chunks of at least 3 tokens ([CLS], a token, [SEP])', f'size={size}',
                         'Give a larger size.')
     cls, sep = (np.array([i], np.int32) for i in chunk_ends(tokenizer))
-    parts = []  # the chunks of all documents
-    chunk_lengths, chunks = [0], [0]  # tokens of each chunk, chunks of each document
-    for i in range(0, len(texts), batch):
-        flat = []
-        for encoding in tokenizer.encode_batch(list(texts[i:i + batch]), add_special_tokens=False):
-            ids = np.array(encoding.ids, np.int32)  # (t)
-            pieces = [np.concatenate([cls, ids[k:k + size - 2], sep]) for k in range(0, len(ids), size - 2)]
-            flat += pieces
-            chunk_lengths += [len(p) for p in pieces]
-            chunks.append(len(pieces))
-        parts += [np.concatenate(flat)] if flat else []  # not kept one by one: arrays weigh more than tokens
-    ids = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+    chunk_lengths, chunks = array('q', [0]), array('q', [0])  # tokens of each chunk, chunks of each document
+    # the file has no name: nobody else sees it, and it goes with the last who maps it
+    with disk_watched(Path(gettempdir())), TemporaryFile() as file:
+        for i in range(0, len(texts), batch):
+            for encoding in tokenizer.encode_batch(list(texts[i:i + batch]), add_special_tokens=False):
+                ids = np.array(encoding.ids, np.int32)  # (t)
+                cuts = range(0, len(ids), size - 2)
+                pieces = [np.concatenate([cls, ids[k:k + size - 2], sep]) for k in cuts]
+                file.writelines(pieces)
+                chunk_lengths.extend(len(p) for p in pieces)
+                chunks.append(len(pieces))
+        file.flush()
+        ids = np.memmap(file, np.int32, mode='r') if file.tell() else np.zeros(0, np.int32)
     return TokenStore(ids, np.cumsum(chunk_lengths, dtype=np.int64), np.cumsum(chunks, dtype=np.int64))

@@ -226,7 +226,7 @@ def decide_claim(
     e: dict,  # from `evidence`
     values: np.ndarray,  # the readings, (seeds,)
     p_family: float,  # the p-value after Holm
-    tests: int = 1,  # size of the declared family
+    tests: int = 1,  # claims of the declared family that have seeds
     alpha: float = 0.05,  # error rate of the family
 ) -> Verdict:
     "Decide a claim: holds, fails or undecided, with the reason in words."
