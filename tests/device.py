@@ -282,7 +282,7 @@ def speed(here: Here):
             with isolated_random():
                 took = seconds_of(lambda t=trainer, i=index: train_step(t, i), here.kind, most=here.sizes.patience)
             name, rate = f'{stage.name}, {shape[0]} x {shape[1]}', here.rates.get(here.best)
-            guess = [len(lengths) / max(flops / (share * here.model.peak), costs.LAUNCH) for share in (costs.SHARES[0], costs.SHARES[-1])]
+            guess = [len(lengths) / max(flops / (share * here.model.peak), costs.LAUNCH) for share in (costs.PEAK_SHARES[0], costs.PEAK_SHARES[-1])]
             yield row(name, len(lengths) / took, 'documents/s', said=f'{guess[0]:,.0f} to {guess[1]:,.0f}')
             yield row(name, tokens / took, 'tokens/s')
             yield row(name, flops / took / rate if rate else None, 'of the product rate', note=here.best)
@@ -379,7 +379,7 @@ def embedding(here: Here):
         for budget in (4096, 65536):
             part = lambda: embed(towers.report, lambda i: collate_documents(data.documents, i), sizes, here.kind, budget, here.best)
             took = seconds_of(part, here.kind, warm=1, least=1, most=here.sizes.patience / 3) / len(sizes) * n
-            guess = [n * per / (share * here.model.peak) for share in costs.SHARES]
+            guess = [n * per / (share * here.model.peak) for share in costs.PEAK_SHARES]
             yield row(f'{n:,} documents, {shape[0]} x {shape[1]}, {budget:,} tokens at a time', took, 's', said=f'{guess[-1]:,.1f} to {guess[0]:,.1f}',
                       note='' if n == len(sizes) else f'from {len(sizes):,} documents')
 

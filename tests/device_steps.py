@@ -13,6 +13,7 @@ from lp_nb.learning.encoders import (EncoderConfig, build_towers, local_attentio
 from lp_nb.learning.inputs import LearningData
 from lp_nb.learning.lab import Lab
 from lp_nb.learning.mlm import MLM
+from lp_nb.learning.stage import stay_vectors
 from lp_nb.learning.supervised import Supervised, bundle
 from lp_nb.learning.tokens import tokenize
 from lp_nb.learning.training import Trainer, fit, isolated_random, look, scores, train_step
@@ -69,8 +70,7 @@ def trainer_of(case: str, data: LearningData, device, precision: str = 'fp32') -
     "A case of `STAGES` with its weights on a device, made as a lab makes it."
     stages = STAGES[case] if isinstance(STAGES[case], tuple) else (STAGES[case],)
     data = some_without_documents(data) if 'lstm' in case else data
-    towers = build_towers(encoder_of(case), data.values.shape[1], 0).to(device)
-    towers.precision = precision
+    towers = build_towers(encoder_of(case), data.values.shape[1], 0, precision=precision).to(device)
     made = bundle(stages, towers, data, 0) if len(stages) > 1 else stages[0].objective(towers, data, 0)
     return Trainer(made.to(device), stages[0], 0, Path(tempfile.mkdtemp()) / 'run', precision=precision)
 
@@ -94,7 +94,7 @@ def after_step(case: str, data: LearningData, device, precision: str = 'fp32') -
     out = {} if case == 'frozen, logistic' else dict(loss=loss.detach().cpu())
     out |= {f'gradient {i}': p.grad.cpu() for i, p in enumerate(trainer.parameters) if p.grad is not None}
     out['weights'] = torch.cat([p.detach().cpu().flatten() for p in objective.parameters()])
-    trainer.probe = lambda: objective.vectors(data, few)
+    trainer.probe = lambda: stay_vectors(objective, data, few, trainer.stage.embeds)
     out['scored'] = torch.tensor([s[:2] for s in scores(trainer)])
     objective.eval()
     look(trainer, 1)

@@ -45,7 +45,7 @@ def test_wheel_from_sdist_and_from_tree_hold_the_package_and_nothing_else(tmp_pa
     packages.check_contents(sdist, wheel, tmp_path / 'tree')
     told = zipfile.ZipFile(wheel).read(next(m for m in packages.members(wheel) if m.endswith('METADATA'))).decode()
     assert f'Version: {INI["version"]}\n' in told
-    assert {m for m in re.findall(r'^Provides-Extra: (\w+)', told, flags=re.M)} == {'dev', 'lab', 'lora', 'baselines', 'postgres', 'docs'}
+    assert {m for m in re.findall(r'^Provides-Extra: (\w+)', told, flags=re.M)} == {'dev', 'lab', 'lora', 'baselines', 'postgres', 'ray', 'docs'}
 
 
 def test_a_command_loads_only_what_it_needs():

@@ -25,6 +25,7 @@ from ..folders import private_folder
 from ..learning.processes import join_processes
 from ..learning.unit import heartbeat_file, is_closed
 from ..plugins import use
+from ..privacy import outlined
 from .engines import READY, Engine, Folder, Local, Patience, Source
 from .work import Backlog, Node, compute_node, WorkBar, note_failure, sum_up, urgency
 
@@ -318,6 +319,7 @@ def outcome_of(ray, backlog: Backlog, ref, node: Node) -> str:
     return outcome
 
 # %% ../../nbs/4_study/05_cluster.ipynb #crowd
+@outlined
 @dataclass
 class Sent:
     "A backlog's nodes as tasks of a cluster."

@@ -20,6 +20,7 @@ import pandas as pd
 from ...core import UserError, meant, one_of
 from ...measures.evaluation import same_stays
 from ...measures.maps import Layout, honesty, run_layout
+from ...privacy import outlined
 from ..figures import arrows_to, fading_arrow, short_plans
 from ..style import MISSING_COLOR, OKABE_ITO, as_words
 
@@ -57,6 +58,7 @@ def stay_table(runs, layout: Layout) -> pd.DataFrame:
     return pd.concat(parts, axis=1)
 
 # %% ../../../nbs/6_view/widgets/04_points.ipynb #atlas
+@outlined
 @dataclass(frozen=True)
 class Atlas:
     "A map of some stays: their places at every node, what it is worth there, and what is known of each stay."
