@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GIVE_UP', 'USUAL', 'Node', 'Backlog', 'urgency', 'seconds_left', 'timed', 'rates_known', 'rates', 'note_failure',
-           'compute_node', 'work_off', 'failures', 'sum_up', 'share_done', 'shares_left', 'expected_rates', 'Forecast',
-           'WorkBar']
+           'compute_node', 'work_off', 'failures', 'sum_up', 'share_done', 'shares_left', 'expected_rates',
+           'work_ahead', 'Forecast', 'WorkBar']
 
 # %% ../../nbs/4_study/03_work.ipynb #imports
 import tempfile
@@ -257,7 +257,7 @@ def shares_left(backlog: Backlog, nodes: list[Node]) -> dict[str, float]:
     "What is left of each of these nodes, 1 of one that nobody is at, by key."
     return {n.key: 1 - share_done(backlog.labs[n.task], n.unit.key) for n in nodes}
 
-# %% ../../nbs/4_study/03_work.ipynb #forecast
+# %% ../../nbs/4_study/03_work.ipynb #expected-rates
 USUAL = {'mlm': 1.0, 'mlm (codes)': 2.0, 'simcse': 2.0, 'contrastive': 4.0, 'contrastive (held)': 0.2,
          'autoencode': 0.1, 'supervised': 2.0, 'supervised (series)': 0.07, 'supervised (frozen)': 0.5}
 
@@ -269,12 +269,24 @@ def expected_rates(known: dict[str, float], kinds: Iterable[str]) -> dict[str, f
     return {kind: known.get(kind, second * USUAL.get(kind, 1.0)) for kind in kinds}
 
 
+def work_ahead(backlog: Backlog, nodes: list[Node]) -> dict[str, float]:
+    "Documents that each node reads, by key; of a held encoder only the first head reads them all."
+    vectors = {p.name.split('-')[0] for p in (backlog.folder / 'frozen').glob('*.safetensors')}
+    out = {}
+    for node in nodes:
+        known = is_frozen(node.unit.plans[0].stages[-1]) and node.unit.parent in vectors
+        out[node.key] = backlog.costs[node.key] * (0.1 if known else 1.0)
+        vectors |= {node.unit.parent} if is_frozen(node.unit.plans[0].stages[-1]) else set()
+    return out
+
+# %% ../../nbs/4_study/03_work.ipynb #forecast
 class Forecast:
     "Seconds that are left of a backlog, by its own pace so far."
 
     def __init__(self, backlog: Backlog, workers: int, clock: Callable = time.monotonic):
         self.backlog, self.workers, self.clock = backlog, workers, clock
         self.nodes, self.shares = backlog.left(), {}
+        self.work = work_ahead(backlog, self.nodes)
         self.began = None
         self.encoder = next(iter(backlog.labs.values())).encoder
 
@@ -283,7 +295,7 @@ class Forecast:
         kinds = {n.key: stage_kind(n.unit.plans[0].stages[-1]) for n in self.nodes}
         known = {kind: rate for kind, (rate, _) in rates_known(self.backlog.folder, self.encoder).items()}
         rate = expected_rates(known, set(kinds.values()))
-        seconds = {n.key: self.backlog.costs[n.key] * rate[kinds[n.key]] * shares[n.key] for n in nodes}
+        seconds = {n.key: self.work[n.key] * rate[kinds[n.key]] * shares[n.key] for n in nodes}
         return seconds_left(nodes, seconds, self.workers)
 
     def left(self) -> float | None:
