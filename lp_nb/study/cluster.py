@@ -416,10 +416,10 @@ class RayCluster:
         board = ray.remote(Board).options(**on_node(ray, ray.get_runtime_context().get_node_id()))
         return replace(sent, luggage=ray.put(luggage_of(source)), board=board.remote())
 
-    def work_off(self, backlog: Backlog, source: Source, bar: WorkBar, patience: Patience):
+    def work_off(self, backlog: Backlog, source: Callable, bar: WorkBar, patience: Patience):
         "Compute what is left of a backlog."
         ray = connect(self.address, self.workers)
-        sent = self.sent(ray, backlog, source)
+        sent = self.sent(ray, backlog, source())
         while todo := backlog.left():
             outcomes = sent.listen(sent.send(todo), bar)
             if 'full' in outcomes:
@@ -463,7 +463,7 @@ def engine_named(
     return Local(workers) if name == 'local' else Folder(workers or 1)
 
 # %% ../../nbs/4_study/05_cluster.ipynb #work-through
-def work_through(backlog: Backlog, source: Source, engine: Engine, pause: float = 30.0):
+def work_through(backlog: Backlog, source: Callable, engine: Engine, pause: float = 30.0):
     "Compute what is left of a backlog with an engine; `pause` seconds are waited when the disk is full."
     for node in backlog.nodes:
         backlog.failure_file(node).unlink(missing_ok=True)

@@ -268,8 +268,8 @@ class Engine(Protocol):
 
     workers: int | None  # how many may compute at once; None: as many as there are devices
 
-    def work_off(self, backlog: Backlog, source: Source, bar: WorkBar, patience: Patience):
-        "Compute what is left of a backlog; what fails is noted in its folder."
+    def work_off(self, backlog: Backlog, source: Callable, bar: WorkBar, patience: Patience):
+        "Compute what is left of a backlog, which others find by `source()`; what fails is noted there."
 
     def each(self, work: Callable, items: Iterable) -> Iterator[tuple]:
         "`work(item)` for all items; yields (item, result) as they end."
@@ -285,14 +285,14 @@ class Local:
         "How many workers there are for `most` pieces of work."
         return max(1, min(self.workers or len(gpus()) or os.cpu_count(), most))
 
-    def work_off(self, backlog: Backlog, source: Source, bar: WorkBar, patience: Patience):
+    def work_off(self, backlog: Backlog, source: Callable, bar: WorkBar, patience: Patience):
         "Compute what is left of a backlog."
         count = self.count(len(backlog.left()))
         if count == 1:
             run_here(backlog, bar, patience)
             return
         with tempfile.TemporaryDirectory() as logs:
-            drive(backlog, Crew(source, Path(logs)), count, bar, patience)
+            drive(backlog, Crew(source(), Path(logs)), count, bar, patience)
 
     def each(self, work: Callable, items: Iterable) -> Iterator[tuple]:
         "`work(item)` for all items; yields (item, result) as they end."
@@ -326,7 +326,7 @@ class Folder(Local):
 
     workers: int | None = 1
 
-    def work_off(self, backlog: Backlog, source: Source, bar: WorkBar, patience: Patience):
+    def work_off(self, backlog: Backlog, source: Callable, bar: WorkBar, patience: Patience):
         "Compute what is left of a backlog, beside all who join."
-        print(f'Others join from any machine that sees {backlog.folder}: {source.join}', file=sys.stderr)
+        print(f'Others join from any machine that sees {backlog.folder}: {source().join}', file=sys.stderr)
         super().work_off(backlog, source, bar, patience)

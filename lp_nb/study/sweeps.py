@@ -388,7 +388,7 @@ def run_study(
     engine = engine_named(engine, workers)
     open_storage(study.folder, study.search)
     record_study(study)
-    work_through(study.backlog, source_of_study(study), engine, pause)
+    work_through(study.backlog, lambda: source_of_study(study), engine, pause)
     return study
 
 # %% ../../nbs/4_study/07_sweeps.ipynb #join-study

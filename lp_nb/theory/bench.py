@@ -298,7 +298,7 @@ def source_of_bench(bench: Bench) -> Source:
 # %% ../../nbs/5_theory/04_bench.ipynb #run-bench
 def run_bench(bench: Bench, workers: int | None = None, engine: str | Engine = 'local'):
     "Train what is missing."
-    work_through(bench.backlog, source_of_bench(bench), engine_named(engine, workers))
+    work_through(bench.backlog, lambda: source_of_bench(bench), engine_named(engine, workers))
 
 
 def each(bench: Bench, work: Callable, jobs: list, what: str, engine: Engine) -> Iterator[tuple]:
