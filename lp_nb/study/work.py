@@ -258,8 +258,8 @@ def shares_left(backlog: Backlog, nodes: list[Node]) -> dict[str, float]:
     return {n.key: 1 - share_done(backlog.labs[n.task], n.unit.key) for n in nodes}
 
 # %% ../../nbs/4_study/03_work.ipynb #expected-rates
-USUAL = {'mlm': 1.0, 'mlm (codes)': 2.0, 'simcse': 2.0, 'contrastive': 4.0, 'contrastive (held)': 0.2,
-         'autoencode': 0.1, 'supervised': 2.0, 'supervised (series)': 0.07, 'supervised (frozen)': 0.5}
+USUAL = {'mlm': 1.0, 'mlm (codes)': 2.0, 'simcse': 2.0, 'contrastive': 4.5, 'contrastive (held)': 0.4,
+         'autoencode': 0.2, 'supervised': 2.5, 'supervised (series)': 0.3, 'supervised (frozen)': 2.7}
 
 
 def expected_rates(known: dict[str, float], kinds: Iterable[str]) -> dict[str, float]:
@@ -290,6 +290,10 @@ class Forecast:
         self.began = None
         self.encoder = next(iter(backlog.labs.values())).encoder
 
+    def is_told(self) -> bool:
+        "Whether a kind of stage is known from whose rate others follow."
+        return bool(USUAL.keys() & rates_known(self.backlog.folder, self.encoder).keys())
+
     def ahead(self, nodes: list[Node], shares: dict) -> float:
         "Seconds of a schedule, before the pace is known."
         kinds = {n.key: stage_kind(n.unit.plans[0].stages[-1]) for n in self.nodes}
@@ -306,11 +310,11 @@ class Forecast:
         if self.began is None:
             begun = len(todo) < len(self.nodes) or any(share < 1 for share in shares.values())
             self.began, self.shares = (now, shares) if begun else (None, {})
-            return rest if rates_known(self.backlog.folder, self.encoder) else None
+            return rest if self.is_told() else None
         at_first = {n.key: self.shares.get(n.key, 0.0) for n in self.nodes}
         done = self.ahead(self.nodes, at_first) - rest
         if done <= 0 or now - self.began < 5:
-            return rest if rates_known(self.backlog.folder, self.encoder) else None
+            return rest if self.is_told() else None
         return rest * (now - self.began) / done
 
 # %% ../../nbs/4_study/03_work.ipynb #work-bar

@@ -235,7 +235,7 @@ def recorded_frame(record: dict, name: str) -> pd.DataFrame:
     return pd.DataFrame(record[name]['data'], columns=record[name]['columns'])
 
 # %% ../../nbs/6_view/09_demo.ipynb #demo
-CHAPTERS = dict(hospital=0.15, training=0.5, few=0.1, parts=0.25)  # share of the time of the whole story
+CHAPTERS = dict(hospital=0.045, training=0.485, few=0.13, parts=0.34)  # share of the time of the whole story
 
 
 class Story:
