@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NEW', 'settle', 'pack', 'unpack', 'found_in', 'luggage_of', 'start_task', 'compute_away', 'connect', 'machine_facts',
-           'on_node', 'look_at_nodes', 'Board', 'compute', 'RayCluster', 'engine_named', 'work_through']
+           'on_node', 'look_at_nodes', 'Board', 'opened', 'compute', 'RayCluster', 'engine_named', 'work_through']
 
 # %% ../../nbs/4_study/05_cluster.ipynb #imports
 import io
@@ -21,7 +21,6 @@ from pathlib import Path
 
 from .. import __version__
 from ..core import DiskFull, UserError, set_threads
-from ..folders import private_folder
 from ..learning.processes import join_processes
 from ..learning.unit import heartbeat_file, is_closed
 from ..plugins import use
@@ -78,18 +77,18 @@ def luggage_of(source: Source) -> dict:
 
 # %% ../../nbs/4_study/05_cluster.ipynb #unpacked
 @lru_cache(maxsize=8)
-def unpacked(archive: bytes) -> Path:
-    "A folder that came in luggage, unpacked once in a process."
-    folder = private_folder(Path(tempfile.mkdtemp()))
-    unpack(archive, folder)
+def own_folder(archive: bytes) -> tempfile.TemporaryDirectory:
+    "A folder for an own file that came in luggage, kept as long as the process that imports it."
+    folder = tempfile.TemporaryDirectory()
+    unpack(archive, Path(folder.name))
     return folder
 
 
 def own_files(source: Source, archives: dict) -> list[str]:
     "What a task has to `use`: modules by name, files where they are now."
     here = lambda name: name not in archives or Path(name).exists()
-    place = lambda name: name if here(name) else str(unpacked(archives[name]) / Path(name).name)
-    return [place(name) for name in source.uses]
+    there = lambda name: str(Path(own_folder(archives[name]).name, Path(name).name))
+    return [name if here(name) else there(name) for name in source.uses]
 
 # %% ../../nbs/4_study/05_cluster.ipynb #compute
 def start_task(source: Source, uses: Iterable[str]):
@@ -113,7 +112,9 @@ def compute_away(
             unpack(archive, lab)
         before = found_in(lab)
         start_task(source, own_files(source, luggage['uses']))
-        moved = {name: unpacked(archive) for name, archive in luggage['reads'].items()}
+        moved = {name: Path(home, 'reads', name) for name in luggage['reads']}
+        for name, archive in luggage['reads'].items():  # patients may be in it: it goes with the task
+            unpack(archive, moved[name])
         backlog = replace(source, folder=str(lab)).backlog(moved)
         with relayed(backlog, key, told):
             outcome = settle(backlog, key)
@@ -259,6 +260,12 @@ class Board:
         heard, self.texts = self.texts, {}
         return heard
 
+# %% ../../nbs/4_study/05_cluster.ipynb #shared-task
+@lru_cache(maxsize=2)
+def opened(source: Source) -> Backlog:
+    "The backlog of a source, opened once in a process: its cohorts are read for all tasks there."
+    return source.backlog()
+
 
 def compute(
     source: Source,
@@ -272,7 +279,7 @@ def compute(
         told = board and (lambda unit, text: board.tell.remote(unit, text))
         return compute_away(source, key, luggage, parent and parent[1], told)
     start_task(source, source.uses)
-    return settle(source.backlog(), key), None
+    return settle(opened(source), key), None
 
 # %% ../../nbs/4_study/05_cluster.ipynb #bring-home
 def note_step(backlog: Backlog, unit: str, text: str):
@@ -308,9 +315,10 @@ def outcome_of(ray, backlog: Backlog, ref, node: Node) -> str:
         outcome, made = ray.get(ref)
     except ray.exceptions.TaskCancelledError:
         return 'cancelled'
-    except ray.exceptions.RayTaskError as e:
-        raise e.cause from None
     except ray.exceptions.RayError as e:
+        cause = getattr(e, 'cause', None)
+        if cause is not None and not isinstance(cause, ray.exceptions.RayError):
+            raise cause from None  # an error of the kit; others tell of processes and nodes that died
         if node in backlog.left():  # and not behind one that was noted before
             note_failure(backlog, node, f'given up after three more tries: {str(e).splitlines()[0]}')
         return 'lost'

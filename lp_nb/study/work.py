@@ -274,9 +274,9 @@ def work_ahead(backlog: Backlog, nodes: list[Node]) -> dict[str, float]:
     vectors = {p.name.split('-')[0] for p in (backlog.folder / 'frozen').glob('*.safetensors')}
     out = {}
     for node in nodes:
-        known = is_frozen(node.unit.plans[0].stages[-1]) and node.unit.parent in vectors
-        out[node.key] = backlog.costs[node.key] * (0.1 if known else 1.0)
-        vectors |= {node.unit.parent} if is_frozen(node.unit.plans[0].stages[-1]) else set()
+        held = is_frozen(node.unit.plans[0].stages[-1])
+        out[node.key] = backlog.costs[node.key] * (0.1 if held and node.unit.parent in vectors else 1.0)
+        vectors |= {node.unit.parent} if held else set()
     return out
 
 # %% ../../nbs/4_study/03_work.ipynb #forecast
@@ -290,14 +290,9 @@ class Forecast:
         self.began = None
         self.encoder = next(iter(backlog.labs.values())).encoder
 
-    def is_told(self) -> bool:
-        "Whether a kind of stage is known from whose rate others follow."
-        return bool(USUAL.keys() & rates_known(self.backlog.folder, self.encoder).keys())
-
-    def ahead(self, nodes: list[Node], shares: dict) -> float:
-        "Seconds of a schedule, before the pace is known."
+    def ahead(self, nodes: list[Node], shares: dict, known: dict) -> float:
+        "Seconds of a schedule by the `known` rates, before the pace is known."
         kinds = {n.key: stage_kind(n.unit.plans[0].stages[-1]) for n in self.nodes}
-        known = {kind: rate for kind, (rate, _) in rates_known(self.backlog.folder, self.encoder).items()}
         rate = expected_rates(known, set(kinds.values()))
         seconds = {n.key: self.work[n.key] * rate[kinds[n.key]] * shares[n.key] for n in nodes}
         return seconds_left(nodes, seconds, self.workers)
@@ -305,17 +300,17 @@ class Forecast:
     def left(self) -> float | None:
         "Seconds left, now; None while neither a rate nor the pace is known."
         todo, now = self.backlog.left(), self.clock()
+        known = {kind: rate for kind, (rate, _) in rates_known(self.backlog.folder, self.encoder).items()}
         shares = shares_left(self.backlog, todo)
-        rest = self.ahead(todo, shares)
+        rest = self.ahead(todo, shares, known)
+        foreseen = rest if USUAL.keys() & known.keys() else None
         if self.began is None:
             begun = len(todo) < len(self.nodes) or any(share < 1 for share in shares.values())
             self.began, self.shares = (now, shares) if begun else (None, {})
-            return rest if self.is_told() else None
+            return foreseen
         at_first = {n.key: self.shares.get(n.key, 0.0) for n in self.nodes}
-        done = self.ahead(self.nodes, at_first) - rest
-        if done <= 0 or now - self.began < 5:
-            return rest if self.is_told() else None
-        return rest * (now - self.began) / done
+        done = self.ahead(self.nodes, at_first, known) - rest
+        return foreseen if done <= 0 or now - self.began < 5 else rest * (now - self.began) / done
 
 # %% ../../nbs/4_study/03_work.ipynb #work-bar
 class WorkBar(Progress):
@@ -327,14 +322,15 @@ class WorkBar(Progress):
         title = f'{what} (documents read{some if len(todo) < len(backlog.nodes) else ""})'
         super().__init__(title, total, total - sum(backlog.costs[n.key] for n in todo))
         self.backlog, self.forecast = backlog, Forecast(backlog, workers)
-        self.looked, self.left = -1e9, None  # when the time left was last reckoned, and what it was
+        self.looked = self.again = 0.0  # when the time left was reckoned, and when it will be
+        self.left = None
 
     def seconds(self) -> float | None:
-        "Seconds left; reckoned anew every two seconds, as it takes some time with thousands of nodes."
+        "Seconds left; reckoned anew every two seconds, or more seldom where that takes long itself."
         now = time.monotonic()
-        if now - self.looked > 2:
-            self.left = self.forecast.left()
-            self.looked = now
+        if now >= self.again:
+            self.left, self.looked = self.forecast.left(), now
+            self.again = now + max(2.0, 20 * (time.monotonic() - now))
         return None if self.left is None else max(self.left - (now - self.looked), 0.0)
 
     def show(self):
