@@ -33,7 +33,7 @@ os.environ.setdefault('LPNB_QUIET', '1')
 
 from lp_nb.data.cohort import example_cohort  # noqa: E402
 from lp_nb.core import rng  # noqa: E402
-from lp_nb.learning.encoders import EncoderConfig, build_towers, collate_documents, document_tokens, embed, mixed  # noqa: E402
+from lp_nb.learning.encoders import EncoderConfig, build_towers, collate_documents, document_tokens, embed, mixed, tune  # noqa: E402
 from lp_nb.learning.tokens import tokenize, train_tokenizer  # noqa: E402
 from lp_nb.learning.supervised import Supervised, bundle  # noqa: E402
 from lp_nb.learning.inputs import LearningData, epoch_batches
@@ -220,7 +220,7 @@ def same_function():
     states = paper.bert.state_dict().items()
     report.lm.base_model.load_state_dict({k: v for k, v in states if not k.startswith('pooler')})
     report.projection.load_state_dict(paper.project.state_dict())
-    report.pool = 'padded'
+    tune(report, pool='padded')
     apart = float((paper(texts) - report(collate_documents(data.documents, np.arange(len(texts))))).abs().max())
     assert apart < 1e-4, apart
     print(f"the paper's model and pool=padded with the same weights differ by at most {apart:.0e}", flush=True)

@@ -489,8 +489,7 @@ def frozen(o):
         from lp_nb.learning.encoders import build_towers
 
         stages = [Supervised(train='projection', batch=16, epochs=o.epochs, patience=o.epochs + 1, lr=float(r)) for r in np.geomspace(1e-5, 1e-3, 10)]
-        towers = build_towers(shape.encoder(series_hidden=8), data.values.shape[1], seed=0)
-        towers.precision = kind
+        towers = build_towers(shape.encoder(series_hidden=8), data.values.shape[1], seed=0, precision=kind)
         with clock(times, f'{kind}, encoding'):
             objective = bundle(stages, towers, data, 0)
         with clock(times, f'{kind}, heads'), tempfile.TemporaryDirectory() as tmp:

@@ -185,6 +185,18 @@ def test_workings_stay_out_of_the_api():
     assert not idle, f'only their own module needs these, make them `#| exporti`: {idle}'
 
 
+TOWER_SETTINGS = {'pool', 'precision', 'frozen', 'adapters', 'offset', 'max_tokens'}  # by which towers compute
+
+
+def test_nobody_sets_from_outside_what_a_tower_computes():
+    "Settings of towers are arguments of those who build or tune them: only a class sets its own."
+    sources = [(f, ast.parse(f.read_text(encoding='utf-8'))) for f in (*MODULES, *sorted((ROOT / 'tests').glob('*.py')))]
+    sources += [(f'{f.name} {i}', ast.Module(body, [])) for f in NOTEBOOKS for i, _, body in breathing.sources(f)]
+    set_here = [(str(where), node.lineno, ast.unparse(node)) for where, tree in sources for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in TOWER_SETTINGS and ast.unparse(node.value) != 'self']
+    assert not set_here, set_here
+
+
 def test_no_swallowed_exceptions_and_no_pickle():
     "Library code neither hides errors nor opens files that can run code."
     for f in MODULES:

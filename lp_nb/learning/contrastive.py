@@ -307,8 +307,7 @@ class ReportViews(Objective):
         self.data, self.stage, self.related = data, stage, related(data, stage.mask)
         self.examples, self.val = pairs(data)
         self.sizes = document_tokens(data.documents)[self.examples]
-        towers.report.pool = stage.pool
-        tune(towers.report, stage.train, stage.last, stage.rank, seed, noisy=stage.frozen_dropout)
+        tune(towers.report, stage.train, stage.last, stage.rank, seed, stage.frozen_dropout, stage.pool)
         silent = stage.train == 'projection' and not stage.frozen_dropout
         self.frozen = pooled(towers, data, 'report') if silent else None  # (stays, width)
         if stage.standardize:

@@ -7,10 +7,10 @@ __all__ = ['SERIES', 'add_series_encoder', 'SMALL', 'POOLS', 'TRAINS', 'HASTY', 
            'pretrained_lm', 'untrained_lm', 'make_lm', 'hashed', 'model_weights', 'save_lm', 'ChunkBatch', 'spans',
            'pack_chunks', 'collate_documents', 'document_tokens', 'at_least_float32', 'mean_by_chunk',
            'mean_by_document', 'block_keys', 'local_attention', 'attend', 'read_packed', 'read_by_length',
-           'read_padded', 'probe', 'position_offset', 'positions_of', 'check_positions', 'Standard', 'chunk_vectors',
-           'ReportEncoder', 'save_report', 'tune', 'layers_of', 'SeriesBatch', 'collate_series', 'LSTMBody',
-           'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'repeatable', 'by_length',
-           'has_bf16', 'mixed', 'embed', 'chosen_precision', 'natural_precision']
+           'read_padded', 'probe', 'position_offset', 'positions_of', 'check_positions', 'Standard', 'known_pool',
+           'chunk_vectors', 'ReportEncoder', 'save_report', 'tune', 'layers_of', 'SeriesBatch', 'collate_series',
+           'LSTMBody', 'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'repeatable',
+           'by_length', 'has_bf16', 'mixed', 'embed', 'chosen_precision', 'natural_precision']
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #imports
 import os
@@ -524,6 +524,13 @@ class Standard(nn.Module):
 POOLS = ('mean', 'cls', 'padded')
 
 
+def known_pool(pool: str) -> str:
+    "A rule of pooling; an error where there is no such rule."
+    if pool not in POOLS:
+        raise UserError(f'a rule of pooling: {", ".join(POOLS)}', repr(pool), 'Take one of them.')
+    return pool
+
+
 def chunk_vectors(encoder: 'ReportEncoder', batch: ChunkBatch) -> torch.Tensor:
     "One vector for each chunk, by the rule in `encoder.pool`: (chunks, width), at least float32."
     if encoder.pool == 'padded':
@@ -538,14 +545,14 @@ def chunk_vectors(encoder: 'ReportEncoder', batch: ChunkBatch) -> torch.Tensor:
 class ReportEncoder(nn.Module):
     "Documents to vectors: BERT, mean over tokens, mean over chunks, projection."
 
-    def __init__(self, config: EncoderConfig):
+    def __init__(self, config: EncoderConfig, pool: str = 'mean'):
         super().__init__()
         self.lm = make_lm(config)
         width = self.lm.config.hidden_size
         self.standard = Standard(width)
         self.projection = nn.Linear(width, config.dim)
-        self.max_tokens, self.pool = config.max_tokens, 'mean'
-        self.frozen, self.adapters = False, ()  # `tune` decides about both
+        self.max_tokens, self.pool = config.max_tokens, known_pool(pool)
+        self.frozen, self.adapters = False, ()  # `tune` decides about all three
         self.offset = position_offset(self.lm) if tokenizer_name(config) else 0  # the kit's own count from 0
         check_positions(tokenizer_name(config) or config.model, self.lm, config.max_tokens)
 
@@ -570,8 +577,9 @@ class ReportEncoder(nn.Module):
         self.lm.train(mode and self.frozen in (False, 'noisy'))  # what is frozen stays without dropout
         return self
 
-    def learn(self, train: str, last: int = 2, noisy: bool = False):
+    def learn(self, train: str, last: int = 2, noisy: bool = False, pool: str = 'mean'):
         "Let all of it learn, the `last` layers, the projection or nothing; `noisy`: dropout stays on."
+        self.pool = known_pool(pool)
         self.requires_grad_(train != 'head')
         self.lm.requires_grad_(train == 'all')
         if train == 'last':
@@ -642,13 +650,14 @@ def tune(
     rank: int = 8,  # of the adapters with train='lora'
     seed: int = 0,  # of the adapters
     noisy: bool = False,  # leave dropout on in a frozen encoder, as the paper's released code does
+    pool: str = 'mean',  # how its vectors are made of tokens: one of `POOLS`
 ):
-    "Set which weights of a report encoder learn."
+    "Set which weights of a report encoder learn, and how it pools."
     if train in ('last', 'lora') and min(last, rank) < 1:
         raise UserError('at least one layer that learns, and adapters of rank 1 or more',
                         f'last={last}, rank={rank}', 'Change it in the plan.')
     encoder.merge_adapters()
-    encoder.learn(train, last, noisy)
+    encoder.learn(train, last, noisy, pool)
     if train == 'lora':
         encoder.adapt(rank, seed)
     encoder.train(encoder.training)
@@ -821,10 +830,11 @@ class Towers(nn.Module):
         config: EncoderConfig,  # sizes
         features: int,  # columns of the series
         precision: str | None = None,  # they are read in: 'fp32', 'bf16'; None: the faster one where they lie
+        pool: str = 'mean',  # how reports are pooled: one of `POOLS`
     ):
         super().__init__()
         self.config, self.precision = config, precision
-        self.report = ReportEncoder(config)
+        self.report = ReportEncoder(config, pool)
         self.series = SeriesEncoder(features, config)
 
 
@@ -833,10 +843,11 @@ def build_towers(
     features: int,  # columns of the series
     seed: int,  # of the random initialisation
     precision: str | None = None,  # as for `Towers`
+    pool: str = 'mean',  # as for `Towers`
 ) -> Towers:
     "Fresh towers, a function of (config, features, seed)."
     with seeded_draws(seed, 'towers'):
-        return Towers(config, features, precision)
+        return Towers(config, features, precision, pool)
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #repeatable
 os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # cuBLAS reads it at its first product

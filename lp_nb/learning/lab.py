@@ -76,8 +76,7 @@ def save_encoder(lab: 'Lab', plan: Plan, seed: int, folder: Path, replace: bool 
     """Write a plan's report encoder as a folder that `transformers`, `sentence-transformers` and other labs
     open."""
     stage = plan.stages[-1] if len(plan) else None
-    report = towers_at(lab, lab_addresses(lab, plan, seed)[-1], seed).report
-    report.pool = getattr(stage, 'pool', 'mean')
+    report = towers_at(lab, lab_addresses(lab, plan, seed)[-1], seed, stage).report
     with new_folder(folder, private=is_closed(lab, plan), replace=replace) as d:
         save_report(report, lab.data.tokenizer, d, unit=getattr(stage, 'by_direction', False))
         if is_closed(lab, plan):

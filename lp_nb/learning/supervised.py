@@ -35,9 +35,6 @@ RATES = dict(frozen=3e-3, moving=1e-4)
 
 def check_supervised(stage: 'Supervised'):
     "Raise where a setting makes no sense."
-    if stage.lr is None:
-        object.__setattr__(stage, 'lr',
-                           RATES['frozen' if stage.train in ('projection', 'head') else 'moving'])
     Stage.__post_init__(stage)
     check_choices(stage, reads=READS, fusion=FUSIONS, train=TRAINS, pool=POOLS, head=HEADS)
     if stage.fusion == 'lstm' and stage.reads != 'both':
@@ -63,8 +60,6 @@ def check_labels(stage: 'Supervised'):
         raise UserError('labels as a share above 0 and below 1, as a whole number of stays, or none for all',
                         f'labels={n!r}',
                         'Change labels in the plan.')
-    if n is not None:
-        object.__setattr__(stage, 'labels', float(n) if n < 1 else int(n))  # 100.0 prints and compares as 100
 
 # %% ../../nbs/3_learning/11_supervised.ipynb #stage
 @dataclass(frozen=True)
@@ -94,7 +89,11 @@ class Supervised(Stage):
     by_direction = property(lambda self: self.head == 'logistic')  # its head reads vectors of length one
 
     def __post_init__(self):
+        usual = RATES['frozen' if self.train in ('projection', 'head') else 'moving']
+        object.__setattr__(self, 'lr', usual if self.lr is None else self.lr)
         check_supervised(self)
+        if self.labels is not None:  # 100.0 prints and compares as 100
+            object.__setattr__(self, 'labels', float(self.labels) if self.labels < 1 else int(self.labels))
 
     def objective(self, towers: Towers, data: LearningData, seed: int) -> Objective:
         "What this stage trains."
@@ -270,8 +269,7 @@ def check_reports(data: LearningData, reads: str):
 # %% ../../nbs/3_learning/11_supervised.ipynb #limit
 def limit(towers: Towers, stage: Supervised, seed: int):
     "Set which weights of the towers learn, and how documents are pooled."
-    tune(towers.report, stage.train, stage.last, stage.rank, seed, noisy=stage.frozen_dropout)
-    towers.report.pool = stage.pool
+    tune(towers.report, stage.train, stage.last, stage.rank, seed, stage.frozen_dropout, stage.pool)
     towers.series.requires_grad_(stage.train not in ('projection', 'head'))
     towers.series.projection.requires_grad_(stage.train != 'head')
 

@@ -53,9 +53,16 @@ def is_done(lab, address: str) -> bool:
     return (stage_folder(lab, address) / 'result.json').exists()
 
 
-def towers_at(lab, address: str, seed: int) -> Towers:
+def towers_at(
+    lab,
+    address: str,  # of a result, or of the untrained towers
+    seed: int,  # of the plan
+    stage: Stage | None = None,  # they read as this stage does; none: by mean pooling
+    precision: str | None = None,  # 'fp32', 'bf16'; none: the lab's
+) -> Towers:
     "The towers of a node, on this machine's device."
-    towers = build_towers(lab.encoder, lab.data.values.shape[1], seed, lab.precision)
+    towers = build_towers(lab.encoder, lab.data.values.shape[1], seed, precision or lab.precision,
+                          getattr(stage, 'pool', 'mean'))
     if address == lab_addresses(lab, Plan(()), seed)[0]:  # untrained
         return towers.to(device())
     if not is_done(lab, address):
@@ -346,8 +353,7 @@ def train_unit(lab, unit: Unit, events=(), control: Control | None = None, give_
 # %% ../../nbs/3_learning/14_unit.ipynb #vectors-at
 def vectors_at(lab, stage: Stage | None, address: str, seed: int, positions) -> np.ndarray:
     "Embeddings of the stays at `positions` by the towers of a node: (stays, dim)."
-    towers = towers_at(lab, address, seed)
-    towers.report.pool = getattr(stage, 'pool', 'mean')
+    towers = towers_at(lab, address, seed, stage)
     return read_vectors(towers, lab.data, positions, stage.embeds if stage else 'report')
 
 # %% ../../nbs/3_learning/14_unit.ipynb #heeding

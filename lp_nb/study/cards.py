@@ -37,8 +37,8 @@ from ..data.sharing import characteristics, meanings, quartiles
 from ..data.stays import make_rules
 from ..folders import (check_files, new_folder, place, read_json, refuse_tracked, same_format,
                            sole_writer, write_json)
-from ..learning.encoders import (SMALL, EncoderConfig, Towers, chosen_precision, natural_precision,
-                                     tokenizer_name, at_least_float32)
+from ..learning.encoders import (SMALL, EncoderConfig, Towers, at_least_float32, chosen_precision,
+                                     tokenizer_name)
 from ..learning.inputs import LearningData, embed_reports, embed_series, rare_words_out, read_vectors
 from ..learning.lab import Run
 from ..learning.mlm import Load
@@ -984,11 +984,11 @@ class SavedRun:
     def towers(self) -> Towers:
         "Both encoders, on this machine's device."
         config = EncoderConfig(**self.facts['encoder'] | dict(model=str(self.folder), architecture=''))
-        towers = Towers(config, len(self.facts['features']))
+        asked = chosen_precision(self.precision) or self.facts.get('precision')
+        pool = (self.facts['stage'] or {}).get('pool', 'mean')
+        towers = Towers(config, len(self.facts['features']), asked, pool)
         lm = {f'report.lm.{k}': v for k, v in towers.report.lm.state_dict().items()}
         towers.load_state_dict(self.part('towers.') | lm)
-        asked = chosen_precision(self.precision) or self.facts.get('precision')
-        towers.precision = asked or natural_precision(towers, device())
         return towers.to(device()).eval()
 
     def predict(self, cohort: Cohort, split: str = 'test') -> pd.DataFrame:
@@ -1055,7 +1055,6 @@ def predict_saved(saved: SavedRun, cohort: Cohort, split: str) -> pd.DataFrame:
     stage, towers = Supervised(**facts['stage']), saved.towers
     data = data_for(facts, saved.tokenizer, cohort)
     check_reports(data, stage.reads)
-    towers.report.pool = stage.pool
     head = Head(stage, towers.config.dim, len(facts['labels']))
     head.load_state_dict(saved.part('head.'))
     head = head.to(device()).eval()

@@ -355,11 +355,11 @@ def run_by_layer(
     return pd.DataFrame(rows).rename_axis('layer')
 
 
-def stage_towers(run, stage: int) -> Towers:
+def stage_towers(run, number: int, precision: str | None = None) -> Towers:
     "The towers after a stage (0: untrained), reading as that stage read."
-    towers = towers_at(run.lab, lab_addresses(run.lab, run.plan, run.seed)[stage], run.seed)
-    towers.report.pool = getattr(run.plan.stages[stage - 1], 'pool', 'mean') if stage else 'mean'
-    return towers
+    address = lab_addresses(run.lab, run.plan, run.seed)[number]
+    stage = run.plan.stages[number - 1] if number else None
+    return towers_at(run.lab, address, run.seed, stage, precision)
 
 # %% ../../nbs/4_study/11_trajectories.ipynb #modalities
 def modalities(

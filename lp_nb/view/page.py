@@ -43,10 +43,12 @@ class Section:
 COUNTS = ('n', 'count', 'rows', 'rows_in', 'events', 'labels', 'stays', 'patients', 'reports', 'admissions')
 SECRET = ('subject_id', 'hadm_id', 'stay_id', 'note_id', 'patient', 'text', 'document', 'charttime',
           'storetime', 'intime', 'outtime')
+LEAST = 1e-3  # beside numbers of a hundredth and more, what is smaller says nothing
 
 
-def cell_text(value, count: bool) -> str:
-    "One table cell: counts masked, floats to three places, missing as a dash."
+def cell_text(value, count: bool, least: float = 0.0) -> str:
+    """One table cell: counts masked, floats to three places, missing as a dash; where a column's values are
+    larger, less than `least` is nothing."""
     if isinstance(value, (bool, np.bool_)):
         return 'yes' if value else 'no'
     if isinstance(value, str):
@@ -55,7 +57,8 @@ def cell_text(value, count: bool) -> str:
         return '–'
     if count or isinstance(value, (int, np.integer)):
         return html.escape(mask_count(int(value)) if count else f'{value:,}')
-    return f'{value:.3g}' if abs(value) < 1e-3 and value else f'{value:.3f}'
+    small = least <= abs(value) < 1e-3 and value != 0
+    return f'{value:.3g}' if small else f'{value:.3f}'.replace('-0.000', '0.000')
 
 # %% ../../nbs/6_view/05_page.ipynb #table-html
 def table_html(df: pd.DataFrame, caption: str = '') -> str:
@@ -66,10 +69,12 @@ def table_html(df: pd.DataFrame, caption: str = '') -> str:
         raise UserError('a table that may be shared', f'the column {secret[0]} in "{caption}"',
                         'Drop it or summarise it first.')
     numeric = {c: ' class="n"' * pd.api.types.is_numeric_dtype(flat[c]) for c in flat.columns}
+    least = {c: LEAST if k and not str(c).startswith('p') and flat[c].abs().max() >= 10 * LEAST else 0.0
+             for c, k in numeric.items()}  # of a p value all digits count
     head = ''.join(f'<th scope="col"{numeric[c]}>{html.escape(str(c))}</th>' for c in flat.columns)
     body = ''
     for row in flat.itertuples(index=False):
-        cells = [cell_text(v, str(c).lower() in COUNTS) for v, c in zip(row, flat.columns)]
+        cells = [cell_text(v, str(c).lower() in COUNTS, least[c]) for v, c in zip(row, flat.columns)]
         body += '<tr>' + ''.join(f'<td{k}>{c}</td>' for k, c in zip(numeric.values(), cells)) + '</tr>\n'
     return (
         f'<div class="wide"><table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>\n'

@@ -90,8 +90,7 @@ def stage_head(run, number: int, towers: Towers):
 def read_stage(run, number: int) -> StageReader:
     "The reader of a stage; the last one is kept."
     stage = run.plan.stages[number - 1] if number else None
-    towers = stage_towers(run, number).eval()
-    towers.precision = 'fp32'
+    towers = stage_towers(run, number, 'fp32').eval()
     return StageReader(
         run, number, towers, stage, stage_head(run, number, towers) if isinstance(stage, Supervised) else None
     )
