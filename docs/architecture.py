@@ -1,6 +1,6 @@
 """The parts of the kit, read from its files: who exports what, who imports whom.
 
-    python docs/architecture.py           exit 1 where nbs/figures/architecture.svg or the tree of the first page is not what the files give
+    python docs/architecture.py           exit 1 where nbs/figures/architecture.svg, its words or the tree of the first page are not what the files give
     python docs/architecture.py --write   write both
 """
 import ast
@@ -150,15 +150,24 @@ def picture() -> str:
         *(box(row, part, here[part]) for row, part in enumerate(COLOURS)), '</svg>', ''])
 
 
+def in_words() -> str:
+    "What the picture shows, for those who cannot see it."
+    below = {part: [b for b in COLOURS if (part, b) in counted()] for part in COLOURS}
+    said = [f'{part} imports from {" and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))}' for part, names in below.items() if names]
+    return f'The parts of the kit, from the top: {"; ".join(said)}; all of them from the ground.'
+
+
 def main(write: bool) -> int:
-    "0 if the picture and the tree are what the files give, or are so now."
+    "0 if the picture, its words and the tree are what the files give, or are so now."
     svg, index = NBS / 'figures' / 'architecture.svg', NBS / 'index.ipynb'
     nb = json.loads(index.read_text(encoding='utf-8'))
-    cell = next(c for c in nb['cells'] if c['id'] == 'files')
-    same = svg.exists() and svg.read_text(encoding='utf-8') == picture() and ''.join(cell['source']) == tree()
+    before = {c['id']: ''.join(c['source']) for c in nb['cells']}
+    drawn = dict(files=tree(), map=re.sub(r'!\[[^]]*\](?=\(figures/architecture.svg)', lambda _: f'![{in_words()}]', before['map']))
+    same = svg.exists() and svg.read_text(encoding='utf-8') == picture() and before | drawn == before
     if write and not same:
         svg.write_text(picture(), encoding='utf-8')
-        cell['source'] = tree().splitlines(keepends=True)
+        for cell in nb['cells']:
+            cell['source'] = drawn.get(cell['id'], before[cell['id']]).splitlines(keepends=True)
         index.write_text(json.dumps(nb, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     return int(not same and not write)
 

@@ -213,8 +213,10 @@ def toctree(caption: str, pages: list[str], depth: int = 1) -> str:
 
 
 def linked(text: str) -> str:
-    "The first page's links, seen from the site."
-    return text.replace('](nbs/', '](').replace('](CONTRIBUTING.md', '](contributing.md').replace('](README.md', '](index.ipynb')
+    "The links of the first page and of CONTRIBUTING.md, seen from the site."
+    for here, there in (('nbs/', ''), ('../CITATION', 'CITATION'), ('../CONTRIBUTING.md', 'contributing.md'), ('README.md', 'index.ipynb')):
+        text = text.replace(f']({here}', f']({there}')
+    return text
 
 
 def tutorials(index: str) -> list[str]:

@@ -89,7 +89,10 @@ if TYPE_CHECKING:  # what an editor and a type checker see
 
 def __getattr__(name: str):
     if name not in _HOME:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        from difflib import get_close_matches
+
+        near = '' if name.startswith('_') else ''.join(get_close_matches(name, _HOME, 1))
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}' + (f'. Did you mean {near!r}?' if near else ''))
     value = globals()[name] = getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
     return value
 

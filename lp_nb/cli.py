@@ -20,7 +20,7 @@ import typer
 
 from . import __version__
 from .core import Failed, UserError, one_of, visible
-from .folders import end_as_interrupt, git, new_folder, read_json, sole_writer, write_json
+from .folders import end_as_interrupt, git, new_folder, place, read_json, sole_writer, write_json
 from .privacy import filter_installed, install_filter, reason_of
 
 # %% ../nbs/7_cli.ipynb #app
@@ -361,12 +361,12 @@ def refuse_other(out: Path, split_files, switches: dict, replace: bool):
     "Raise if a cohort of other rules lies where one is to be built and is not to be replaced."
     from dataclasses import asdict
 
-    from lp_nb.data.stays import make_rules
+    from lp_nb.data.stays import asked_rules
 
     if replace or not (out / 'manifest.json').is_file():
         return
     before = read_json(out / 'manifest.json').get('rules', {})
-    rules = asdict(make_rules(**({'split': 'files'} if split_files else {}) | switches))
+    rules = asdict(asked_rules(split_files=split_files, **switches))
     other = [name for name, value in rules.items() if before.get(name, value) != value]
     if other:
         raise UserError('a new folder, or a cohort of the same rules',
@@ -747,6 +747,8 @@ def save(
     from lp_nb.study.cards import save_run
 
     parsed = parse(plan)
+    if not (place(lab) / 'lab.json').is_file():
+        raise UserError(f'a lab in {lab}', 'no lab.json there', 'Train the plan first, with `lp-nb run`.')
     opened = Lab(lab, Cohort.load(cohort), encoder_of(model, max_tokens, architecture, [parsed]))
     typer.echo(save_run(Run(opened, parsed, seed), out, tier=tier, reason=reason))
 

@@ -88,11 +88,12 @@ def meant(name, known) -> str:
 
 
 def one_of(name, known, what: str, todo: str = 'Choose one of them.'):
-    "Raise unless a name is one of those that are known; says which was probably meant."
+    "Raise unless a name is one of those that are known; says which was probably meant, or lists them."
     if name not in known:
-        near = meant(name, known)
+        near, known = meant(name, known), list(map(str, known))
+        shown = f'the {len(known)} there are' if near and len(known) > 12 else ', '.join(known)
         raise UserError(
-            f'{what} among {", ".join(map(str, known))}',
+            f'{what} among {shown}',
             repr(name),
             f'Did you mean {near!r}?' if near else todo,
         )

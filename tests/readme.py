@@ -6,6 +6,7 @@
 import difflib
 import re
 import sys
+from os.path import normpath
 from pathlib import Path
 
 from nbconvert import MarkdownExporter
@@ -20,7 +21,7 @@ def render() -> str:
     nb = tidy(run(ROOT / 'nbs' / 'index.ipynb'))
     nb.metadata['language_info'] = {'name': 'python'}
     body, _ = MarkdownExporter().from_notebook_node(nb)
-    body = body.replace('](figures/', '](nbs/figures/')
+    body = re.sub(r'\]\((?![a-z]+:|#)([^)]+)\)', lambda link: f']({normpath(f"nbs/{link[1]}")})', body)  # seen from the root
     return re.sub(r'\n{3,}', '\n\n', body).strip() + '\n'
 
 

@@ -32,6 +32,11 @@ def cells(f, kind='code'):
     return [(c['id'], ''.join(c['source'])) for c in nb['cells'] if c['cell_type'] == kind]
 
 
+def outside_code(text):
+    "A text without what stands in backticks."
+    return re.sub(r'```.*?```|`[^`]*`', '', text, flags=re.S)
+
+
 def statements(source):
     "Parsed top-level statements of a cell; magics are dropped."
     return ast.parse(re.sub(r'^\s*[%!].*$', '', source, flags=re.M)).body
@@ -221,6 +226,16 @@ def test_no_faults_that_a_linter_knows():
     "`ruff check` under the rules of this project."
     done = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--no-cache', '--output-format', 'concise', ROOT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_links_lead_somewhere():
+    "Every relative link of a page and of the texts at the root leads to a file of this repository, from where it stands."
+    texts = [(f, text) for f in NOTEBOOKS for _, text in cells(f, 'markdown')]
+    texts += [(ROOT / name, (ROOT / name).read_text(encoding='utf-8')) for name in ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')]
+    dead = [(f.name, link) for f, text in texts for link in re.findall(r'\]\((?![a-z]+:|#)([^)#]+)', outside_code(text)) if not (f.parent / link).exists()]
+    assert not dead, dead
+    old = [(f.name, name) for f, text in texts for name in re.findall(r'\[(\d+[a-z]?_\w+)\]\(', text)]
+    assert not old, f'links named by a number, which may change: {old}'
 
 
 def test_readme_is_the_index_page():

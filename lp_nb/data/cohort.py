@@ -26,7 +26,7 @@ from .corpus import Corpus, no_codes, read_corpus
 from .features import feature_names, features, scale_of
 from .reports import NO_REPORT, documents
 from .series import VARIABLES, by_month, quality
-from .stays import Rules, death_by_dates, make_rules, read_list, set_split
+from .stays import Rules, death_by_dates, asked_rules, read_list, set_split
 from .ledger import Ledger, shareable
 from .tables import Tables, open_mimic, table_fingerprint
 from ..folders import (alone, check_files, new_folder, place, private_folder, read_json, refuse_tracked,
@@ -580,7 +580,7 @@ def build_cohort(
     **switches,  # fields of `Rules` to set otherwise
 ) -> Cohort:
     "Build the cohort, audit it and write it to `out`; one that is there is opened, a killed build goes on."
-    rules = make_rules(preset, task, **{**({'split': 'files'} if split_files else {}), **switches})
+    rules = asked_rules(preset, task, split_files, **switches)
     out = check_out(out)
     before, tables = built_in(out), open_mimic(mimic, notes)
     texts = read_corpus(tables.root, corpus).only(rules.sections)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ..core import UserError
+from ..core import UserError, one_of
 from .ledger import Ledger, tally
 from ..privacy import mask_count
 
@@ -54,10 +54,7 @@ REPORT_CHOICES = dict(  # switch -> values it may take
 def check_report_rules(rules: ReportRules):
     "Raise `UserError` on a value that is not among the choices."
     for name, allowed in REPORT_CHOICES.items():
-        if getattr(rules, name) not in allowed:
-            raise UserError(
-                f'{name} to be one of {", ".join(allowed)}', repr(getattr(rules, name)), 'Correct the switch.'
-            )
+        one_of(getattr(rules, name), allowed, name, 'Correct the switch.')
     if not 0 < rules.near_threshold <= 1:
         raise UserError(
             'near_threshold above 0 and at most 1', f'{rules.near_threshold}', 'Use 0.9, or leave it out.'
@@ -110,8 +107,7 @@ def window_of(rules: ReportRules) -> tuple:
     """Three expressions on a report and a stay: begin of the window, whether the report lies inside, its hour
     of the stay."""
     edge = getattr(rules, 'hour_edge', 'left')
-    if edge not in ('left', 'right'):
-        raise UserError('hour_edge to be one of left, right', repr(edge), 'Correct the switch.')
+    one_of(edge, ('left', 'right'), 'hour_edge', 'Correct the switch.')
     start = pl.col(rules.report_from)
     end = pl.col('window_end') + pl.duration(microseconds=round(3.6e9 * rules.lookahead))
     inside = (
@@ -388,10 +384,7 @@ def documents(
 ) -> pl.DataFrame:
     "One row per stay: stay_id, document, n_reports; stays without reports as the rules say."
     joiner, missing = (rules, 'drop') if isinstance(rules, str) else (rules.joiner, rules.missing_report)
-    if joiner not in REPORT_CHOICES['joiner']:
-        raise UserError(
-            f'a joiner among {", ".join(REPORT_CHOICES["joiner"])}', repr(joiner), 'Correct the switch.'
-        )
+    one_of(joiner, REPORT_CHOICES['joiner'], 'a joiner', 'Correct the switch.')
     line = pl.format(HOUR + '{}', 'hour', 'text') if joiner == 'hour' else pl.col('text')
     out = reports.group_by('stay_id', maintain_order=True).agg(
         line.str.join('\n\n').alias('document'), pl.len().alias('n_reports'))

@@ -20,7 +20,7 @@ import polars as pl
 from scipy.optimize import linprog
 
 from .. import __version__
-from ..core import UserError, as_tex, track
+from ..core import UserError, as_tex, one_of, track
 from .blocks import gather, load_block
 from .cohort import Cohort, check_cohort
 from .features import CHANNELS, CODED, FeatureRules, features, scale_of
@@ -808,8 +808,7 @@ def export(
     out,  # a new or empty folder
 ) -> Path:
     "Write the cohort in another format; the folder, which holds patients."
-    if format not in FORMATS:
-        raise UserError(f'a format among {", ".join(FORMATS)}', repr(format), 'Choose one.')
+    one_of(format, FORMATS, 'a format')
     out = place(out)
     with sole_writer(out):
         if out.exists() and (out.is_file() or any(out.iterdir())):

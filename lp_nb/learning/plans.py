@@ -201,7 +201,7 @@ def word(text: str, at: int, stages: dict) -> tuple[tuple, int]:
     if not item or item['name'] not in stages:
         refuse_word(text, at, stages)
     if item['args'] is None and text[item.end():item.end() + 1] == '(':
-        refuse('a `)` after the settings', 'none', text, item.end(), 'settings')
+        refuse('a `)` after the settings', text[item.end():], text, item.end(), 'settings')
     stage = stages[item['name']]
     return (stage(**arguments(stage, text, item.start('args'), item['args'] or '')),), item.end()
 

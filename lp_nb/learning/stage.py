@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core import UserError
+from ..core import UserError, one_of
 from .encoders import Towers
 from .inputs import LearningData, device_of, read_vectors
 
@@ -72,9 +72,7 @@ def check_least(stage: 'Stage', **least):
 def check_choices(stage: 'Stage', **choices):
     "Raise `UserError` on a setting that is not among its choices."
     for key, allowed in choices.items():
-        if getattr(stage, key) not in allowed:
-            raise UserError(f'{key} to be one of {", ".join(allowed)}', f'{key}={getattr(stage, key)!r}',
-                            'Change it in the plan.')
+        one_of(getattr(stage, key), allowed, key, 'Change it in the plan.')
 
 # %% ../../nbs/3_learning/05_stage.ipynb #check-stage
 SCHEDULES = ('constant', 'linear', 'cosine', 'plateau')

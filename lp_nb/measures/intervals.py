@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..core import UserError, rng
+from ..core import UserError, one_of, rng
 from lp_nb.measures.evaluation import (
     AT_SPECIFICITY,
     METRICS,
@@ -156,8 +156,7 @@ def check_averages(averages) -> tuple:
     "The averages as a tuple, or a `UserError`."
     averages = (averages,) if isinstance(averages, str) else tuple(averages)
     for a in averages:
-        if a not in AVERAGES:
-            raise UserError('averages among ' + ', '.join(AVERAGES), repr(a), 'Correct the name.')
+        one_of(a, AVERAGES, 'averages', 'Correct the name.')
     return averages
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #columns

@@ -268,6 +268,9 @@ class Engine(Protocol):
 
     workers: int | None  # how many may compute at once; None: as many as there are devices
 
+    def count(self, most: int) -> int:
+        "How many workers there are for `most` pieces of work."
+
     def work_off(self, backlog: Backlog, source: Callable, bar: WorkBar, patience: Patience):
         "Compute what is left of a backlog, which others find by `source()`; what fails is noted there."
 

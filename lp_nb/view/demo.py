@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import Progress, UserError, file_fingerprint, fingerprint
+from ..core import Progress, UserError, file_fingerprint, fingerprint, one_of
 from ..data.cohort import build_cohort
 from ..data.hospital import make_hospital
 from ..data.oracle import oracle, true_statements
@@ -97,9 +97,7 @@ ONE_RATE = Search(runs=1, low=3e-3, high=3e-3)  # of the series' arm, the only o
 
 def hospital_named(name: str, patients: int | None = None, seed: int | None = None) -> HospitalConfig:
     "A hospital of this page, with another number of patients or another seed where they are given."
-    if name not in HOSPITALS:
-        raise UserError(f'a hospital among {", ".join(HOSPITALS)}', repr(name),
-                        'Choose one, or make your own: lp-nb hospital OUT --set bind=0.6.')
+    one_of(name, HOSPITALS, 'a hospital', 'Choose one, or make your own: lp-nb hospital OUT --set bind=0.6.')
     other = {} if patients is None else dict(patients=patients, general=patients)
     return dataclasses.replace(HOSPITALS[name], **other, **({} if seed is None else dict(seed=seed)))
 
