@@ -142,12 +142,14 @@ def test_failed_work_is_told_from_a_wrong_command(cohort, tmp_path):
 
 def test_a_run_is_saved_with_its_cards(cohort, tmp_path):
     plan, lab = 'supervised(reads=series, epochs=1)', tmp_path / 'lab'
-    wrong(lp_nb('save', plan, tmp_path / 'model', '--cohort', cohort, '--lab', lab), 'finished')
+    wrong(lp_nb('save', plan, tmp_path / 'model', '--cohort', cohort, '--lab', lab), 'no lab.json there', '`lp-nb run`')
+    assert not lab.exists()  # who only reads leaves nothing behind
     assert lp_nb('run', plan, '--cohort', cohort, '--lab', lab).returncode == 0
     done = lp_nb('save', plan, tmp_path / 'model', '--cohort', cohort, '--lab', lab)
     assert done.returncode == 0, done.stderr
     assert 'Sharing: open' in (tmp_path / 'model' / 'README.md').read_text()
     wrong(lp_nb('save', plan, tmp_path / 'model', '--cohort', cohort, '--lab', lab), 'new or empty folder')
+    wrong(lp_nb('save', f'{plan} > {plan}', tmp_path / 'other', '--cohort', cohort, '--lab', lab), 'finished')
     shown = lp_nb('card', cohort)
     assert shown.returncode == 0 and 'in-hospital' in shown.stdout.lower() or 'mortality' in shown.stdout
 
