@@ -14,7 +14,7 @@ import re
 import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -467,10 +467,10 @@ def open_mimic(
         raise UserError(
             f'rows in {tables.path(name)}', 'a header and nothing below it', 'Download the file again.'
         )
-    tables.release = release_of(root, rows['patients'], rows['icustays'])
-    if tables.release == 'synthetic' and not open_data(tables.notes or root):
-        tables.release = 'synthetic tables with notes of another source'
-    return tables
+    release = release_of(root, rows['patients'], rows['icustays'])
+    if release == 'synthetic' and not open_data(tables.notes or root):
+        release = 'synthetic tables with notes of another source'
+    return replace(tables, release=release)
 
 # %% ../../nbs/1_data/07_tables.ipynb #guess-rows
 def guess_rows(path: Path) -> int:
