@@ -220,7 +220,7 @@ def stays_said(seeds: list[Aligned], n: int, seed: int) -> str:
             raise UserError(
                 'seeds of one arm on the same stays', 'other labels or patients', 'Align them on one split.'
             )
-    return fingerprint([first.y.tolist(), who(first).tolist(), n, seed])
+    return fingerprint([first.y, who(first), n, seed])
 
 # %% ../../nbs/2_measures/03_comparison.ipynb #arm-draws
 def arm_draws(

@@ -11,11 +11,12 @@ __all__ = ['RESAMPLES_PER_BLOCK', 'AVERAGES', 'NO_INTERVAL', 'INTERVAL_METHODS',
 # %% ../../nbs/2_measures/02_intervals.ipynb #imports
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from ..core import UserError, one_of, rng
 from lp_nb.measures.evaluation import (
     AT_SPECIFICITY,
+    MEANS,
     METRICS,
     RANKED,
     auroc,
@@ -31,7 +32,7 @@ from lp_nb.measures.evaluation import (
 )
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #weights
-RESAMPLES_PER_BLOCK = 64  # resamples held in memory at a time
+RESAMPLES_PER_BLOCK = 128  # resamples held in memory at a time
 
 
 def patient_weights(
@@ -39,13 +40,13 @@ def patient_weights(
     n: int,  # resamples
     seed: int,  # of the draw
 ):
-    "Yield arrays (rows, up to 64) of whole numbers: how often each row's patient was drawn."
+    "Yield arrays (rows, up to 128) of whole numbers: how often each row's patient was drawn."
     g = rng(seed, 'bootstrap')
     size = int(codes.max()) + 1
     for start in range(0, n, RESAMPLES_PER_BLOCK):
         k = min(RESAMPLES_PER_BLOCK, n - start)
         draws = g.integers(0, size, size=(k, size)) + np.arange(k)[:, None] * size
-        yield np.bincount(draws.ravel(), minlength=k * size).reshape(k, size)[:, codes].T
+        yield np.bincount(draws.ravel(), minlength=k * size).reshape(k, size).T[codes]
 
 
 def left_out(
@@ -53,7 +54,7 @@ def left_out(
     seed: int = 0,  # of the grouping
     most: int = 1000,  # with more patients, that many random groups of patients are left out in turn
 ):
-    "Yield arrays (rows, up to 64) of 0 and 1: everybody but one patient (the jackknife)."
+    "Yield arrays (rows, up to 128) of 0 and 1: everybody but one patient (the jackknife)."
     size = int(codes.max()) + 1
     group = np.arange(size) if size <= most else rng(seed, 'jackknife').permutation(size) % most
     for start in range(0, min(size, most), RESAMPLES_PER_BLOCK):
@@ -77,11 +78,13 @@ def replicates(
     ranks = ranking(y, p) if {*RANKED, *AT_SPECIFICITY} & set(metrics) else None
     parts = {m: [] for m in metrics}
     for w in weights:
-        found = dict(zip(RANKED, ranked_areas(ranks, w))) if set(RANKED) & set(metrics) else {}  # (k, L) each
-        real = w.astype(float)
+        real = np.ascontiguousarray(w, float)  # a row of weights lies together
+        found = dict(zip(RANKED, ranked_areas(ranks, real))) if set(RANKED) & set(metrics) else {}  # (k, L)
         for m in metrics:
             if m in AT_SPECIFICITY:
                 found[m] = sensitivities(ranks, real, AT_SPECIFICITY[m])
+            elif m in MEANS:
+                found[m] = METRICS[m](y, p, real)
             elif m not in RANKED:
                 found[m] = np.stack([METRICS[m](y[:, j], p[:, j], real) for j in range(y.shape[1])], 1)
             parts[m].append(found[m])
@@ -111,12 +114,12 @@ def corrected_levels(
     r = len(draws)
     below = np.mean(draws < value) + np.mean(draws == value) / 2
     below = np.clip(below, 1 / (r + 1), r / (r + 1))
-    shift = stats.norm.ppf(below)
+    shift = special.ndtri(below)
     d = np.zeros(1) if jackknife is None else np.nanmean(jackknife) - jackknife[np.isfinite(jackknife)]
     spread = (d**2).sum()
     skew = (d**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
-    z = shift + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    return stats.norm.cdf(shift + z / (1 - skew * z))
+    z = shift + special.ndtri([(1 - level) / 2, (1 + level) / 2])
+    return special.ndtr(shift + z / (1 - skew * z))
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #interval
 def interval(
@@ -165,6 +168,7 @@ def columns(
     metrics: tuple,  # names in METRICS
     averages: tuple,  # names in AVERAGES
     weights,  # of patient codes -> arrays (n, k), as `patient_weights`
+    sample: dict | None = None,  # the columns under `once_each`, which say what takes part; None: these do
 ) -> dict[str, np.ndarray]:
     "Metric -> values (R, L + averages), a row for each column of weights."
     metrics = tuple(m for m in metrics if weights is once_each or m not in NO_INTERVAL)
@@ -173,9 +177,8 @@ def columns(
     if 'micro' in averages:
         cells = (a.reshape(-1, 1) for a in (y, p))
         pooled = replicates(*cells, metrics, weights(np.repeat(codes, y.shape[1])))
-    whole = replicates(y, p, metrics, once_each(codes))
     for m in metrics:
-        used = np.isfinite(whole[m][0])  # (L,)
+        used = np.isfinite((sample or out)[m][0, :y.shape[1]])  # (L,)
         values = out[m][:, used]
         share = out['prevalence'][:, used] if 'weighted' in averages else None
         nothing = np.full(len(values), np.nan)
@@ -199,7 +202,7 @@ def lacking(
     "The one sentence on an estimate that has too few events, or too few others; '' if it has enough."
     y = y.reshape(len(y), -1)
     least = LEAST_EVENTS[estimate]
-    some = [sum(len(np.unique(codes[column == event])) for column in y.T) for event in (1, 0)]
+    some = [sum(np.count_nonzero(np.bincount(codes[column == event])) for column in y.T) for event in (1, 0)]
     return '' if min(some) >= least else f'fewer than {least} patients with the event, or without it'
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #reasons
@@ -262,13 +265,13 @@ def evaluate(
     names = [*label_names(y, labels), *averages]
     if method not in INTERVAL_METHODS:
         raise UserError('one of ' + ', '.join(INTERVAL_METHODS), repr(method), 'Correct the method.')
-    y, p, codes = checked_predictions(y, p, patients)
-    metrics = known_metrics(metrics)
+    (y, p, codes), metrics = checked_predictions(y, p, patients), known_metrics(metrics)
     if method == 'published':
         return published_table(y, p, names, metrics, n, seed, level)
-    weights = dict(sample=once_each, bootstrap=lambda c: patient_weights(c, n, seed))
+    how, weights = (y, p, codes, metrics, averages), dict(bootstrap=lambda c: patient_weights(c, n, seed))
     weights |= dict(jackknife=left_out) if method == 'BCa' else {}
-    values = {k: columns(y, p, codes, metrics, averages, w) for k, w in weights.items()} | dict(codes=codes)
+    values = dict(sample=columns(*how, once_each), codes=codes)
+    values |= {k: columns(*how, w, values['sample']) for k, w in weights.items()}
     return pd.DataFrame(sum((metric_rows(y, values, m, names, averages, level, method) for m in metrics), []))
 
 # %% ../../nbs/2_measures/02_intervals.ipynb #published

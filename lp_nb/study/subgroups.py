@@ -14,7 +14,7 @@ from ..measures.comparison import holm
 from ..core import UserError, rng, track
 from ..privacy import mask_count, mask_counts, safe
 from ..measures.evaluation import RANKED, checked_predictions, known_metrics, same_stays
-from ..measures.intervals import evaluate, interval, patient_weights, replicates
+from ..measures.intervals import RESAMPLES_PER_BLOCK, evaluate, interval, patient_weights, replicates
 from ..data.sharing import UNKNOWN_LEVEL, as_levels, race_group
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #columns
@@ -271,10 +271,10 @@ def dealt(
     g,  # random generator
 ) -> np.ndarray:
     "`of` dealt anew among patients with as many stays."
-    out = of.copy()
+    source = np.arange(len(of))
     for rows in same:
-        out[rows] = of[rows[g.permutation(len(rows))]]
-    return out
+        source[rows] = rows[g.permutation(len(rows))]
+    return of[source]
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #gaps-drawn
 def of_level(of: np.ndarray, levels: list) -> np.ndarray:
@@ -292,7 +292,8 @@ def gaps_drawn(y, p, codes, both: np.ndarray, metric: str, n: int, seed: int) ->
 def gaps_dealt(y, p, codes, member: np.ndarray, metric: str, n: int, seed: int) -> np.ndarray:
     "The largest difference between levels, columns of `member` (m, K), each time they are dealt, shape (n,)."
     g, same = rng(seed, 'deals'), rows_by_patient(codes)
-    weights = (dealt(member, same, g) for _ in range(n))
+    deals = [range(n)[k:k + RESAMPLES_PER_BLOCK] for k in range(0, n, RESAMPLES_PER_BLOCK)]
+    weights = (np.hstack([dealt(member, same, g) for _ in block]) for block in deals)
     return np.ptp(replicates(y, p, (metric,), weights)[metric].mean(1).reshape(n, -1), axis=1)
 
 # %% ../../nbs/4_study/02_subgroups.ipynb #gap-row
