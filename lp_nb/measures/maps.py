@@ -378,7 +378,7 @@ def check_asked(stages, method: str, label):
 LISTED = 200  # stays per node whose ranks are worked out
 
 
-def against_parents(nodes, aligned: np.ndarray, near: np.ndarray,
+def against_parents(nodes, aligned: np.ndarray, xy: np.ndarray, near: np.ndarray,
                     among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "`way` (nodes, n) and `ranks` (nodes, n, 2) of a layout."
     way = np.zeros(aligned.shape[:2], np.float32)
@@ -388,7 +388,8 @@ def against_parents(nodes, aligned: np.ndarray, near: np.ndarray,
             before, after = aligned[node.parent], aligned[i]
             company = near[node.parent], near[i]
             way[i] = np.linalg.norm(after - before, axis=1)
-            rows = np.argsort(-turnover(*company), kind='stable')[:LISTED]
+            far = np.linalg.norm(xy[i] - xy[node.parent], axis=1)
+            rows = np.lexsort([-far, -turnover(*company)])[:LISTED]  # in the order of `movement`
             ranks[i, rows] = exchange(before, after, company, rows, among)
     return way, ranks
 
@@ -415,7 +416,7 @@ def joint_layout(
         bar.step()
         near = np.stack([neighbours(h, k, some) for h in stages])
         trust = np.array([trust_of(h, p, k, seed) for h, p in zip(aligned, xy)])
-        way, ranks = against_parents(nodes, aligned, near, some)
+        way, ranks = against_parents(nodes, aligned, xy, near, some)
         bar.step()
     return Layout(ids, nodes, dict(routes or one_route(nodes)), xy, near, way, ranks, trust, some, method)
 

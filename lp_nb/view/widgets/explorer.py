@@ -50,7 +50,7 @@ def ranking_note(layout: Layout, node: int, rows: list, shown: int | None = None
     if parent >= 0:
         since = f'{"" if rows else "nobody "}since {node_title(layout.nodes[parent])}'
     since += '' if shown is None else f', among the {shown:,} stays shown'
-    return since + (f'; neighbours{sought(layout)[:-1]}' if sought(layout) else '')
+    return since + (f'; neighbours {sought(layout)}' if sought(layout) else '')
 
 # %% ../../../nbs/6_view/widgets/06_explorer.ipynb #ranking
 RANKING_COLUMNS = [  # key, heading, what it means, digits

@@ -98,7 +98,7 @@ def node_title(node) -> str:
 def sought(layout: Layout) -> str:
     "Among whom neighbours were sought, if not among all."
     m = len(layout.company)
-    return f', sought among {m:,} stays drawn by lot,' if m < len(layout.ids) else ''
+    return f'sought among {m:,} stays drawn by lot' if m < len(layout.ids) else ''
 
 
 def honest_words(layout: Layout, worth: pd.DataFrame, node: int, count=str) -> str:
@@ -113,7 +113,8 @@ def honest_words(layout: Layout, worth: pd.DataFrame, node: int, count=str) -> s
         if np.isfinite(row.agreement):
             rank = f'{row.agreement:.2f}'.replace('-', '−')
             agree = f', and the way on the map agrees with it at rank correlation {rank}'
-        text += (f'; {row.kept:.0%} of {layout.near.shape[2]} neighbours{sought(layout)} kept since '
+        among = f', {sought(layout)},' if sought(layout) else ''
+        text += (f'; {row.kept:.0%} of {layout.near.shape[2]} neighbours{among} kept since '
                  f'{node_title(layout.nodes[parent])} (chance {row.chance:.0%}){agree}; '
                  f'movement below {row.floor:.2f} standard deviations of the map is noise')
     outside = layout.outside(node, count)
@@ -318,7 +319,8 @@ def same_choice(a, b) -> bool:
     "Whether two choices of rows hold the same ones, in whatever order; None, which is all, is only itself."
     if a is None or b is None:
         return a is b
-    return np.array_equal(np.unique(np.asarray(a, int)), np.unique(np.asarray(b, int)))
+    a, b = np.atleast_1d(a), np.atleast_1d(b)
+    return len(a) == len(b) and np.array_equal(np.sort(a), np.sort(b))
 
 
 def differing(before: Scene | None, after: Scene) -> set[str]:
