@@ -585,7 +585,7 @@ class Explorer:
         color: str | None = None,  # column to colour by; default: the label whose classes are seen best
         method: str = 'umap',  # 'umap', 'aligned', 'pca' or 'lda' (of the label that colours)
         seed: int = 0,  # of the map and the sample
-        most: int = 5000,  # stays on the map; more are sampled
+        most: int = 5000,  # stays on the map; of more, so many are drawn by lot
         stage: int | None = None,  # at whose end it opens, 0 is init; default: where classes are seen best
     ):
         self.runs, self.seed = check_runs(runs, split), seed
