@@ -25,7 +25,8 @@ from .cases import CaseView
 from .curves import DeviationCurves
 from .handout import StageMap, stage_map
 from .points import (Atlas, PointMap, Scene, check_color, color_options, differing,
-                                       honest_words, node_title, passing, read_atlas, typed_names)
+                                       honest_words, node_title, passing, read_atlas, same_choice, sought,
+                                       typed_names)
 from .views import View, script, sheet, write_page
 
 # %% ../../../nbs/6_view/widgets/06_explorer.ipynb #ranked-rows
@@ -48,7 +49,8 @@ def ranking_note(layout: Layout, node: int, rows: list, shown: int | None = None
     since = 'from the first trained stage on'
     if parent >= 0:
         since = f'{"" if rows else "nobody "}since {node_title(layout.nodes[parent])}'
-    return since if shown is None else f'{since}, among the {shown:,} stays shown'
+    since += '' if shown is None else f', among the {shown:,} stays shown'
+    return since + (f'; neighbours {sought(layout)}' if sought(layout) else '')
 
 # %% ../../../nbs/6_view/widgets/06_explorer.ipynb #ranking
 RANKING_COLUMNS = [  # key, heading, what it means, digits
@@ -259,7 +261,7 @@ class LinkedMaps:
 
     def listen(self, one: PointMap):
         "Hear of a selection and of a hover."
-        rows = lambda value: () if value is None else tuple(np.atleast_1d(value).tolist())
+        rows = lambda value: np.atleast_1d(() if value is None else value).astype(int)
         one.widget.observe(lambda change: self.choose(rows(change.new)), names='selection')
         one.widget.observe(lambda change: self.hover(change.new), names='hovering')
 
@@ -364,11 +366,12 @@ class Screen:
             self.honest.value = honest_line(self.atlas, self.scene.node, why)
             self.follow(self.curves)
         if 'chosen' in news:
-            self.case.show_many(list(self.atlas.ids[list(self.scene.chosen)]))
+            chosen = self.atlas.ids[np.asarray(self.scene.chosen, int)]
+            self.case.show_many(chosen if len(chosen) > 1 else chosen.tolist())
 
-    def choose(self, rows: tuple):
+    def choose(self, rows: np.ndarray):
         "Select some rows; those that are selected already are left alone, which ends the echo."
-        if {*rows} != {*self.scene.chosen}:
+        if not same_choice(rows, self.scene.chosen):
             self.see(chosen=rows)
 
     def follow(self, curves: DeviationCurves | None):
@@ -434,7 +437,7 @@ class Choice:
 
     def select(self, stays):
         "Select stays by their ids."
-        self.screen.choose(tuple(rows_of(self.screen.atlas.ids, list(stays)).tolist()))
+        self.screen.choose(rows_of(self.screen.atlas.ids, list(stays)))
 
     def filter(self, query: str):
         "Write a condition where a hand would; what is none is refused."
@@ -448,7 +451,7 @@ class Choice:
             rows = passing(table, self.controls.filter.value)
         except UserError as e:
             return self.controls.say(str(e), wrong=True)
-        self.screen.see(rows=None if rows is None else tuple(rows.tolist()))
+        self.screen.see(rows=rows)
         self.controls.say('' if rows is None else f'{len(rows):,} of {len(table):,} stays shown.')
 
     def find(self, text: str):
@@ -582,7 +585,7 @@ class Explorer:
         color: str | None = None,  # column to colour by; default: the label whose classes are seen best
         method: str = 'umap',  # 'umap', 'aligned', 'pca' or 'lda' (of the label that colours)
         seed: int = 0,  # of the map and the sample
-        most: int = 5000,  # stays on the map; more are sampled
+        most: int = 5000,  # stays on the map; of more, so many are drawn by lot
         stage: int | None = None,  # at whose end it opens, 0 is init; default: where classes are seen best
     ):
         self.runs, self.seed = check_runs(runs, split), seed
@@ -600,7 +603,7 @@ class Explorer:
     names = property(lambda self: typed_names(self.table))  # column -> how it is typed in a filter
     scene = property(lambda self: self.screen.scene)  # what is shown
     stage = property(lambda self: self.screen.node.stage)  # number of the stage that is shown, 0 is init
-    selection = property(lambda self: self.table.iloc[list(self.scene.chosen)])  # rows of the table
+    selection = property(lambda self: self.table.iloc[np.asarray(self.scene.chosen, int)])
     scatter = property(lambda self: self.screen.maps.big.scatter)
     ranking = property(lambda self: self.screen.ranking)
     case = property(lambda self: self.screen.case)

@@ -124,11 +124,12 @@ class StageMap(View):
     note = T.Unicode('').tag(sync=True, share=True)  # which columns are left out
 
 # %% ../../../nbs/6_view/widgets/05_handout.ipynb #map-nodes
-def map_nodes(layout: Layout, worth: pd.DataFrame, place: dict) -> list[dict]:
-    "What a page says of each node; `place` has the number of each stay among its points."
+def map_nodes(layout: Layout, worth: pd.DataFrame, points: pd.Index) -> list[dict]:
+    "What a page says of each node; `points` are the stays in its order."
     return [dict(name=n.name, stage=n.stage, step=n.step, parent=n.parent,
                  said=f'{honest_words(layout, worth, k, mask_count)}.'.capitalize(),
-                 moved=[place[s] for s in arrows_to(layout, k).index]) for k, n in enumerate(layout.nodes)]
+                 moved=points.get_indexer(arrows_to(layout, k).index).tolist())
+            for k, n in enumerate(layout.nodes)]
 
 # %% ../../../nbs/6_view/widgets/05_handout.ipynb #stage-map-make
 def stage_map(
@@ -142,12 +143,12 @@ def stage_map(
     "The map as a view that may be exported."
     same_stays({'layout': pd.Series(0, layout.ids), 'table': table})
     order = rng(seed, 'export').permutation(len(layout.ids))
-    place = {layout.ids[row]: i for i, row in enumerate(order)}
+    points = pd.Index(layout.ids[order])
     titles = short_plans(list(layout.routes))
     routes = [[name, list(route)] for name, route in zip(titles, layout.routes.values())]
     whose = None if patients is None else np.asarray(patients)[order]
     shared = shared_columns(table.iloc[order], columns, whose)
     what = 'stays' if patients is None else 'patients, alone or with the others,'
-    return StageMap(n=len(order), nodes=map_nodes(layout, honesty(layout), place), routes=routes,
+    return StageMap(n=len(order), nodes=map_nodes(layout, honesty(layout), points), routes=routes,
                     xy=quantised(layout, order), far=far_out(layout, order),
                     columns=shared, note=left_out(columns, shared, what), **state)
