@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'TEX', 'NO_ROOM', 'FULL', 'JSON_VALUES', 'visible', 'as_tex', 'as_markdown_text', 'UserError', 'require',
-           'meant', 'one_of', 'Failed', 'DiskFull', 'disk_watched', 'canonical', 'fingerprint', 'file_fingerprint',
-           'steady_fingerprint', 'fingerprint_at', 'rng', 'Progress', 'track', 'no_progress', 'device', 'set_threads',
-           'offline', 'asset', 'compiled']
+           'meant', 'one_of', 'Failed', 'DiskFull', 'disk_watched', 'canonical', 'plain_fingerprint', 'fingerprint',
+           'file_fingerprint', 'steady_fingerprint', 'fingerprint_at', 'rng', 'Progress', 'track', 'no_progress',
+           'device', 'set_threads', 'offline', 'asset', 'compiled']
 
 # %% ../nbs/00_core.ipynb #imports
 import dataclasses
@@ -168,14 +168,19 @@ def canonical(x):
         f'cannot fingerprint {type(x).__name__}: give a dataclass, dict, list, str, number, path or array'
     )
 
+
+def plain_fingerprint(x, n: int = 16) -> str:
+    "`fingerprint` of plain JSON values, such as a file was read to."
+    text = json.dumps(x, sort_keys=True, ensure_ascii=False, separators=(',', ':'))
+    return hashlib.sha256(text.encode()).hexdigest()[:n]
+
 # %% ../nbs/00_core.ipynb #fingerprint
 def fingerprint(
     x,  # whatever a result depends on
     n: int = 16,  # hex digits kept (4 bits each)
 ) -> str:
     "The first `n` hex digits of the SHA-256 of the canonical JSON of `x`."
-    text = json.dumps(canonical(x), sort_keys=True, ensure_ascii=False, separators=(',', ':'))
-    return hashlib.sha256(text.encode()).hexdigest()[:n]
+    return plain_fingerprint(canonical(x), n)
 
 
 def file_fingerprint(path) -> str:

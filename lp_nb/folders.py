@@ -25,7 +25,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from . import __version__
-from .core import UserError, disk_watched, file_fingerprint, fingerprint, steady_fingerprint
+from .core import UserError, disk_watched, file_fingerprint, plain_fingerprint, steady_fingerprint
 
 # %% ../nbs/01_folders.ipynb #place
 def place(path) -> Path:
@@ -354,7 +354,8 @@ def write_json(path, obj):
 def read_json(path):
     "The JSON file at `path`; a broken file is named in the error."
     try:
-        return json.loads(place(path).read_text(encoding='utf-8'))
+        with open(place(path), 'rb') as f:
+            return json.loads(f.read().decode())
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         text = 'bytes that are no text'
         if isinstance(e, json.JSONDecodeError):
@@ -366,14 +367,14 @@ def read_json(path):
 def sealed(said: dict) -> dict:
     "What a file is to say, with a fingerprint of it all."
     said = json.loads(json.dumps({k: v for k, v in said.items() if k != 'seal'}))  # as it will be read
-    return said | dict(seal=fingerprint(said))
+    return said | dict(seal=plain_fingerprint(said))
 
 
 def is_sealed(said: dict) -> bool:
     """Whether a file says what it said when it was sealed; also of one that was written before files had
     seals."""
     own = {k: v for k, v in said.items() if k != 'seal'}
-    return not {'seal', 'sealed'} & said.keys() or said.get('seal') == fingerprint(own)
+    return not {'seal', 'sealed'} & said.keys() or said.get('seal') == plain_fingerprint(own)
 
 # %% ../nbs/01_folders.ipynb #same-format
 def same_format(

@@ -456,8 +456,9 @@ def open_mimic(
     root = place(root)
     check_root(root)
     tables = Tables(root, notes_folder(root, place(notes) if notes else None))
-    for folder in (root, tables.notes):  # notes of another folder need not be as open as the tables
-        refuse_unfiltered(folder or root)
+    # notes of another folder need not be as open as the tables; git is asked once, for what is not
+    for closed in [folder for folder in (root, tables.notes or root) if not open_data(folder)][:1]:
+        refuse_unfiltered(closed)
     for name in tables.names():
         one_copy(tables, name)
         typed(tables.path(name), SCHEMA[name])

@@ -93,11 +93,16 @@ def pieces_per_word(data: LearningData, least: int = 300) -> float:
 def unknown_share(store: TokenStore, index, tokenizer) -> float:
     """Share of the tokens of the documents at `index` that a vocabulary has no entry for; nan where they
     have no tokens."""
-    wanted = np.isin(np.arange(len(store)), index)
-    ids = np.asarray(store.ids)[np.repeat(wanted, document_tokens(store))]
-    ids = ids[~np.isin(ids, chunk_ends(tokenizer))]
+    wanted, sizes, found, tokens = np.isin(np.arange(len(store)), index), document_tokens(store), 0, 0
     unknown = [i for i in map(tokenizer.token_to_id, UNKNOWN_TOKENS) if i is not None]
-    return float(np.isin(ids, unknown).mean()) if len(ids) else float('nan')
+    starts = np.append(0, np.cumsum(sizes))
+    for first in range(0, len(store), 10_000):  # documents, so that few of the tokens are in memory
+        part = slice(first, min(first + 10_000, len(store)))
+        ids = store.ids[starts[part.start]:starts[part.stop]][np.repeat(wanted[part], sizes[part])]
+        ids = ids[~np.isin(ids, chunk_ends(tokenizer))]
+        found, tokens = found + int(np.isin(ids, unknown).sum()), tokens + len(ids)
+        store.let_go()
+    return found / tokens if tokens else float('nan')
 
 # %% ../../nbs/3_learning/04_inputs.ipynb #known-tell
 def tell_foreign(data: LearningData, model: str):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MASK_TOKENS', 'SPECIAL', 'IGNORE', 'Entropies', 'LEFT', 'continues_word', 'Masking', 'masking', 'word_numbers',
-           'mask_tokens', 'mask_chunks', 'lm_logits', 'read_masked', 'masked_loss', 'mean_of_parts', 'entropies', 'MLM',
-           'held_out_texts', 'corpus_chunks', 'check_maskable', 'MLMObjective', 'code_targets', 'coded_texts',
-           'CodedObjective', 'Load', 'LoadObjective']
+           'mask_tokens', 'mask_chunks', 'stream_from', 'FixedMasks', 'lm_logits', 'read_masked', 'masked_loss',
+           'mean_of_parts', 'entropies', 'MLM', 'held_out_texts', 'corpus_chunks', 'check_maskable', 'MLMObjective',
+           'code_targets', 'coded_texts', 'CodedObjective', 'Load', 'LoadObjective']
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #imports
 from collections import namedtuple
@@ -94,24 +94,59 @@ def word_numbers(
 def mask_tokens(
     ids: torch.Tensor,  # (tokens,) int64, chunks end to end
     rules: Masking,
-    generator: torch.Generator,  # on the CPU
+    *streams: torch.Generator,  # on the CPU: one, or one for each of the three things that are drawn
 ):
     """Inputs and targets of masked language modelling, both (tokens,); targets are -100 where nothing is
     asked."""
-    draw = torch.rand(len(ids), generator=generator)[word_numbers(ids, rules)]  # one number for each word
+    number, (first, second, third) = word_numbers(ids, rules), streams * (3 // len(streams))
+    drawn = len(ids) if len(streams) == 1 else int(number[-1]) + 1
+    draw = torch.rand(drawn, generator=first)[number]  # one number for each word
     chosen = ~torch.isin(ids, rules.special) & (draw < rules.share)
-    fate = torch.rand(len(ids), generator=generator)
-    random_words = rules.words[torch.randint(len(rules.words), ids.shape, generator=generator)]
+    fate = torch.rand(len(ids), generator=second)
+    random_words = rules.words[torch.randint(len(rules.words), ids.shape, generator=third)]
     inputs = torch.where(chosen & (fate < 0.8), rules.mask_id, ids)
     inputs = torch.where(chosen & (fate >= 0.9), random_words, inputs)
     return inputs, torch.where(chosen, ids, IGNORE)
 
 
-def mask_chunks(chunks, rules: Masking, generator: torch.Generator) -> list:
+def mask_chunks(chunks, rules: Masking, *streams: torch.Generator) -> list:
     "One (inputs, targets) for each chunk, drawn for all of them at once."
     lengths = [len(c) for c in chunks]
     ids = torch.from_numpy(np.concatenate(chunks).astype(np.int64))
-    return list(zip(*(x.split(lengths) for x in mask_tokens(ids, rules, generator)), strict=True))
+    return list(zip(*(x.split(lengths) for x in mask_tokens(ids, rules, *streams)), strict=True))
+
+# %% ../../nbs/3_learning/07_mlm.ipynb #fixed-masks
+def stream_from(seed: int, skipped: int) -> torch.Generator:
+    "The generator of a seed after so many numbers."
+    generator = torch.Generator().manual_seed(seed)
+    for first in range(0, skipped, 1 << 20):
+        torch.rand(min(1 << 20, skipped - first), generator=generator)
+    return generator
+
+
+class FixedMasks:
+    "What `mask_chunks` makes of all chunks with the generator of a seed, slice by slice; none is kept."
+
+    def __init__(self, chunks: Chunks, rules: Masking, seed: int = 0):
+        self.chunks, self.rules, self.seed, self.at = chunks, rules, seed, len(chunks)
+
+    def __len__(self):
+        return len(self.chunks)
+
+    def following(self, n: int) -> list:
+        "The next `n` masked chunks, or those that are left."
+        chunks = self.chunks[self.at:self.at + n]
+        self.at += len(chunks)
+        return mask_chunks(chunks, self.rules, *self.streams)
+
+    def __getitem__(self, part: slice) -> list:
+        start, stop, _ = part.indices(len(self))
+        if start < self.at:  # from the beginning
+            tokens, self.at = int(self.chunks.sizes.sum()), 0
+            self.streams = [stream_from(self.seed, n * tokens) for n in range(3)]
+        while self.at < start:
+            self.following(min(64, start - self.at))
+        return self.following(stop - start)
 
 # %% ../../nbs/3_learning/07_mlm.ipynb #lm-logits
 def lm_logits(
@@ -262,7 +297,7 @@ def check_maskable(chunks: list, rules: Masking):
     "Raise where a vocabulary knows so few tokens of some chunks (int arrays) that nothing is left to hide."
     special, left, within = rules.special.numpy(), 0, -2 * len(chunks)  # without the ends of chunks
     for part in range(0, len(chunks), 4096):
-        ids = np.concatenate([chunks[k] for k in range(part, min(part + 4096, len(chunks)))])
+        ids = np.concatenate(chunks[part:part + 4096])
         left += int((~np.isin(ids, special)).sum())
         within += len(ids)
     left /= max(within, 1)
@@ -286,11 +321,11 @@ class MLMObjective(Objective):
         self.rules = masking(data.tokenizer, stage.share, stage.words)
         for part in (self.chunks, val):
             check_maskable(part, self.rules)
-        self.val = mask_chunks(val, self.rules, torch.Generator().manual_seed(0))  # the same masks every time
+        self.val = FixedMasks(val, self.rules)
 
     def draw(self, index, generator) -> list:
         "The chunks at `index` with their masks."
-        return mask_chunks([self.chunks[i] for i in index], self.rules, generator)
+        return mask_chunks(self.chunks[np.asarray(index)], self.rules, generator)
 
     def loss(self, items) -> tuple[torch.Tensor, int]:
         "Sum of the cross-entropies of masked chunks, and the number of tokens asked."

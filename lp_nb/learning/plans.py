@@ -13,6 +13,8 @@ import re
 import typing
 from collections import namedtuple
 from dataclasses import dataclass
+from functools import cached_property
+
 import pandas as pd
 
 # %% ../../nbs/3_learning/12_plans.ipynb #imports-kit
@@ -103,8 +105,10 @@ class Plan:
 
     stages: tuple[Stage, ...]
 
+    text = cached_property(lambda self: ' > '.join(map(stage_text, self.stages)))
+
     def __str__(self):
-        return ' > '.join(stage_text(s) for s in self.stages)
+        return self.text
 
     def __len__(self):
         return len(self.stages)
@@ -332,13 +336,20 @@ def addresses(
     encoder: EncoderConfig,
     seed: int,
     extra: dict,  # what else the stored result depends on (the probe)
+    known: dict | None = None,  # what was found for other plans that differ in seed and stages only
 ) -> list[str]:
     "Addresses along a plan, the untrained towers first: len(plan) + 1 strings of 16 hex digits."
-    start = dict(cohort=cohort_hash, encoder=said_encoder(encoder), seed=seed, **extra)
-    out = [fingerprint(start | own_parts((), encoder))]
+    known = {} if known is None else known
+    if seed not in known:
+        start = dict(cohort=cohort_hash, encoder=said_encoder(encoder), seed=seed, **extra)
+        known[seed] = fingerprint(start | own_parts((), encoder))
+    out = [known[seed]]
     for stage in plan.stages:
-        link = dict(parent=out[-1], name=stage.name, version=stage.version, settings=said_settings(stage))
-        out.append(fingerprint(link))
+        here = out[-1], id(stage)  # equal settings may be written in two ways: lr=1, lr=1.0
+        if here not in known:
+            link = dict(parent=out[-1], name=stage.name, version=stage.version, settings=said_settings(stage))
+            known[here] = fingerprint(link), stage  # while it is held, no other stage has its id
+        out.append(known[here][0])
     return out
 
 # %% ../../nbs/3_learning/12_plans.ipynb #own-stage

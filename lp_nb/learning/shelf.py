@@ -55,12 +55,12 @@ def held(paths, wait: bool = True):
 # %% ../../nbs/3_learning/13_shelf.ipynb #lock-file
 def lock_file(folder: Path, name: str) -> Path:
     "The lock of a result or a unit."
-    return folder / 'locks' / f'{name}.lock'
+    return folder.joinpath('locks', f'{name}.lock')
 
 
 def is_held(path: Path) -> bool:
     "Whether some process has this lock file."
-    if not path.exists():  # it is made by whoever takes it
+    if not os.path.exists(path):  # it is made by whoever takes it
         return False
     with held([path], wait=False) as free:
         return not free
@@ -89,7 +89,7 @@ def check_format(folder: Path, private: bool = False):
 # %% ../../nbs/3_learning/13_shelf.ipynb #sealed-result
 def result_of(folder: Path) -> dict:
     "What `result.json` of a finished stage says, which nobody has changed since."
-    facts = read_json(folder / 'result.json')
+    facts = read_json(os.path.join(folder, 'result.json'))
     if not isinstance(facts, dict) or not is_sealed(facts):
         raise UserError(f'the result.json that was written to {folder}', 'another one',
                         f'Delete {folder} and run the plan again.')
@@ -223,7 +223,7 @@ def stats(*paths) -> list[os.stat_result]:
                     folders += [] if entry.is_symlink() else [entry.path]
                     continue
                 with suppress(FileNotFoundError):
-                    out.append(os.stat(entry.path))
+                    out.append(entry.stat())
     return out
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #size
@@ -238,17 +238,21 @@ def bytes_said(n: int) -> str:
                                                           (0, 'B')) if n >= 10**p or not p)
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #finished
-def told_nodes(folder: Path) -> list[dict]:
-    "Every finished result of a lab's folder, as `result.json` tells of it, with its address."
+def told_nodes(folder: Path):
+    "Yield every finished result of a lab's folder, as `result.json` tells of it, with its address."
     if not (folder / 'lab.json').exists():
         raise UserError(f'a lab in {folder}', 'no lab.json there', 'Give the folder of a lab.')
-    paths = sorted((folder / 'stages').glob('[!.]*/result.json'))
-    return [result_of(p.parent) | dict(address=p.parent.name) for p in paths]
+    stages = folder / 'stages'
+    names = os.listdir(stages) if stages.is_dir() else ()
+    for name in sorted(name for name in names if name[0] != '.'):
+        with suppress(FileNotFoundError, NotADirectoryError):  # begun, or gone in this moment
+            yield result_of(stages / name) | dict(address=name)
 
 
 def finished_nodes(folder: Path) -> list[dict]:
     "Every finished result of a lab's folder, as `result.json` tells of it, with its address and size."
-    return [node | dict(bytes=size_of(folder / 'stages' / node['address'])) for node in told_nodes(folder)]
+    stages = folder / 'stages'
+    return [node | dict(bytes=size_of(stages / node['address'])) for node in told_nodes(folder)]
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #step-of
 def step_of(checkpoint: Path) -> int:
@@ -294,9 +298,11 @@ def folder_tree(folder: Path) -> str:
     done = finished_nodes(folder)
     known = {(n['start'], n['plan']) for n in done}
     nodes = done + [n for n in unfinished_nodes(folder) if (n['start'], n['plan']) not in known]
-    lines = []
-    for start in dict.fromkeys(n['start'] for n in nodes):
-        branch = sorted((n for n in nodes if n['start'] == start), key=lambda n: n['plan'].split(' > '))
+    lines, branches = [], {}
+    for n in nodes:
+        branches.setdefault(n['start'], []).append(n)
+    for start, branch in branches.items():
+        branch.sort(key=lambda n: n['plan'].split(' > '))
         lines.append(f"{branch[0]['task']}, seed {branch[0]['seed']}, start {start[:6]}")
         lines += map(node_line, branch)
     return '\n'.join(lines) or 'an empty lab'
@@ -368,7 +374,8 @@ def unused(folder: Path, keep, nodes: list) -> list[Garbage]:
     needed = {n['parent'] for n in unfinished_nodes(folder) if n['running']}
     while more := {parents[a] for a in needed if a in parents} - needed:  # and their ancestors
         needed |= more
-    return [Garbage([folder / 'stages' / n['address']], [lock_file(folder, n['address'])],
+    stages = folder / 'stages'
+    return [Garbage([stages / n['address']], [lock_file(folder, n['address'])],
                     f'in no plan that is kept: {n["plan"]}, seed {n["seed"]}')
             for n in nodes if n['plan'] not in wanted and n['address'] not in needed]
 
@@ -394,11 +401,13 @@ def folder_gc(
     hours: float = 24.0,  # how long an unfinished thing must have been left alone
 ) -> pd.DataFrame:
     "What can go from a lab's folder: path, bytes, reason, removed."
-    seen, nodes = time.time(), told_nodes(folder)
+    seen, asked = time.time(), ('address', 'parent', 'start', 'plan', 'seed')
+    nodes = [{k: node[k] for k in asked} for node in told_nodes(folder)]
     free = lambda garbage: [g for g in garbage if not any(map(is_held, g.locks))]
     results = free(unused(folder, keep, nodes)) if keep is not None else []
     stale = free(unfinished_garbage(folder, hours) + leftovers(folder, hours))
     garbage = stale + results + free(orphans(folder, {g.paths[0].name for g in results}, nodes))
-    rows = [dict(path=str(g.paths[0].relative_to(folder)), bytes=size_of(*g.paths), reason=g.reason,
+    inside = lambda path: os.path.join(*path.parts[len(folder.parts):])
+    rows = [dict(path=inside(g.paths[0]), bytes=size_of(*g.paths), reason=g.reason,
                  removed=not dry_run and remove(g, seen)) for g in garbage]
     return pd.DataFrame(rows, columns=['path', 'bytes', 'reason', 'removed'])

@@ -7,6 +7,7 @@ __all__ = ['SPECIAL_TOKENS', 'MODEL_FILES', 'wordpiece', 'inner_letters', 'train
            'load_tokenizer', 'TokenStore', 'Chunks', 'chunk_ends', 'tokenize']
 
 # %% ../../nbs/3_learning/01_tokens.ipynb #imports
+import mmap
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,6 +241,12 @@ class TokenStore:
         first = np.repeat(starts - np.cumsum(counts) + counts, counts)
         return Chunks(self, first + np.arange(counts.sum()))
 
+    def let_go(self):
+        "Give back the memory of what was read of a mapped file; it is read again where it is asked for."
+        mapped = getattr(self.ids, '_mmap', None)
+        if hasattr(mapped, 'madvise'):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
     @property
     def chunked(self) -> int:
         "Documents that take more than one chunk."
@@ -260,7 +267,8 @@ class TokenStore:
 @outlined
 @dataclass(frozen=True)
 class Chunks:
-    "Chunks of a store, or of several; each is cut out of the flat array when it is asked for."
+    """Chunks of a store, or of several; one is cut out of the flat array when it is asked for, several (a
+    slice, or an array of numbers) are copied out of it."""
 
     store: TokenStore
     index: np.ndarray  # (chunks,) int64, their numbers in the store
@@ -269,13 +277,22 @@ class Chunks:
     def __len__(self):
         return len(self.index) + (len(self.rest) if self.rest is not None else 0)
 
-    def __getitem__(self, i: int | slice) -> np.ndarray | list:
+    def __getitem__(self, i: int | slice | np.ndarray) -> np.ndarray | list:
         if isinstance(i, slice):
-            return [self[k] for k in range(*i.indices(len(self)))]
+            return self[np.arange(*i.indices(len(self)))]
+        if isinstance(i, np.ndarray):
+            copies = [np.array(self[k]) for k in i.tolist()]
+            self.let_go()
+            return copies
         if self.rest is not None and i >= len(self.index):
             return self.rest[i - len(self.index)]
         a, b = self.store.chunk_offsets[self.index[i]:self.index[i] + 2]
         return self.store.ids[a:b]
+
+    def let_go(self):
+        "Give back the memory of what was read."
+        for part in filter(None, (self.store, self.rest)):
+            part.let_go()
 
     @property
     def sizes(self) -> np.ndarray:

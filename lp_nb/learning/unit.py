@@ -36,11 +36,11 @@ from .supervised import bundle, is_frozen
 from .training import Control, Stopped, Trainer, fit, history
 
 # %% ../../nbs/3_learning/14_unit.ipynb #lab-address
-def lab_addresses(lab, plan: Plan, seed: int) -> list[str]:
-    "Addresses of a plan's results in this lab."
+def lab_addresses(lab, plan: Plan, seed: int, known: dict | None = None) -> list[str]:
+    "Addresses of a plan's results in this lab; `known` holds those of one lab, for one question about many."
     given = dict(weights=lab.weights, precision=lab.precision)
     extra = dict(probe_stays=lab.probe_stays, points=lab.points) | {k: v for k, v in given.items() if v}
-    return addresses(plan, lab.cohort.hash, lab.encoder, seed, extra)
+    return addresses(plan, lab.cohort.hash, lab.encoder, seed, extra, known)
 
 
 def stage_folder(lab, address: str) -> Path:
@@ -87,10 +87,10 @@ class Unit:
         return self.addresses[0] if len(self.addresses) == 1 else fingerprint(self.addresses)
 
 # %% ../../nbs/3_learning/14_unit.ipynb #unit-of
-def unit_of(lab, plans, seed: int) -> Unit:
-    "The unit of a plan or of a list of plans with one parent."
+def unit_of(lab, plans, seed: int, known: dict | None = None) -> Unit:
+    "The unit of a plan or of a list of plans with one parent; `known` as for `lab_addresses`."
     plans = (plans,) if isinstance(plans, Plan) else tuple(plans)
-    at = [lab_addresses(lab, p, seed) for p in plans]
+    at = [lab_addresses(lab, p, seed, known) for p in plans]
     if len({a[-2] for a in at}) != 1:
         raise UserError('plans that share all stages but the last', '; '.join(map(str, plans)),
                         'Run them one by one.')

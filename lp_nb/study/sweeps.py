@@ -10,6 +10,7 @@ __all__ = ['ARMS', 'MORE_ARMS', 'ALL_ARMS', 'Study', 'work_left', 'Job', 'jobs_o
 import dataclasses
 import os
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,13 +135,13 @@ def bundles(study: Study, nodes: list[Node]) -> list[Node]:
 # %% ../../nbs/4_study/07_sweeps.ipynb #nodes-of
 def nodes_of(study: Study) -> list[Node]:
     "The distinct work of the study, parents before children."
-    nodes, search = {}, study.search
+    nodes, search, known = {}, study.search, {task: {} for task in study.labs}
     for task, _, seed, whole in study.rows:
         lab = study.labs[task]
         learns = search.learns_for(whole)
         last = [] if learns else [with_rate(whole, lr) for lr in search.rates_for(whole)]
         for part in [*(whole.first(n) for n in range(1, len(whole))), *last]:
-            node = Node(task, unit_of(lab, part, seed))
+            node = Node(task, unit_of(lab, part, seed, known[task]))
             nodes.setdefault(node.key, node)
         for slot in range(search.runs) if learns else ():
             node = Node(task, unit_of(lab, whole, seed), trial_name(search, task, lab, whole, seed), slot)
@@ -174,10 +175,12 @@ class Job:
 
 def jobs_of(study: Study, rows=None) -> list[Job]:
     "Every run of a study, or of some `rows` of it; of trials that learn from each other the finished ones."
-    out, search = [], study.search
+    out, search, tried = [], study.search, {}
     for task, arm, seed, whole in study.rows if rows is None else rows:
         if not search.learns_for(whole):
-            out += [Job(task, arm, seed, lr, with_rate(whole, lr)) for lr in search.rates_for(whole)]
+            if arm not in tried:
+                tried[arm] = [(lr, with_rate(whole, lr)) for lr in search.rates_for(whole)]
+            out += [Job(task, arm, seed, lr, one) for lr, one in tried[arm]]
             continue
         lab = study.labs[task]
         name = trial_name(search, task, lab, whole, seed)
@@ -192,11 +195,11 @@ def jobs_of(study: Study, rows=None) -> list[Job]:
 # %% ../../nbs/4_study/07_sweeps.ipynb #results
 def results_of(study: Study, jobs=None) -> pd.DataFrame:
     "One row per finished run (of `jobs`): task, arm, seed, lr, validation score, seconds, plan, address."
-    rows = []
+    rows, known = [], {task: {} for task in study.labs}
     for job in study.jobs if jobs is None else jobs:
         lab = study.labs[job.task]
-        address = lab_addresses(lab, job.plan, job.seed)[-1]
-        if is_done(lab, address):
+        address = lab_addresses(lab, job.plan, job.seed, known[job.task])[-1]
+        with suppress(FileNotFoundError):  # not finished yet
             metrics = result_of(stage_folder(lab, address))['metrics']
             rows.append(dict(task=job.task, arm=job.arm, seed=job.seed, lr=job.lr, score=metrics['score'],
                              seconds=metrics['seconds'], plan=str(job.plan), address=address))
