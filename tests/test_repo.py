@@ -16,7 +16,10 @@ from packaging.utils import canonicalize_name
 import breath as breathing
 
 import lp_nb
+from lp_nb.core import asset
+from lp_nb.folders import read_json
 from lp_nb.privacy import KERNELSPEC, filter_installed
+from lp_nb.view.demo import recorded_frame
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / 'nbs').rglob('*.ipynb'))
@@ -123,6 +126,18 @@ def kit_imports(source):
     nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.Import, ast.ImportFrom))]
     return [(n.module if isinstance(n, ast.ImportFrom) else '', a.name, a.asname) for n in nodes for a in n.names
             if (n.module or '' if isinstance(n, ast.ImportFrom) else a.name).split('.')[0] == 'lp_nb']
+
+
+def test_the_first_page_shows_the_record_that_ships():
+    "The picture of the label curves was drawn from the record in the package, and the numbers beside it are the record's."
+    assert subprocess.run([sys.executable, 'docs/record.py'], cwd=ROOT, check=False).returncode == 0, 'python docs/record.py --write'
+    said = dict(cells(ROOT / 'nbs' / 'index.ipynb', 'markdown'))['shown']
+    kept = {kind: recorded_frame(record, 'few') for kind, record in read_json(asset('hospital.json')).items()}
+    kept = {kind: few[few['first'].eq('reader + contrastive') & few['second'].eq('reader')].set_index(['task', 'amount']) for kind, few in kept.items()}
+    clear, ward = kept['clear'], kept['ward'].loc['phenotyping']
+    assert clear['verdict'].eq('better').all() and ward['verdict'].eq('worse').all()
+    numbers = [clear.loc[(task, '100'), 'difference'] for task in ('mortality', 'phenotyping')] + [(-ward['difference']).min(), (-ward['difference']).max()]
+    assert re.findall(r'\.\d{3}', said) == [f'{x:.3f}'.lstrip('0') for x in numbers], numbers
 
 
 def test_the_face_is_what_the_first_pages_use():
