@@ -308,7 +308,7 @@ def in_window(rules: SeriesRules) -> pl.Expr:
     "Whether `time` lies in the window of the stay."
     if rules.hour_edge == 'right':
         return (elapsed() > -EPSILON) & (elapsed() < pl.col('end_hours') + EPSILON + rules.lookahead)
-    end = pl.col('window_end') + pl.duration(minutes=round(60 * rules.lookahead))
+    end = pl.col('window_end') + pl.duration(microseconds=round(3.6e9 * rules.lookahead))
     return pl.col('time').is_between(pl.col('intime'), end, closed='left')
 
 # %% ../../nbs/1_data/08_series.ipynb #hour-of
