@@ -399,14 +399,14 @@ def growth(o):
     from lp_nb.data.hospital import make_hospital
     from lp_nb.data.people import HospitalConfig
 
-    with tempfile.TemporaryDirectory(dir=o.scratch) as tmp:
-        made = Path(tmp) / 'made'
-        make_hospital(made, HospitalConfig(patients=o.patients, general=0, chart_every=4, other_items=5.25))  # 16 % of rows are of variables
-        rows = read_json(made / 'hospital.json')['rows']['icu/chartevents']
-        for times in o.times:
-            root = repeated(made, Path(tmp) / f'{times}', times)
+    for patients in o.patients:
+        with tempfile.TemporaryDirectory(dir=o.scratch) as tmp:
+            made = Path(tmp) / 'made'
+            make_hospital(made, HospitalConfig(patients=patients, general=0, chart_every=4, other_items=5.25))  # 16 % of rows are of variables
+            rows = read_json(made / 'hospital.json')['rows']['icu/chartevents']
+            root = repeated(made, Path(tmp) / 'repeated', o.times)
             size = (root / 'icu/chartevents.csv.gz').stat().st_size
-            print(f'  cohort, {rows * times:,} chart rows ({rows:,} x {times}; {size / 1e6:,.0f} MB packed), {o.patients:,} patients', flush=True)
+            print(f'  cohort, {rows * o.times:,} chart rows ({rows:,} x {o.times}; {size / 1e6:,.0f} MB packed), {patients:,} patients', flush=True)
             costs = {}
             for _ in range(o.repeat):  # in turn
                 for what in JOBS:
@@ -513,7 +513,7 @@ def frozen(o):
 
 PARTS = dict(page=page, lab=lab, growth=growth, step=step, frozen=frozen)
 SMALL = dict(stays=300, labels=3, rates=2, seeds=1, resamples=40, timed=2, results=63, repeat=1,
-             documents=[100], patients=60, times=[1], shapes=['demo'], steps=1, encoded=32, epochs=2)
+             documents=[100], patients=[60], times=1, shapes=['demo'], steps=1, encoded=32, epochs=2)
 
 
 def options() -> argparse.ArgumentParser:
@@ -532,8 +532,8 @@ def options() -> argparse.ArgumentParser:
     option('--results', type=whole, default=10_000, help='lab: results in it')
     option('--repeat', type=int, default=2, help='runs of a question; the one with the least CPU counts')
     option('--documents', type=whole, nargs='+', default=[1000, 10_000, 100_000, 1_000_000], help='growth: texts of the language model')
-    option('--patients', type=whole, default=1500, help='growth: of the hospital whose chart is repeated')
-    option('--times', type=whole, nargs='+', default=[1, 10], help='growth: how often the rows of the chart are there')
+    option('--patients', type=whole, nargs='+', default=[480, 4800], help='growth: of the hospitals whose charts are repeated')
+    option('--times', type=whole, default=5, help='growth: how often the rows of a chart are there; 5 makes 6,200 a patient, as MIMIC-IV has')
     option('--shapes', nargs='+', default=['demo', 'small', 'base'], help='step: 2 x 64, 4 x 256, 12 x 768')
     option('--steps', type=int, default=4, help='step: timed steps of each shape (half as many of the largest)')
     option('--encoded', type=whole, default=320, help='frozen: documents')

@@ -6,7 +6,8 @@
 __all__ = ['SCHEMA', 'OPTIONAL', 'RENAMED', 'FOLDERS', 'SUFFIXES', 'DTYPES', 'NAME', 'RELEASES', 'WHOLE', 'SAMPLE', 'PART',
            'find_table', 'as_kind', 'said', 'value_said', 'direct', 'scan_text', 'header', 'typed', 'feeds',
            'check_lines', 'read_or_explain', 'release_of', 'table_fingerprint', 'fingerprint_of', 'Tables', 'need',
-           'read_query', 'count_rows', 'one_copy', 'whole_rows', 'open_mimic', 'guess_rows', 'Parts', 'extract']
+           'read_query', 'count_rows', 'one_copy', 'whole_rows', 'open_mimic', 'unpacked', 'guess_rows', 'Parts',
+           'extract']
 
 # %% ../../nbs/1_data/07_tables.ipynb #imports
 import hashlib
@@ -474,17 +475,26 @@ def open_mimic(
     return replace(tables, release=release)
 
 # %% ../../nbs/1_data/07_tables.ipynb #guess-rows
+def unpacked(start: bytes) -> bytes:
+    "The text of the first bytes of a file; a gz file may have many members, as `bgzip` and `cat` make them."
+    text = b'' if start[:2] == b'\x1f\x8b' else start
+    try:
+        while start[:2] == b'\x1f\x8b':
+            member = zlib.decompressobj(31)
+            text += member.decompress(start)
+            start = member.unused_data
+    except zlib.error:  # damaged: the pass itself will say so
+        pass
+    return text
+
+
 def guess_rows(path: Path) -> int:
-    "About how many rows the file has, from its size and its first megabytes; for a progress bar."
+    "About how many rows the file has, from its size and its first megabytes: progress and blocks go by it."
     if path.suffix == '.parquet':
         return pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
     with open(path, 'rb') as f:
         start = f.read(1 << 20)
-    try:
-        text = zlib.decompressobj(31).decompress(start) if start[:2] == b'\x1f\x8b' else start
-    except zlib.error:  # damaged: the pass itself will say so
-        text = start
-    return max(1, round(text.count(b'\n') * path.stat().st_size / max(1, len(start))))
+    return max(1, round(unpacked(start).count(b'\n') * path.stat().st_size / max(1, len(start))))
 
 # %% ../../nbs/1_data/07_tables.ipynb #parsed
 def shaped(frame: pl.LazyFrame, kinds: dict) -> pl.LazyFrame:
