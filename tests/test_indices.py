@@ -26,7 +26,8 @@ room_of = lambda module: module.rsplit('.', 1)[-1]
 NONE = {  # functions with two such names that take no two tables of stays, and why
     'evaluation.label_names': 'names of labels', 'comparison.difference': 'numbers', 'comparison.seed_difference': 'values by seed',
     'baselines.fitters': 'arrays over the rows of the cohort', 'geometry.decided': 'intervals', 'trajectories.measure_run': 'names of columns',
-    'flow.join': 'steps of a ledger', 'quality.shared_quantiles': 'names of columns', 'results.interval_marks': 'heights'}
+    'flow.join': 'steps of a ledger', 'quality.shared_quantiles': 'names of columns', 'results.interval_marks': 'heights',
+    'points.same_choice': 'numbers of rows'}
 
 
 def tables_of(f) -> list:

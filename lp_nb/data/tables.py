@@ -15,6 +15,7 @@ import re
 import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -478,13 +479,11 @@ def open_mimic(
 def unpacked(start: bytes) -> bytes:
     "The text of the first bytes of a file; a gz file may have many members, as `bgzip` and `cat` make them."
     text = b'' if start[:2] == b'\x1f\x8b' else start
-    try:
+    with suppress(zlib.error):  # damaged: the pass itself will say so
         while start[:2] == b'\x1f\x8b':
             member = zlib.decompressobj(31)
             text += member.decompress(start)
             start = member.unused_data
-    except zlib.error:  # damaged: the pass itself will say so
-        pass
     return text
 
 

@@ -180,7 +180,7 @@ def plural(n: int, what: str) -> str:
 def judge_order(claim: Claim, e: dict, values, p: float, tests: int, alpha: float) -> tuple[str, str]:
     "Enough seeds, then significance in the family, then the direction."
     seeds, of_tests = plural(e['seeds'], 'seed'), plural(tests, 'test')
-    pattern = f'{e["agree"]} of {seeds} point the claimed way'
+    pattern = f'{e["agree"]} of {seeds} {"points" if e["seeds"] == 1 else "point"} the claimed way'
     if e['ties']:
         pattern += f', {plural(e["ties"], "tie")}'
     least = min(1.0, 2 / 2 ** e['seeds'] * tests)  # no smaller p exists

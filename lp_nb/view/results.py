@@ -296,15 +296,16 @@ SHAPES = 'osD^vPX<>'
 
 
 def palette(theme: Theme) -> list[str]:
-    "Seven colours for lines: the set without grey and yellow, which vanishes on white, and the ink."
-    return [*OKABE_ITO[:6], theme.ink]
+    "Eight colours for lines: the set without grey and yellow, which vanishes on white, the ink and a violet."
+    return [*OKABE_ITO[:6], theme.ink, '#8f6fc0']
 
 
 def curve_styles(frame: pd.DataFrame, theme: Theme) -> dict[str, dict]:
     "Arm -> how its line looks: arms solid and coloured, baselines dashed and grey, the oracle dotted."
     kind = frame.assign(kind=kinds_of(frame)).drop_duplicates('arm').set_index('arm')['kind']
     named = lambda k: kind.index[kind == k]
-    out = {a: dict(color=palette(theme)[i % 7], ls='-', marker=SHAPES[i % 9], ms=4.5)
+    colors = palette(theme)
+    out = {a: dict(color=colors[i % 8], ls='-', marker=SHAPES[i % 9], ms=4.5)
            for i, a in enumerate(named('arm'))}
     out |= {a: dict(color=theme.soft, ls=(0, (4, 2)), lw=1.1, marker=SHAPES[i % 9], ms=4.5, mfc=theme.paper)
             for i, a in enumerate(named('baseline'))}
@@ -425,7 +426,7 @@ def reliability_curves(
     rows = -(-len(panels) // cols)
     size = (5.4, 4.6) if cols == 1 else (2.4 * cols + 0.4, 2.5 * rows + 0.3)
     with style(dark) as theme:
-        looks = {name: (palette(theme)[i % 7], SHAPES[i % 9]) for i, name in enumerate(tables)}
+        looks = {name: (palette(theme)[i % 8], SHAPES[i % 9]) for i, name in enumerate(tables)}
         fig, axes = canvas(*size, rows, cols, sharex=True, sharey=True)
         for ax, shown in zip(axes.flat, panels):
             reliability_panel(ax, theme, tables, {name: looks[name] for name in shown}, most)
@@ -468,7 +469,7 @@ def decision_curves(
     with style(dark) as theme:
         fig, ((ax,),) = canvas(7.2, 3.7)
         for i, name in enumerate(names):
-            rows, look = frame[frame['arm'] == name], dict(color=palette(theme)[i % 7], ls=DASHES[i % 3],
+            rows, look = frame[frame['arm'] == name], dict(color=palette(theme)[i % 8], ls=DASHES[i % 3],
                                                            lw=1.7)
             if name in REFERENCE_LINES:
                 look = dict(color=theme.soft, ls=REFERENCE_LINES[name], lw=1.2)

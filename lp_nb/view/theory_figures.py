@@ -96,7 +96,7 @@ def plane_paths(
     names = points.groupby(['path', 'order'])['stage'].first()
     with style(dark) as theme:
         fig, ((ax,),) = canvas(6.6, 4.4)
-        colors = {path: palette(theme)[k % 7] for k, path in enumerate(dict.fromkeys(points['path']))}
+        colors = {path: palette(theme)[k % 8] for k, path in enumerate(dict.fromkeys(points['path']))}
         sns.scatterplot(points, x='uniformity', y='alignment', hue='path', palette=colors, s=16, alpha=0.45,
                         legend=False, ax=ax)
         for k, (path, color) in enumerate(colors.items()):
