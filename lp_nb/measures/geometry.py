@@ -301,7 +301,7 @@ class Moments:
         "Add a batch: embeddings (b, d) and class numbers (b,) or (b, L), arrays or tensors on any device."
         same_stays(dict(embeddings=h, classes=y))
         x = tensor_of(h)
-        codes = torch.as_tensor(y if isinstance(y, torch.Tensor) else np.asarray(y))
+        codes = torch.as_tensor(y if isinstance(y, torch.Tensor) else np.require(y, requirements='W'))
         codes = codes.to(x.device).long().reshape(len(y), -1)  # (b, L)
         check_batch(self.classes, x, codes)
         return self.take(batch_state(x, codes, self.classes, self.product)) if len(x) else self

@@ -56,7 +56,7 @@ def measure_all(
     return pd.DataFrame(columns).T.rename_axis('map')
 
 # %% ../../nbs/4_study/11_trajectories.ipynb #kept-rows
-MEASURES_VERSION = 1  # version of the measures; raised when one of them changes its meaning
+MEASURES_VERSION = 1  # version of the measures; raised when one is added or changes its meaning
 
 
 def kept_rows(
