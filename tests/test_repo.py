@@ -243,6 +243,14 @@ def test_no_faults_that_a_linter_knows():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_commands_of_the_first_page_are_seen_whole():
+    "No line of a shell block of the index or a tutorial is wider than what the site shows without scrolling."
+    wide = [(f.name, line) for f in NOTEBOOKS if not re.match(r'\d', f.relative_to(ROOT / 'nbs').parts[0])
+            for _, text in cells(f, 'markdown') for block in re.findall(r'```(?:sh|bash)\n(.*?)```', text, flags=re.S)
+            for line in block.splitlines() if len(line) > breathing.SHOWN]
+    assert not wide, wide
+
+
 def test_links_lead_somewhere():
     "Every relative link of a page and of the texts at the root leads to a file of this repository, from where it stands."
     texts = [(f, text) for f in NOTEBOOKS for _, text in cells(f, 'markdown')]
