@@ -392,6 +392,17 @@ def local_attention(q, k, v, reach: int, dropout: float = 0.0, scale: float | No
     z = F.scaled_dot_product_attention(q, k, v, seen.repeat(chunks, 1, 1).unsqueeze(1), dropout, scale=scale)
     return z.unflatten(0, (chunks, blocks)).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
+# %% ../../nbs/3_learning/02_encoders.ipynb #plain-attention
+SCORES = 1 << 20  # of a product of queries and keys: they stay in a processor's cache
+
+
+def plain_attention(q, k, v, scale: float | None = None) -> torch.Tensor:
+    "Attention of every token to all of its chunk, piece by piece: (chunks, heads, length, d)."
+    scale, step = scale or q.shape[3] ** -0.5, max(1, SCORES // (q.shape[1] * q.shape[2] ** 2))
+    with torch.autocast(q.device.type, enabled=False):
+        return torch.cat([(a * scale @ b.mT).softmax(-1) @ c
+                          for a, b, c in zip(*(x.split(step) for x in (q, k, v)), strict=True)])
+
 # %% ../../nbs/3_learning/02_encoders.ipynb #attention-runs
 def near(q, k, v, reach: int | None, dropout: float, scale: float | None) -> torch.Tensor:
     """Attention within chunks of one length, to all tokens or to those less than `reach` away: (chunks,
@@ -401,6 +412,9 @@ def near(q, k, v, reach: int | None, dropout: float, scale: float | None) -> tor
         return local_attention(q, k, v, reach, dropout, scale)
     at = torch.arange(length, device=q.device)
     mask = None if reach is None or length <= reach else (at[:, None] - at).abs() < reach
+    only_read = mask is None and not dropout and not torch.is_grad_enabled()
+    if only_read and (q.device.type, q.dtype) == ('cpu', torch.bfloat16):
+        return plain_attention(q, k, v, scale)
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale)
 
 
