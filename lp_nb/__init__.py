@@ -89,9 +89,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see
 
 def __getattr__(name: str):
     if name not in _HOME:
-        from difflib import get_close_matches
-
-        near = '' if name.startswith('_') else ''.join(get_close_matches(name, _HOME, 1))
+        near = '' if name.startswith('_') else import_module(f'{__name__}.core').meant(name, _HOME)
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}' + (f'. Did you mean {near!r}?' if near else ''))
     value = globals()[name] = getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
     return value

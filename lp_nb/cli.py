@@ -744,11 +744,11 @@ def save(
     from lp_nb.data.cohort import Cohort
     from lp_nb.learning.lab import Lab, Run
     from lp_nb.learning.plans import plan as parse
+    from lp_nb.learning.shelf import known_lab
     from lp_nb.study.cards import save_run
 
     parsed = parse(plan)
-    if not (place(lab) / 'lab.json').is_file():
-        raise UserError(f'a lab in {lab}', 'no lab.json there', 'Train the plan first, with `lp-nb run`.')
+    known_lab(place(lab), 'Train the plan first, with `lp-nb run`.')
     opened = Lab(lab, Cohort.load(cohort), encoder_of(model, max_tokens, architecture, [parsed]))
     typer.echo(save_run(Run(opened, parsed, seed), out, tier=tier, reason=reason))
 

@@ -7,10 +7,10 @@ __all__ = ['SERIES', 'add_series_encoder', 'SMALL', 'POOLS', 'TRAINS', 'HASTY', 
            'pretrained_lm', 'untrained_lm', 'make_lm', 'hashed', 'model_weights', 'save_lm', 'ChunkBatch', 'spans',
            'pack_chunks', 'collate_documents', 'document_tokens', 'at_least_float32', 'mean_by_chunk',
            'mean_by_document', 'block_keys', 'local_attention', 'attend', 'read_packed', 'read_by_length',
-           'read_padded', 'probe', 'position_offset', 'positions_of', 'check_positions', 'Standard', 'known_pool',
-           'chunk_vectors', 'ReportEncoder', 'save_report', 'tune', 'layers_of', 'SeriesBatch', 'collate_series',
-           'LSTMBody', 'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'repeatable',
-           'by_length', 'has_bf16', 'mixed', 'embed', 'chosen_precision', 'natural_precision']
+           'read_padded', 'probe', 'position_offset', 'positions_of', 'check_positions', 'Standard', 'chunk_vectors',
+           'ReportEncoder', 'save_report', 'tune', 'layers_of', 'SeriesBatch', 'collate_series', 'LSTMBody',
+           'hour_code', 'TransformerBody', 'SeriesEncoder', 'Towers', 'build_towers', 'repeatable', 'by_length',
+           'has_bf16', 'mixed', 'embed', 'chosen_precision', 'natural_precision']
 
 # %% ../../nbs/3_learning/02_encoders.ipynb #imports
 import os
@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from ..core import UserError, file_fingerprint, rng, set_threads
+from ..core import UserError, one_of, file_fingerprint, rng, set_threads
 from ..folders import read_json, write_json
 from ..privacy import outlined
 from ..plugins import Registry
@@ -398,7 +398,8 @@ SCORES = 1 << 20  # of a product of queries and keys: they stay in a processor's
 
 def plain_attention(q, k, v, scale: float | None = None) -> torch.Tensor:
     "Attention of every token to all of its chunk, piece by piece: (chunks, heads, length, d)."
-    scale, step = scale or q.shape[3] ** -0.5, max(1, SCORES // (q.shape[1] * q.shape[2] ** 2))
+    scale = q.shape[3] ** -0.5 if scale is None else scale
+    step = max(1, SCORES // (q.shape[1] * q.shape[2] ** 2))  # chunks
     with torch.autocast(q.device.type, enabled=False):
         return torch.cat([(a * scale @ b.mT).softmax(-1) @ c
                           for a, b, c in zip(*(x.split(step) for x in (q, k, v)), strict=True)])
@@ -538,13 +539,6 @@ class Standard(nn.Module):
 POOLS = ('mean', 'cls', 'padded')
 
 
-def known_pool(pool: str) -> str:
-    "A rule of pooling; an error where there is no such rule."
-    if pool not in POOLS:
-        raise UserError(f'a rule of pooling: {", ".join(POOLS)}', repr(pool), 'Take one of them.')
-    return pool
-
-
 def chunk_vectors(encoder: 'ReportEncoder', batch: ChunkBatch) -> torch.Tensor:
     "One vector for each chunk, by the rule in `encoder.pool`: (chunks, width), at least float32."
     if encoder.pool == 'padded':
@@ -565,7 +559,8 @@ class ReportEncoder(nn.Module):
         width = self.lm.config.hidden_size
         self.standard = Standard(width)
         self.projection = nn.Linear(width, config.dim)
-        self.max_tokens, self.pool = config.max_tokens, known_pool(pool)
+        one_of(pool, POOLS, 'a rule of pooling')
+        self.max_tokens, self.pool = config.max_tokens, pool
         self.frozen, self.adapters = False, ()  # `tune` decides about all three
         self.offset = position_offset(self.lm) if tokenizer_name(config) else 0  # the kit's own count from 0
         check_positions(tokenizer_name(config) or config.model, self.lm, config.max_tokens)
@@ -593,7 +588,8 @@ class ReportEncoder(nn.Module):
 
     def learn(self, train: str, last: int = 2, noisy: bool = False, pool: str = 'mean'):
         "Let all of it learn, the `last` layers, the projection or nothing; `noisy`: dropout stays on."
-        self.pool = known_pool(pool)
+        one_of(pool, POOLS, 'a rule of pooling')
+        self.pool = pool
         self.requires_grad_(train != 'head')
         self.lm.requires_grad_(train == 'all')
         if train == 'last':

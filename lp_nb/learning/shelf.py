@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Garbage', 'take', 'held', 'lock_file', 'is_held', 'result_of', 'verify_result', 'checked_file', 'load_towers',
-           'may_write', 'cached_array', 'StageResult', 'stats', 'size_of', 'bytes_said', 'told_nodes', 'finished_nodes',
-           'step_of', 'unfinished_in', 'unfinished_nodes', 'folder_tree', 'work_of', 'newest', 'unfinished_garbage',
-           'remove', 'folder_gc']
+           'may_write', 'cached_array', 'StageResult', 'stats', 'size_of', 'bytes_said', 'known_lab', 'told_nodes',
+           'finished_nodes', 'step_of', 'unfinished_in', 'unfinished_nodes', 'folder_tree', 'work_of', 'newest',
+           'unfinished_garbage', 'remove', 'folder_gc']
 
 # %% ../../nbs/3_learning/13_shelf.ipynb #imports
 import dataclasses
@@ -237,12 +237,17 @@ def bytes_said(n: int) -> str:
     return next(f'{n / 10**p:.1f} {unit}' for p, unit in ((9, 'GB'), (6, 'MB'), (3, 'kB'),
                                                           (0, 'B')) if n >= 10**p or not p)
 
+# %% ../../nbs/3_learning/13_shelf.ipynb #known-lab
+def known_lab(folder: Path, todo: str = 'Give the folder of a lab.') -> Path:
+    "The folder, if a lab lies there."
+    if not (folder / 'lab.json').is_file():
+        raise UserError(f'a lab in {folder}', 'no lab.json there', todo)
+    return folder
+
 # %% ../../nbs/3_learning/13_shelf.ipynb #finished
 def told_nodes(folder: Path):
     "Yield every finished result of a lab's folder, as `result.json` tells of it, with its address."
-    if not (folder / 'lab.json').exists():
-        raise UserError(f'a lab in {folder}', 'no lab.json there', 'Give the folder of a lab.')
-    stages = folder / 'stages'
+    stages = known_lab(folder) / 'stages'
     names = os.listdir(stages) if stages.is_dir() else ()
     for name in sorted(name for name in names if name[0] != '.'):
         with suppress(FileNotFoundError, NotADirectoryError):  # begun, or gone in this moment
